@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CORE_H
+#define TQ_CORE_H
+
+/*
+ * What the files of the core share. Each concept has its own header beside its .c file; this one has
+ * what nearly all of them need: failing with a text, memory and log lines of a context.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include "tq/context.h"
+#include "tq/plugin.h"
+#include "tq/status.h"
+
+/**
+ * tq_fail - record this thread's error text and return the code
+ * @code: a TQ_ERR_*
+ * @fmt:  printf format of the text; the row is reset to TQ_NO_ROW
+ */
+int tq_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** tq_fail_row - tq_fail() that also names a row */
+int tq_fail_row(int code, uint64_t row, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/** tq_alloc - zeroed memory of the context's allocator, aligned to 64; NULL (with tq_fail()) if none */
+void *tq_alloc(struct tq_context *ctx, size_t size);
+
+/** tq_free - give it back; NULL is allowed */
+void tq_free(struct tq_context *ctx, void *ptr);
+
+/** tq_log - one line to the context's hook, if the level is wanted */
+void tq_log(struct tq_context *ctx, int level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** tq_suggest - the word of @words (NULL-terminated) closest to @word, or NULL if none is close */
+const char *tq_suggest(const char *word, const char *const *words);
+
+/** tq_crc32c - continue a CRC32C (Castagnoli); start with 0 */
+uint32_t tq_crc32c(uint32_t crc, const void *data, size_t size);
+
+#endif

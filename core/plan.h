@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_PLAN_H
+#define TQ_PLAN_H
+
+#include "core.h"
+
+/**
+ * tq_plan_create - compute every table of a spec for one dimension
+ * @ctx:    memory
+ * @spec:   checked by the caller with tq_spec_check()
+ * @dim:    1..TQ_MAX_DIM
+ * @centre: copied; NULL if center=off
+ * @plan:   receives the plan; release with tq_plan_destroy()
+ *
+ * A rotation that the library does not know gets kind TQ_ROT_PLUGIN and no tables.
+ */
+int tq_plan_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
+		   const float *centre, struct tq_plan **plan);
+void tq_plan_destroy(struct tq_context *ctx, struct tq_plan *plan);
+
+/** tq_codebook_build - levels of FORMAT.md section 3; @bits is the index width */
+int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint32_t dim,
+		      struct tq_codebook *book);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_SELECT_H
+#define TQ_SELECT_H
+
+#include "core.h"
+
+/** What a stage got: the driver, its plugin's name and the services to pass to it. */
+struct tq_choice {
+	const struct tq_driver *driver;
+	const char *plugin;
+	const struct tq_host *host;
+};
+
+/** Lines "STAGE DRIVER: why", kept for tq_quantizer_explain(). Zero-initialised by its owner. */
+struct tq_explain {
+	char *text;
+	size_t used, room;
+};
+
+void tq_explain_free(struct tq_context *ctx, struct tq_explain *why);
+
+/**
+ * tq_select_rotation - the driver for one linear map
+ * @ctx: registry, configuration
+ * @rot: the map; the generic name is rotate(rht|dense|givens|none|NAME)
+ * @pin: a driver or plugin name, or NULL for the context's pin or free choice. With a pin the
+ *       candidates are the pinned ones and scalar; @pinned counts how often the pin was served
+ * @out: receives the choice, gate passed
+ *
+ * Opens, probes and tests candidates lazily, under the registry's lock.
+ *
+ * Return: TQ_OK; TQ_ERR_NO_DRIVER.
+ */
+int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, const char *pin,
+		       unsigned *pinned, struct tq_choice *out, struct tq_explain *why);
+
+/**
+ * tq_select_op - the driver of generic name @name for the operation at @slot
+ * @slot: offsetof(struct tq_quantizer_ops, ...) of the operation that must not be NULL
+ *
+ * Return: TQ_OK; TQ_ERR_NO_DRIVER (normal for fused operations: compose instead).
+ */
+int tq_select_op(struct tq_context *ctx, const char *name, size_t slot,
+		 const struct tq_plan *plan, const char *pin, unsigned *pinned,
+		 struct tq_choice *out, struct tq_explain *why);
+
+/** tq_effective_pin - @pin if not NULL, else the context's (option, environment, config), else NULL */
+const char *tq_effective_pin(struct tq_context *ctx, const char *pin);
+
+#endif
