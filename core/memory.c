@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory and log lines of a context.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "context.h"
+
+#define ALIGNMENT 64
+#define LOG_LINE_MAX 1024
+
+static void *default_alloc(void *arg, size_t size, size_t align)
+{
+	return aligned_alloc(align, (size + align - 1) & ~(align - 1));
+}
+
+static void default_free(void *arg, void *ptr)
+{
+	free(ptr);
+}
+
+const struct tq_allocator tq_default_allocator = { default_alloc, default_free, NULL };
+
+void *tq_alloc(struct tq_context *ctx, size_t size)
+{
+	void *ptr = NULL;
+
+	if (size == 0)
+		size = 1;
+	if (size <= SIZE_MAX - ALIGNMENT)
+		ptr = ctx->allocator.alloc(ctx->allocator.arg, size, ALIGNMENT);
+	if (!ptr) {
+		tq_fail(TQ_ERR_NOMEM, "out of memory: %zu bytes", size);
+		return NULL;
+	}
+	return memset(ptr, 0, size);
+}
+
+void tq_free(struct tq_context *ctx, void *ptr)
+{
+	if (ptr)
+		ctx->allocator.free(ctx->allocator.arg, ptr);
+}
+
+void tq_log(struct tq_context *ctx, int level, const char *fmt, ...)
+{
+	char line[LOG_LINE_MAX];
+	va_list args;
+
+	if (!ctx->log || level > ctx->log_level)
+		return;
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	ctx->log(ctx->log_arg, level, line);
+}
