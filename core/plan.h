@@ -22,4 +22,13 @@ void tq_plan_destroy(struct tq_context *ctx, struct tq_plan *plan);
 int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint32_t dim,
 		      struct tq_codebook *book);
 
+/** tq_codebook_crc - the codebook hash of FORMAT.md section 3 */
+uint32_t tq_codebook_crc(const struct tq_codebook *book);
+
+/** tq_spec_index_bits - bits of the level index: the spec's, less the sketch bit of qjl:* */
+uint32_t tq_spec_index_bits(const struct tq_spec *spec);
+
+/** tq_layout_build - where things are in a row; FORMAT.md section 4. @spec was checked */
+void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout);
+
 #endif
