@@ -4,8 +4,9 @@
 
 /*
  * Files of codes. A .tq file holds a spec, a centre if there is one, rows of codes, and any further
- * sections that its writer adds (ids, an index, a cache). It is written to a temporary name and appears
- * under its own name only when complete; it is read by mapping it, after everything in it was checked.
+ * sections that its writer adds (ids, an index, a cache). It is written to a temporary name and
+ *appears under its own name only when complete; it is read by mapping it, after everything in it
+ *was checked.
  *
  * Writing:
  *
@@ -58,8 +59,8 @@ enum tq_section_type {
  *
  * A writer belongs to one thread at a time.
  *
- * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_IO naming the file (also where @path is a directory or a device);
- * TQ_ERR_NOMEM.
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_IO naming the file (also where @path is a directory or a
+ * device); TQ_ERR_NOMEM.
  */
 TQ_API int tq_file_create(struct tq_context *ctx, const char *path, const struct tq_quantizer *q,
 			  struct tq_file_writer **writer);
@@ -99,7 +100,8 @@ TQ_API int tq_file_section_write(struct tq_file_writer *writer, const void *data
  * @writer: released, whatever the result
  *
  * The data is on the disk before the name changes, and the name before the call returns (fsync of
- * file and directory). A failure leaves what was there before, and no temporary file.
+ * file and directory). A failure leaves what was there before, and no temporary file; only where
+ * the directory itself cannot be synced is the new file there already.
  *
  * Return: TQ_OK; TQ_ERR_IO, also where an earlier call failed.
  */
@@ -120,14 +122,14 @@ TQ_API void tq_file_abort(struct tq_file_writer *writer);
  * @flags: TQ_FILE_DEFER or 0
  * @file:  receives the file; release with tq_file_close()
  *
- * Checks lengths, checksums, padding, the spec, and the level table: it is computed again and must have
- * the hash that the file gives. The mapping is private and read-only. Whoever may cut the file short
- * while it is open can make reads of the mapping fail with SIGBUS: map only files that are replaced,
- * as tq_file_commit() does, never changed in place.
+ * Checks lengths, checksums, padding, the spec, and the level table: it is computed again and must
+ * have the hash that the file gives. The mapping is private and read-only. Whoever may cut the file
+ * short while it is open can make reads of the mapping fail with SIGBUS: map only files that are
+ * replaced, as tq_file_commit() does, never changed in place.
  *
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_IO; TQ_ERR_FORMAT; TQ_ERR_CHECKSUM; TQ_ERR_VERSION for a later
- * format; TQ_ERR_UNSUPPORTED for a needed section of unknown type; TQ_ERR_SPEC; TQ_ERR_NOMEM. The text
- * names the file and the place.
+ * format; TQ_ERR_UNSUPPORTED for a needed section of unknown type; TQ_ERR_SPEC; TQ_ERR_NOMEM. The
+ * text names the file and the place.
  */
 TQ_API int tq_file_open(struct tq_context *ctx, const char *path, uint32_t flags,
 			struct tq_file **file);

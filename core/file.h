@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CORE_FILE_H
+#define TQ_CORE_FILE_H
+
+/*
+ * The frame of a .tq file, FORMAT.md section 7: a header, sections at multiples of 64 bytes, the
+ * table of the sections. file_write.c makes it, file_check.c checks it, file_read.c gives access to
+ * it; they see it through these structs, which are the bytes themselves on little-endian machines.
+ */
+
+#include <stdint.h>
+#include "tq/file.h"
+
+#define TQ_FILE_MAGIC "\x89TQF\r\n\x1a\n"
+#define TQ_FILE_VERSION 1
+#define TQ_FILE_ALIGN 64
+
+struct tq_file_header {
+	uint8_t magic[8];
+	uint32_t version;
+	uint32_t header_bytes;
+	uint64_t file_bytes;
+	uint64_t count;
+	uint64_t seed;
+	uint32_t dim;
+	uint32_t row_bytes;
+	uint32_t codebook_hash;
+	uint32_t nsections;
+	uint32_t table_crc;
+	uint32_t header_crc;
+};
+
+struct tq_file_entry {
+	uint32_t type;
+	uint32_t flags;
+	uint64_t at;
+	uint64_t bytes;
+	uint32_t crc;
+	uint32_t zero;
+};
+
+_Static_assert(sizeof(struct tq_file_header) == 64, "the header is 64 bytes");
+_Static_assert(sizeof(struct tq_file_entry) == 32, "a table entry is 32 bytes");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped as they are");
+
+/** An open file. The pointers go into the mapping; codes and centre are set when checked. */
+struct tq_file {
+	struct tq_context *ctx;
+	char *path;
+	const unsigned char *map;
+	size_t bytes;
+	const struct tq_file_header *header;
+	const struct tq_file_entry *table;
+	const struct tq_file_entry *codes;
+	const struct tq_file_entry *centre;
+	struct tq_spec spec;
+};
+
+/** tq_file_fail - tq_fail() with the file's name in front */
+int tq_file_fail(const struct tq_file *f, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** tq_file_check - everything that tq_file_open() promises, on a mapped file */
+int tq_file_check(struct tq_file *f, uint32_t flags);
+
+/** tq_file_check_crc - one section against its checksum */
+int tq_file_check_crc(const struct tq_file *f, const struct tq_file_entry *e);
+
+/** tq_file_pad - zero bytes from @at to the next multiple of 64 */
+static inline uint32_t tq_file_pad(uint64_t at)
+{
+	return (uint32_t)(-at % TQ_FILE_ALIGN);
+}
+
+#endif
