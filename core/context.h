@@ -15,10 +15,8 @@ struct tq_config;
  * @log_level: lines above this level are not made
  * @flags:     TQ_NO_*
  * @threads:   0 or 1: the caller's thread alone
- * @pin:       driver or plugin name that the options, environment or configuration pin, or NULL
  * @registry:  plugins and drivers, behind its own lock
  * @config:    the settings in force
- * @host:      services template; the registry makes one per plugin from it
  *
  * Everything but the registry is read-only after tq_context_create().
  */
@@ -29,10 +27,8 @@ struct tq_context {
 	int log_level;
 	uint32_t flags;
 	uint32_t threads;
-	char *pin;
 	struct tq_registry *registry;
 	struct tq_config *config;
-	struct tq_host host;
 };
 
 /** tq_default_allocator - aligned_alloc() and free() */

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Which driver serves a stage. Candidates are ordered: pinned, then the configuration's order, then
+ * priority. The first that serves the plan, is present and passes the gate wins; each of the others
+ * gets a line that says why not.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include "conf.h"
+#include "registry.h"
+#include "select.h"
+#include "selftest.h"
+
+#define CANDIDATES_MAX 64
+
+/* One question to the registry. */
+struct query {
+	struct tq_context *ctx;
+	const char *name;  /* generic name */
+	const char *stage; /* for the explanation */
+	const char *pin;
+	const struct tq_rotation *rot; /* either this */
+	const struct tq_plan *plan;    /* or this and the slot */
+	size_t slot;
+	struct tq_explain *why;
+};
+
+const char *tq_effective_pin(struct tq_context *ctx, const char *pin)
+{
+	return pin ? pin : ctx->config->driver;
+}
+
+void tq_explain_free(struct tq_context *ctx, struct tq_explain *why)
+{
+	tq_free(ctx, why->text);
+	*why = (struct tq_explain){ 0 };
+}
+
+static void explain(const struct query *q, const struct tq_entry *e, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* An explanation that does not fit into memory is cut short, nothing more. */
+static void explain(const struct query *q, const struct tq_entry *e, const char *fmt, ...)
+{
+	char line[TQ_REASON_MAX + 160], *text;
+	struct tq_explain *x = q->why;
+	va_list args;
+	size_t n, room;
+
+	if (!x)
+		return;
+	n = (size_t)snprintf(line, sizeof(line), "%s %s: ", q->stage,
+			     e ? e->driver->driver_name : "-");
+	va_start(args, fmt);
+	vsnprintf(line + n, sizeof(line) - n - 1, fmt, args);
+	va_end(args);
+	n = strlen(line);
+	line[n++] = '\n';
+	if (x->used + n + 1 > x->room) {
+		room = 2 * (x->room + n + 256);
+		text = tq_alloc(q->ctx, room);
+		if (!text)
+			return;
+		if (x->text)
+			memcpy(text, x->text, x->used);
+		tq_free(q->ctx, x->text);
+		x->text = text;
+		x->room = room;
+	}
+	memcpy(x->text + x->used, line, n);
+	x->used += n;
+	x->text[x->used] = '\0';
+}
+
+static bool is_called(const struct tq_entry *e, const char *name)
+{
+	return !strcmp(e->driver->driver_name, name) || !strcmp(e->module->name, name);
+}
+
+static bool is_scalar(const struct tq_entry *e)
+{
+	return e->module == e->module->ctx->registry->first;
+}
+
+/* ---- order ---- */
+
+static size_t order_of(const struct query *q, const struct tq_entry *e)
+{
+	size_t i;
+
+	if (q->pin && is_called(e, q->pin))
+		return 0;
+	for (i = 0; q->ctx->config->order[i]; i++)
+		if (is_called(e, q->ctx->config->order[i]))
+			break;
+	return i + 1;
+}
+
+static bool before(const struct query *q, const struct tq_entry *a, const struct tq_entry *b)
+{
+	size_t x = order_of(q, a), y = order_of(q, b);
+
+	return x != y ? x < y : a->driver->priority > b->driver->priority;
+}
+
+/* Drivers of the generic name, best first; equal ones in the order of finding. */
+static size_t candidates(const struct query *q, struct tq_entry **list)
+{
+	struct tq_module *m;
+	struct tq_entry *e;
+	size_t i, k, n = 0;
+
+	for (m = q->ctx->registry->first; m; m = m->next)
+		for (i = 0; i < m->nentries && n < CANDIDATES_MAX; i++) {
+			e = &m->entries[i];
+			if (strcmp(e->driver->name, q->name))
+				continue;
+			if (q->pin && !is_called(e, q->pin) && !is_scalar(e)) {
+				explain(q, e, "not the pinned %s", q->pin);
+				continue;
+			}
+			for (k = n++; k && before(q, e, list[k - 1]); k--)
+				list[k] = list[k - 1];
+			list[k] = e;
+		}
+	return n;
+}
+
+/* ---- one candidate ---- */
+
+static bool slot_filled(const struct query *q, const struct tq_driver *d)
+{
+	void (*slot)(void);
+
+	if (q->rot)
+		return true;
+	memcpy(&slot, (const char *)d->ops + q->slot, sizeof(slot));
+	return slot;
+}
+
+/* What the driver's data says about the plan; no code of it runs. */
+static bool fits(const struct query *q, const struct tq_driver *d, char *why, size_t size)
+{
+	uint32_t dim = q->rot ? q->rot->dim : q->plan->dim;
+	const struct tq_plan *p = q->plan;
+
+	if (!slot_filled(q, d))
+		snprintf(why, size, "has no such operation");
+	else if (dim < d->dim_min || (d->dim_max && dim > d->dim_max))
+		snprintf(why, size, "serves dimensions %u to %u, not %u", d->dim_min,
+			 d->dim_max ? d->dim_max : TQ_MAX_DIM, dim);
+	else if (p && d->bits && !(d->bits & 1u << p->index_bits))
+		snprintf(why, size, "does not serve %u index bits", p->index_bits);
+	else if (p && d->corrections && !(d->corrections & 1u << p->correction))
+		snprintf(why, size, "does not serve this correction");
+	else if (p && p->effort > d->effort_max)
+		snprintf(why, size, "serves effort up to %u, not %u", d->effort_max, p->effort);
+	else if (!(d->flags & TQ_DRV_BITEXACT) && d->name[0] != 's' &&
+		 !(q->rot && q->rot->kind == TQ_ROT_PLUGIN))
+		snprintf(why, size, "not bit-exact: may score only");
+	else
+		return true;
+	return false;
+}
+
+/* 1 chosen, 0 not, or a negative code */
+static int consider(const struct query *q, struct tq_entry *e)
+{
+	const struct tq_driver *d = e->driver;
+	char why[TQ_REASON_MAX] = "";
+	int err;
+
+	if (tq_entry_refused(e)) {
+		explain(q, e, "%s: %s", tq_driver_state_name(e->state), e->reason);
+		return 0;
+	}
+	if (!fits(q, d, why, sizeof(why))) {
+		explain(q, e, "%s", why);
+		return 0;
+	}
+	if (!tq_module_probe(e->module)) {
+		explain(q, e, "%s: %s", tq_driver_state_name(e->state), e->reason);
+		return 0;
+	}
+	if (q->plan && d->supports && !d->supports(q->plan, why, sizeof(why))) {
+		why[sizeof(why) - 1] = '\0';
+		explain(q, e, "%s", *why ? why : "does not support the plan");
+		return 0;
+	}
+	err = q->rot ? tq_gate_rotation(e, q->rot, why, sizeof(why)) :
+		       tq_gate_ops(e, q->plan, why, sizeof(why));
+	if (err == TQ_ERR_NOMEM)
+		return err;
+	if (err) {
+		tq_entry_move(e, TQ_STATE_FAILED_TEST, tq_registry_note(q->ctx, "%s", why));
+		explain(q, e, "%s: %s", tq_driver_state_name(e->state), e->reason);
+		return 0;
+	}
+	if (!e->passed)
+		tq_entry_move(e, TQ_STATE_SELECTABLE, "");
+	e->passed = true;
+	return 1;
+}
+
+/* ---- the pin ---- */
+
+/* Does the pin name anything, and if all of it was refused, why */
+static int pin_check(const struct query *q)
+{
+	const char *names[2 * CANDIDATES_MAX + 1] = { NULL }, *near;
+	const struct tq_module *m;
+	const struct tq_entry *e, *refused = NULL;
+	size_t i, n = 0;
+
+	if (!q->pin)
+		return TQ_OK;
+	for (m = q->ctx->registry->first; m; m = m->next) {
+		if (!m->nentries && !strcmp(m->name, q->pin))
+			return tq_fail(TQ_ERR_NO_DRIVER, "plugin \"%s\" is %s: %s", q->pin,
+				       tq_driver_state_name(m->state), m->reason);
+		if (n < 2 * CANDIDATES_MAX)
+			names[n++] = m->name;
+		for (i = 0; i < m->nentries; i++) {
+			e = &m->entries[i];
+			if (n < 2 * CANDIDATES_MAX)
+				names[n++] = e->driver->driver_name;
+			if (is_called(e, q->pin) && !tq_entry_refused(e))
+				return TQ_OK;
+			if (is_called(e, q->pin))
+				refused = e;
+		}
+	}
+	if (refused)
+		return tq_fail(TQ_ERR_NO_DRIVER, "driver \"%s\" is %s: %s", q->pin,
+			       tq_driver_state_name(refused->state), refused->reason);
+	near = tq_suggest(q->pin, names);
+	return tq_fail(TQ_ERR_NO_DRIVER, "no driver or plugin is called \"%s\"%s%s%s", q->pin,
+		       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* A pinned driver that should have served this stage and was refused on the way: fail closed. */
+static int pin_broken(const struct query *q, struct tq_entry *const *list, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (q->pin && is_called(list[i], q->pin) && tq_entry_refused(list[i]))
+			return tq_fail(TQ_ERR_NO_DRIVER, "%s: pinned driver \"%s\" is %s: %s",
+				       q->stage, list[i]->driver->driver_name,
+				       tq_driver_state_name(list[i]->state), list[i]->reason);
+	return TQ_OK;
+}
+
+/* ---- the answer ---- */
+
+static void choose(const struct query *q, struct tq_entry *e, unsigned *pinned,
+		   struct tq_choice *out)
+{
+	bool is_pin = q->pin && is_called(e, q->pin);
+
+	out->driver = e->driver;
+	out->plugin = e->module->name;
+	out->host = &e->module->host;
+	if (is_pin && pinned)
+		++*pinned;
+	if (is_pin)
+		explain(q, e, "chosen: pinned");
+	else if (q->pin)
+		explain(q, e, "chosen: fills what the pinned %s leaves open", q->pin);
+	else if (q->ctx->config->order[0] && q->ctx->config->order[order_of(q, e) - 1])
+		explain(q, e, "chosen: first in the configured order");
+	else
+		explain(q, e, "chosen: priority %d", e->driver->priority);
+}
+
+static int answer(const struct query *q, unsigned *pinned, struct tq_choice *out)
+{
+	struct tq_entry *list[CANDIDATES_MAX];
+	size_t i, n;
+	int got = 0, err;
+
+	n = candidates(q, list);
+	for (i = 0; i < n && !got; i++) {
+		got = consider(q, list[i]);
+		if (got < 0)
+			return got;
+		if (got)
+			choose(q, list[i], pinned, out);
+	}
+	err = pin_broken(q, list, n);
+	if (err)
+		return err;
+	for (; i < n; i++)
+		explain(q, list[i], "not needed");
+	return got ? TQ_OK : TQ_ERR_NO_DRIVER;
+}
+
+static int ask(const struct query *q, unsigned *pinned, struct tq_choice *out)
+{
+	struct tq_registry *reg = q->ctx->registry;
+	int err;
+
+	pthread_mutex_lock(&reg->lock);
+	err = tq_registry_open(q->ctx);
+	if (!err)
+		err = pin_check(q);
+	if (!err)
+		err = answer(q, pinned, out);
+	pthread_mutex_unlock(&reg->lock);
+	return err;
+}
+
+/* The rotations that drivers of this context could serve, for a suggestion */
+static int no_rotation(const struct query *q)
+{
+	return tq_fail(TQ_ERR_NO_DRIVER, "%s: no usable driver has this rotation", q->name);
+}
+
+int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, const char *pin,
+		       unsigned *pinned, struct tq_choice *out, struct tq_explain *why)
+{
+	static const char *const kinds[] = { "none", "rht", "dense", "givens" };
+	char name[TQ_ROTATION_NAME_MAX + 16];
+	struct query q = { .ctx = ctx, .name = name, .stage = name, .rot = rot, .why = why };
+	int err;
+
+	q.pin = tq_effective_pin(ctx, pin);
+	snprintf(name, sizeof(name), "rotate(%s)",
+		 rot->kind < TQ_ROT_PLUGIN ? kinds[rot->kind] : rot->name);
+	err = ask(&q, pinned, out);
+	return err == TQ_ERR_NO_DRIVER && !q.pin ? no_rotation(&q) : err;
+}
+
+int tq_select_op(struct tq_context *ctx, const char *name, size_t slot, const struct tq_plan *plan,
+		 const char *pin, unsigned *pinned, struct tq_choice *out, struct tq_explain *why)
+{
+	struct query q = { .ctx = ctx, .name = name, .stage = name, .plan = plan, .why = why };
+
+	q.slot = slot;
+	q.pin = tq_effective_pin(ctx, pin);
+	if (slot == offsetof(struct tq_quantizer_ops, dequantize))
+		q.stage = "dequantize(grid)";
+	if (slot == offsetof(struct tq_quantizer_ops, score_pairs))
+		q.stage = "score_pairs(grid)";
+	return ask(&q, pinned, out);
+}

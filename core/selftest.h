@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_SELFTEST_H
+#define TQ_SELFTEST_H
+
+/*
+ * The gate: no driver is selectable before the core has seen it give the right answers, per family of
+ * specs. Called with the registry's lock held; what passed is kept.
+ */
+
+#include "registry.h"
+
+/**
+ * tq_gate_rotation - test a rotate(*) driver on one map
+ * @why: receives what was wrong
+ *
+ * Return: TQ_OK; TQ_ERR_SELFTEST with @why; TQ_ERR_NOMEM.
+ */
+int tq_gate_rotation(struct tq_entry *e, const struct tq_rotation *rot, char *why, size_t size);
+
+/** tq_gate_ops - test every filled slot of any other driver on one plan; as tq_gate_rotation() */
+int tq_gate_ops(struct tq_entry *e, const struct tq_plan *plan, char *why, size_t size);
+
+/** tq_gate_forget - release what the gate keeps on an entry */
+void tq_gate_forget(struct tq_entry *e);
+
+/** tq_gate_free - release what the gate keeps on the registry */
+void tq_gate_free(struct tq_context *ctx);
+
+#endif
