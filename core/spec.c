@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Spec strings: one table of keys drives parsing and printing.
+ */
+
+#include <stddef.h>
+#include <stdio.h>
+#include "core.h"
+
+#define BLANKS " \t\r\n,"
+#define VALUE_MAX 64
+#define RHT_DEFAULT 2
+#define RHT_MAX 3
+#define GIVENS_DEFAULT 16
+#define GIVENS_MAX 64
+
+static const char *const code_words[] = { "lm", "uniform", "sign", NULL };
+static const char *const correction_words[] = { "none",	     "norm",	  "ls",	     "unbiased",
+						"qjl:gauss", "qjl:ortho", "qjl:rht", NULL };
+static const char *const center_words[] = { "off", "data", "both", NULL };
+static const char *const scale_words[] = { "f32", "f16", "bf16", NULL };
+static const char *const query_words[] = { "auto", "s8", "s16", "f32", NULL };
+
+enum { KEY_PRESET, KEY_ROTATION, KEY_SEED, KEY_WORD, KEY_NUMBER };
+
+/*
+ * struct key - one key of a spec
+ * @kind:  how its value is read
+ * @at:    offset of its uint32_t in struct tq_spec
+ * @words: KEY_WORD: the value's names, in the order of the enum
+ * @min, @max: range of the number
+ */
+static const struct key {
+	const char *name;
+	int kind;
+	size_t at;
+	const char *const *words;
+	uint32_t min, max;
+} keys[] = {
+	{ "preset", KEY_PRESET, 0, NULL, 0, 0 },
+	{ "rotation", KEY_ROTATION, 0, NULL, 0, 0 },
+	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, 2 },
+	{ "bits", KEY_NUMBER, offsetof(struct tq_spec, bits), NULL, 1, 8 },
+	{ "correction", KEY_WORD, offsetof(struct tq_spec, correction), correction_words, 0, 6 },
+	{ "effort", KEY_NUMBER, offsetof(struct tq_spec, effort), NULL, 0, 2 },
+	{ "seed", KEY_SEED, 0, NULL, 0, 0 },
+	{ "center", KEY_WORD, offsetof(struct tq_spec, center), center_words, 0, 2 },
+	{ "scale", KEY_WORD, offsetof(struct tq_spec, scale), scale_words, 0, 2 },
+	{ "query", KEY_WORD, offsetof(struct tq_spec, query), query_words, 0, 3 },
+};
+
+#define NKEYS (sizeof(keys) / sizeof(keys[0]))
+
+static const struct preset {
+	const char *name;
+	const char *text;
+	const char *source;
+} presets[] = {
+	{ "turboquant_mse", "rotation=haar code=lm bits=4 correction=none",
+	  "TurboQuant, arXiv 2504.19874, algorithm 1" },
+	{ "turboquant_prod", "rotation=haar code=lm bits=4 correction=qjl:gauss",
+	  "TurboQuant, arXiv 2504.19874, algorithm 2" },
+	{ "qjl", "rotation=none code=lm bits=1 correction=qjl:gauss", "QJL, arXiv 2406.03482" },
+	{ "drive", "rotation=rht:2 code=sign bits=1 correction=unbiased",
+	  "DRIVE, NeurIPS 2021, arXiv 2105.08339; two rounds for its one" },
+	{ "eden_biased", "rotation=rht:2 code=lm bits=4 correction=ls",
+	  "EDEN, ICML 2022, arXiv 2108.08842, least squares scale" },
+	{ "eden_unbiased", "rotation=rht:2 code=lm bits=4 correction=unbiased",
+	  "EDEN, ICML 2022, arXiv 2108.08842, unbiased scale" },
+	{ "rabitq", "rotation=haar code=sign bits=1 correction=unbiased center=both",
+	  "RaBitQ, SIGMOD 2024, arXiv 2405.12497" },
+	{ "cache", "rotation=rht:2 code=lm bits=4 correction=ls", "libtq, for attention" },
+	{ "search", "rotation=rht:2 code=lm bits=4 correction=unbiased effort=1 center=both",
+	  "libtq, for nearest neighbours" },
+};
+
+#define NPRESETS (sizeof(presets) / sizeof(presets[0]))
+
+static uint32_t *field(struct tq_spec *spec, const struct key *key)
+{
+	return (uint32_t *)(void *)((char *)spec + key->at);
+}
+
+static uint32_t value_of(const struct tq_spec *spec, const struct key *key)
+{
+	uint32_t value;
+
+	memcpy(&value, (const char *)spec + key->at, sizeof(value));
+	return value;
+}
+
+/* "KEY: VALUE is not known" with the nearest word, if one is near. */
+static int unknown(const char *what, const char *word, const char *const *words)
+{
+	const char *near = tq_suggest(word, words);
+
+	if (near)
+		return tq_fail(TQ_ERR_SPEC, "%s: '%.40s' is not known, did you mean '%s'?", what, word,
+			       near);
+	return tq_fail(TQ_ERR_SPEC, "%s: '%.40s' is not known", what, word);
+}
+
+static int is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Decimal, or 0x and hexadecimal; nothing else around it. */
+static int read_u64(const char *text, uint64_t *value)
+{
+	unsigned base = 10, digit;
+	uint64_t v = 0;
+
+	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+		base = 16;
+		text += 2;
+	}
+	if (!*text)
+		return -1;
+	for (; *text; text++) {
+		if (is_digit(*text))
+			digit = (unsigned)(*text - '0');
+		else if ((*text | 32) >= 'a' && (*text | 32) <= 'f')
+			digit = (unsigned)((*text | 32) - 'a') + 10;
+		else
+			return -1;
+		if (digit >= base || v > (UINT64_MAX - digit) / base)
+			return -1;
+		v = v * base + digit;
+	}
+	*value = v;
+	return 0;
+}
+
+static int is_rotation_name(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+
+	return n > 0 && n < TQ_ROTATION_NAME_MAX && name[n] == '\0';
+}
+
+static int has_argument(const char *rotation)
+{
+	return strcmp(rotation, "haar") && strcmp(rotation, "none");
+}
+
+static int parse_rotation(struct tq_spec *spec, char *value)
+{
+	char *colon = strchr(value, ':');
+	uint64_t arg = 0;
+
+	if (colon)
+		*colon = '\0';
+	if (!is_rotation_name(value))
+		return tq_fail(TQ_ERR_SPEC, "rotation: '%s' is not a name of a-z 0-9 _ -", value);
+	if (!strcmp(value, "rht"))
+		arg = RHT_DEFAULT;
+	if (!strcmp(value, "givens"))
+		arg = GIVENS_DEFAULT;
+	if (colon && !has_argument(value))
+		return tq_fail(TQ_ERR_SPEC, "rotation: %s takes no argument", value);
+	if (colon && (read_u64(colon + 1, &arg) || arg > UINT32_MAX))
+		return tq_fail(TQ_ERR_SPEC, "rotation: '%s' is not a number", colon + 1);
+	memset(spec->rotation, 0, sizeof(spec->rotation));
+	memcpy(spec->rotation, value, strlen(value));
+	spec->rotation_arg = (uint32_t)arg;
+	return TQ_OK;
+}
+
+static int parse_value(struct tq_spec *spec, const struct key *key, char *value)
+{
+	uint64_t number;
+	uint32_t i;
+
+	switch (key->kind) {
+	case KEY_ROTATION:
+		return parse_rotation(spec, value);
+	case KEY_SEED:
+		if (read_u64(value, &spec->seed))
+			return tq_fail(TQ_ERR_SPEC, "seed: '%s' is not a 64-bit number", value);
+		return TQ_OK;
+	case KEY_NUMBER:
+		if (read_u64(value, &number) || number < key->min || number > key->max)
+			return tq_fail(TQ_ERR_SPEC, "%s: '%s' is not a number in %u..%u", key->name,
+				       value, key->min, key->max);
+		*field(spec, key) = (uint32_t)number;
+		return TQ_OK;
+	default:
+		for (i = 0; key->words[i]; i++) {
+			if (!strcmp(key->words[i], value)) {
+				*field(spec, key) = i;
+				return TQ_OK;
+			}
+		}
+		return unknown(key->name, value, key->words);
+	}
+}
+
+static int parse_preset(struct tq_spec *spec, const char *name)
+{
+	const char *names[NPRESETS + 1] = { 0 }, *text = tq_preset_text(name, NULL);
+	size_t i;
+
+	if (!text) {
+		for (i = 0; i < NPRESETS; i++)
+			names[i] = presets[i].name;
+		return unknown("preset", name, names);
+	}
+	tq_spec_init(spec);
+	return tq_spec_parse(spec, text);
+}
+
+static const struct key *find_key(const char *name)
+{
+	const char *names[NKEYS + 1] = { 0 };
+	size_t i;
+
+	for (i = 0; i < NKEYS; i++) {
+		if (!strcmp(keys[i].name, name))
+			return &keys[i];
+		names[i] = keys[i].name;
+	}
+	unknown("spec key", name, names);
+	return NULL;
+}
+
+/* One key=value word of n characters. @seen has a bit per key. */
+static int parse_word(struct tq_spec *spec, const char *text, size_t n, unsigned *seen)
+{
+	const struct key *key;
+	char word[VALUE_MAX], *value;
+	unsigned bit;
+
+	if (n >= sizeof(word))
+		return tq_fail(TQ_ERR_SPEC, "'%.40s...' is too long for a word of a spec", text);
+	memcpy(word, text, n);
+	word[n] = '\0';
+	value = strchr(word, '=');
+	if (!value)
+		return tq_fail(TQ_ERR_SPEC, "'%s' is not key=value", word);
+	*value++ = '\0';
+	key = find_key(word);
+	if (!key)
+		return TQ_ERR_SPEC;
+	bit = 1u << (key - keys);
+	if (*seen & bit)
+		return tq_fail(TQ_ERR_SPEC, "%s is given twice", key->name);
+	if (key->kind == KEY_PRESET && *seen)
+		return tq_fail(TQ_ERR_SPEC, "preset must be the first word");
+	*seen |= bit;
+	return key->kind == KEY_PRESET ? parse_preset(spec, value) : parse_value(spec, key, value);
+}
+
+void tq_spec_init(struct tq_spec *spec)
+{
+	if (!spec)
+		return;
+	memset(spec, 0, sizeof(*spec));
+	spec->struct_size = sizeof(*spec);
+	memcpy(spec->rotation, "rht", sizeof("rht"));
+	spec->rotation_arg = RHT_DEFAULT;
+	spec->code = TQ_CODE_LM;
+	spec->bits = 4;
+	spec->correction = TQ_CORR_LS;
+	spec->seed = 1;
+}
+
+int tq_spec_parse(struct tq_spec *spec, const char *text)
+{
+	struct tq_spec next;
+	unsigned seen = 0;
+	size_t n;
+	int ret;
+
+	if (!spec || !text)
+		return tq_fail(TQ_ERR_ARG, "%s is NULL", spec ? "text" : "spec");
+	next = *spec;
+	for (text += strspn(text, BLANKS); *text; text += strspn(text, BLANKS)) {
+		n = strcspn(text, BLANKS);
+		ret = parse_word(&next, text, n, &seen);
+		if (ret)
+			return ret;
+		text += n;
+	}
+	if (next.code == TQ_CODE_SIGN && !(seen & 1u << (find_key("bits") - keys)))
+		next.bits = 1;
+	ret = tq_spec_check(&next, 0);
+	if (ret)
+		return ret;
+	*spec = next;
+	return TQ_OK;
+}
+
+static int check_rotation(const struct tq_spec *spec)
+{
+	uint32_t arg = spec->rotation_arg;
+
+	if (!memchr(spec->rotation, '\0', sizeof(spec->rotation)) ||
+	    !is_rotation_name(spec->rotation))
+		return tq_fail(TQ_ERR_SPEC, "rotation: not a name of a-z 0-9 _ -");
+	if (!strcmp(spec->rotation, "dense"))
+		return tq_fail(TQ_ERR_SPEC, "rotation: 'dense' is how drivers call it, "
+					    "did you mean 'haar'?");
+	if (!strcmp(spec->rotation, "rht") && (arg < 1 || arg > RHT_MAX))
+		return tq_fail(TQ_ERR_SPEC, "rotation: rht has 1..%d rounds, not %u", RHT_MAX, arg);
+	if (!strcmp(spec->rotation, "givens") && (arg < 1 || arg > GIVENS_MAX))
+		return tq_fail(TQ_ERR_SPEC, "rotation: givens has 1..%d layers, not %u", GIVENS_MAX,
+			       arg);
+	if (!has_argument(spec->rotation) && arg)
+		return tq_fail(TQ_ERR_SPEC, "rotation: %s takes no argument", spec->rotation);
+	return TQ_OK;
+}
+
+static int check_dim(const struct tq_spec *spec, uint32_t dim)
+{
+	if (dim > TQ_MAX_DIM)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "dim: %u is above %d", dim, TQ_MAX_DIM);
+	if (dim <= TQ_MAX_DENSE_DIM)
+		return TQ_OK;
+	if (!strcmp(spec->rotation, "haar"))
+		return tq_fail(TQ_ERR_UNSUPPORTED, "rotation: haar is limited to %d dimensions, not %u",
+			       TQ_MAX_DENSE_DIM, dim);
+	if (spec->correction == TQ_CORR_QJL_GAUSS || spec->correction == TQ_CORR_QJL_ORTHO)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "correction: %s is limited to %d dimensions, not %u",
+			       correction_words[spec->correction], TQ_MAX_DENSE_DIM, dim);
+	return TQ_OK;
+}
+
+int tq_spec_check(const struct tq_spec *spec, uint32_t dim)
+{
+	uint32_t value;
+	size_t i;
+	int ret;
+
+	if (!spec)
+		return tq_fail(TQ_ERR_ARG, "spec is NULL");
+	if (spec->struct_size < sizeof(*spec))
+		return tq_fail(TQ_ERR_SPEC, "spec: struct_size is %u, not %zu: tq_spec_init() sets it",
+			       spec->struct_size, sizeof(*spec));
+	ret = check_rotation(spec);
+	if (ret)
+		return ret;
+	for (i = 0; i < NKEYS; i++) {
+		if (keys[i].kind != KEY_WORD && keys[i].kind != KEY_NUMBER)
+			continue;
+		value = value_of(spec, &keys[i]);
+		if (value < keys[i].min || value > keys[i].max)
+			return tq_fail(TQ_ERR_SPEC, "%s: %u is not in %u..%u", keys[i].name, value,
+				       keys[i].min, keys[i].max);
+	}
+	if (spec->code == TQ_CODE_SIGN && spec->bits != 1)
+		return tq_fail(TQ_ERR_SPEC, "bits: code=sign has one bit, not %u", spec->bits);
+	return check_dim(spec, dim);
+}
+
+int tq_spec_print(const struct tq_spec *spec, char *buf, size_t size)
+{
+	char rotation[TQ_ROTATION_NAME_MAX + 12], text[TQ_SPEC_STRING_MAX];
+	int ret, n;
+
+	if (!buf)
+		return tq_fail(TQ_ERR_ARG, "buf is NULL");
+	ret = tq_spec_check(spec, 0);
+	if (ret)
+		return ret;
+	if (spec->rotation_arg)
+		snprintf(rotation, sizeof(rotation), "%s:%u", spec->rotation, spec->rotation_arg);
+	else
+		snprintf(rotation, sizeof(rotation), "%s", spec->rotation);
+	n = snprintf(text, sizeof(text),
+		     "rotation=%s code=%s bits=%u correction=%s effort=%u seed=%llu center=%s "
+		     "scale=%s query=%s",
+		     rotation, code_words[spec->code], spec->bits,
+		     correction_words[spec->correction], spec->effort,
+		     (unsigned long long)spec->seed, center_words[spec->center],
+		     scale_words[spec->scale], query_words[spec->query]);
+	if ((size_t)n >= size)
+		return tq_fail(TQ_ERR_RANGE, "size: the spec needs %d bytes, not %zu", n + 1, size);
+	memcpy(buf, text, (size_t)n + 1);
+	return TQ_OK;
+}
+
+const char *tq_preset_name(unsigned index)
+{
+	return index < NPRESETS ? presets[index].name : NULL;
+}
+
+const char *tq_preset_text(const char *name, const char **source)
+{
+	size_t i;
+
+	for (i = 0; name && i < NPRESETS; i++) {
+		if (strcmp(presets[i].name, name))
+			continue;
+		if (source)
+			*source = presets[i].source;
+		return presets[i].text;
+	}
+	return NULL;
+}
+
