@@ -3,7 +3,7 @@
  * The row: scale, cross, residual norm, index fields, sketch bits, without padding.
  */
 
-#include "layout.h"
+#include "plan.h"
 
 uint32_t tq_spec_index_bits(const struct tq_spec *spec)
 {
@@ -18,7 +18,7 @@ static uint32_t take(uint32_t *at, uint32_t bytes)
 	return field;
 }
 
-void tq_layout_make(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout)
+void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout)
 {
 	uint32_t scale_bytes = spec->scale == TQ_F32 ? 4 : 2, at = 0, width;
 	uint32_t left = tq_spec_index_bits(spec);

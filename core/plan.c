@@ -3,7 +3,6 @@
  * A spec made ready for one dimension: every table that a driver may need.
  */
 
-#include "layout.h"
 #include "plan.h"
 #include "rotation.h"
 
@@ -56,7 +55,7 @@ int tq_plan_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t 
 	plan->center = spec->center;
 	plan->scale = spec->scale;
 	plan->query = query_kind(spec, plan->index_bits);
-	tq_layout_make(spec, dim, &plan->layout);
+	tq_layout_build(spec, dim, &plan->layout);
 	memcpy(own->rotation_name, spec->rotation, sizeof(own->rotation_name));
 	ret = copy_centre(ctx, own, centre);
 	if (!ret)

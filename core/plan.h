@@ -31,7 +31,4 @@ uint32_t tq_spec_index_bits(const struct tq_spec *spec);
 /** tq_layout_build - where things are in a row; FORMAT.md section 4. @spec was checked */
 void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout);
 
-/** tq_codebook_crc - the codebook hash of FORMAT.md section 3 */
-uint32_t tq_codebook_crc(const struct tq_codebook *book);
-
 #endif
