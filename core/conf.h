@@ -62,8 +62,8 @@ struct tq_plugin_value {
  * @deny:            plugins and drivers that are never used; scalar is never among them
  * @order:           plugins and drivers preferred over priority, the most wanted first
  * @driver:          pin: a driver or a plugin; NULL for none
- * @cpu:             name of the highest CPU level that may be used
- * @cpu_mask:        what @cpu leaves of TQ_CPU_*: and it with what the CPU has
+ * @cpu_level:       the highest CPU level that may be used, a value of the schema's words
+ * @cpu_mask:        what @cpu_level leaves of TQ_CPU_*: and it with what the CPU has
  * @log_level:       enum tq_log_level
  * @threads:         0 or 1: the caller's thread; n: a pool of n; TQ_THREADS_AUTO
  * @memory_limit:    most bytes that the tables of one quantizer may take, UINT64_MAX for no limit
@@ -80,7 +80,7 @@ struct tq_config {
 	const char **deny;
 	const char **order;
 	const char *driver;
-	const char *cpu;
+	int cpu_level;
 	uint64_t cpu_mask;
 	int log_level;
 	int threads;

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The settings in force as text: in the syntax of the file, with where each value came from behind it.
+ */
+
+#include <inttypes.h>
+#include "conf_value.h"
+
+static void print_origin(FILE *out, const struct tq_origin *at)
+{
+	switch (at->kind) {
+	case TQ_FROM_FILE:
+		fprintf(out, "  # %s:%u\n", at->name, at->line);
+		break;
+	case TQ_FROM_ENV:
+		fprintf(out, "  # environment variable %s\n", at->name);
+		break;
+	case TQ_FROM_OPTION:
+		fprintf(out, "  # option %s\n", at->name);
+		break;
+	default:
+		fprintf(out, "  # default\n");
+	}
+}
+
+static void print_quoted(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		if (*text == '\n')
+			fputs("\\n", out);
+		else
+			fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static void print_list(FILE *out, const char *const *texts)
+{
+	const char *const *t;
+
+	fputc('[', out);
+	for (t = texts; *t; t++) {
+		fputs(t == texts ? "" : ", ", out);
+		print_quoted(out, *t);
+	}
+	fputc(']', out);
+}
+
+static void print_number(FILE *out, const struct tq_setting *s, int64_t n)
+{
+	const char *word = tq_schema_word(s, n);
+
+	if (word)
+		print_quoted(out, word);
+	else if (s->type == TQ_SETTING_BYTES)
+		fprintf(out, "\"%" PRId64 "\"", n);
+	else
+		fprintf(out, "%" PRId64, n);
+}
+
+/* Groups have one origin for each member. */
+static void print_profiles(FILE *out, const struct tq_config *config, const char *name)
+{
+	const struct tq_profile *p;
+
+	fprintf(out, "%s = {\n", name);
+	for (p = config->profiles; p; p = p->next) {
+		fprintf(out, "  %s = ", p->name);
+		print_quoted(out, p->spec);
+		fputc(';', out);
+		print_origin(out, &p->origin);
+	}
+	fprintf(out, "};\n");
+}
+
+/* Values of one plugin need not be neighbours: each plugin is printed where it first occurs. */
+static void print_plugins(FILE *out, const struct tq_config *config, const char *name)
+{
+	const struct tq_plugin_value *p, *q;
+
+	fprintf(out, "%s = {\n", name);
+	for (p = config->plugin_values; p; p = p->next) {
+		for (q = config->plugin_values; strcmp(q->plugin, p->plugin); q = q->next)
+			;
+		if (q != p)
+			continue;
+		fprintf(out, "  %s = {\n", p->plugin);
+		for (q = p; q; q = q->next) {
+			if (strcmp(q->plugin, p->plugin))
+				continue;
+			fprintf(out, "    %s = ", q->key);
+			print_quoted(out, q->value);
+			fputc(';', out);
+			print_origin(out, &q->origin);
+		}
+		fprintf(out, "  };\n");
+	}
+	fprintf(out, "};\n");
+}
+
+void tq_config_show(const struct tq_config *config, FILE *out)
+{
+	const struct tq_setting *s;
+	const char *member, *text;
+	unsigned i;
+
+	for (i = 0; i < tq_schema_count; i++) {
+		s = &tq_schema[i];
+		member = (const char *)config + s->offset;
+		if (s->type == TQ_SETTING_PROFILES || s->type == TQ_SETTING_PLUGINS) {
+			if (s->type == TQ_SETTING_PROFILES)
+				print_profiles(out, config, s->name);
+			else
+				print_plugins(out, config, s->name);
+			continue;
+		}
+		fprintf(out, "%s = ", s->name);
+		switch (s->type) {
+		case TQ_SETTING_PATHS:
+		case TQ_SETTING_NAMES:
+			print_list(out, *(const char *const *const *)member);
+			break;
+		case TQ_SETTING_NAME:
+			text = *(const char *const *)member;
+			print_quoted(out, text ? text : "");
+			break;
+		case TQ_SETTING_FLAG:
+			fputs(*(const bool *)member ? "true" : "false", out);
+			break;
+		case TQ_SETTING_BYTES:
+			print_number(out, s, (int64_t) * (const uint64_t *)member);
+			break;
+		default:
+			print_number(out, s, *(const int *)member);
+		}
+		fputc(';', out);
+		print_origin(out, &config->origin[i]);
+	}
+}
