@@ -289,6 +289,56 @@ static inline float tq_row_scale(const struct tq_plan *plan, float norm2, float 
 	}
 }
 
+/**
+ * tq_pack_indices - write level indices into the fields of a row
+ * @index: indices of coordinates @first .. @first + @n - 1
+ * @first: a multiple of 8; so is @n, but for the end of the row
+ * @row:   the whole row; bits behind the last coordinate become zero
+ */
+static inline void tq_pack_indices(const struct tq_plan *plan, const uint8_t *index, size_t first,
+				   size_t n, uint8_t *row)
+{
+	const struct tq_section *s = plan->layout.section;
+	size_t i, j, per;
+	unsigned mask, byte;
+	uint8_t *at;
+
+	for (; s < plan->layout.section + plan->layout.nsections; s++) {
+		per = 8 / s->width;
+		mask = (1u << s->width) - 1u;
+		at = row + s->at + first / per;
+		for (i = 0; i < n; i += per) {
+			byte = 0;
+			for (j = 0; j < per && i + j < n; j++)
+				byte |= ((unsigned)index[i + j] >> s->shift & mask) << j * s->width;
+			*at++ = (uint8_t)byte;
+		}
+	}
+}
+
+/** tq_unpack_indices - read them back; zero where the row has no index fields */
+static inline void tq_unpack_indices(const struct tq_plan *plan, const uint8_t *row, size_t first,
+				     size_t n, uint8_t *index)
+{
+	const struct tq_section *s = plan->layout.section;
+	size_t i, j, per;
+	unsigned mask, byte;
+	const uint8_t *at;
+
+	memset(index, 0, n);
+	for (; s < plan->layout.section + plan->layout.nsections; s++) {
+		per = 8 / s->width;
+		mask = (1u << s->width) - 1u;
+		at = row + s->at + first / per;
+		for (i = 0; i < n; i += per) {
+			byte = *at++;
+			for (j = 0; j < per && i + j < n; j++)
+				index[i + j] = (uint8_t)(index[i + j] |
+							 (byte >> j * s->width & mask) << s->shift);
+		}
+	}
+}
+
 /** tq_score_finish - from the integer sum to the score, in the one order of operations */
 static inline float tq_score_finish(const struct tq_plan *plan, const struct tq_query *q,
 				    const uint8_t *row, float a, float b)
@@ -304,6 +354,22 @@ static inline float tq_score_finish(const struct tq_plan *plan, const struct tq_
 	if (plan->center == TQ_CENTER_BOTH) {
 		memcpy(&cross, row + plan->layout.cross_at, sizeof(cross));
 		s = s + cross;
+	}
+	return s;
+}
+
+/** tq_pair_finish - from the integer sum over two rows to their score; symmetric in the rows */
+static inline float tq_pair_finish(const struct tq_plan *plan, const uint8_t *row,
+				   const uint8_t *other, float a)
+{
+	float h = plan->codebook.half_step, s, cross, other_cross;
+
+	s = (a * (h * h)) * (tq_load_scale(plan, row + plan->layout.scale_at) *
+			     tq_load_scale(plan, other + plan->layout.scale_at));
+	if (plan->center == TQ_CENTER_BOTH) {
+		memcpy(&cross, row + plan->layout.cross_at, sizeof(cross));
+		memcpy(&other_cross, other + plan->layout.cross_at, sizeof(other_cross));
+		s = s + ((cross + other_cross) - plan->centre_norm2);
 	}
 	return s;
 }

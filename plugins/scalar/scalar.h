@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_SCALAR_H
+#define TQ_SCALAR_H
+
+#include "tq/plugin.h"
+
+/* Coordinates that a loop holds at once on its stack; a multiple of 16, so lanes stay in step. */
+#define SCALAR_CHUNK 512
+
+extern const struct tq_rotation_ops scalar_none_ops;
+extern const struct tq_rotation_ops scalar_rht_ops;
+extern const struct tq_rotation_ops scalar_dense_ops;
+extern const struct tq_rotation_ops scalar_givens_ops;
+
+void scalar_quantize(const struct tq_plan *plan, const void *state, const float *y,
+		     const struct tq_row_stat *stat, size_t n, uint8_t *codes);
+void scalar_dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes,
+		       size_t n, float *y, int32_t *exponent);
+
+size_t scalar_query_size(const struct tq_plan *plan, const void *state);
+void scalar_query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q,
+		       void *packed);
+void scalar_score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		  const uint8_t *codes, size_t n, float *scores, size_t ld);
+void scalar_score_list(const struct tq_plan *plan, const void *state, const void *packed,
+		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores);
+void scalar_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
+			const uint8_t *b, size_t nb, float *scores, size_t ld);
+
+#endif
