@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The tables of a plugin, read as data and checked before any code of it runs: magic and numbers
  * first, because the meaning of everything behind them depends on these.

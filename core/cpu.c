@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the CPU can do. An instruction set counts only as a whole group, as compilers use it, and only
  * if the operating system saves its registers: CPUID alone is not enough, XCR0 has the last word.

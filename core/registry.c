@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Modules and entries: who is there, how far each got, and the services that plugins are given.
  */
@@ -202,8 +202,6 @@ static void entry_place(struct tq_entry *e)
 
 	e->state = TQ_STATE_ABI_OK;
 	e->reason = "";
-	tq_cpu_print(d->need.cpu, why, sizeof(why));
-	e->needs = tq_registry_note(ctx, "%s", why);
 	if (other)
 		tq_entry_move(e, TQ_STATE_REJECTED,
 			      tq_registry_note(ctx, "driver name %s is taken by plugin %s",
@@ -226,6 +224,12 @@ int tq_module_register(struct tq_module *m, const struct tq_plugin *plugin)
 
 	if (!tq_abi_check(plugin, why, sizeof(why))) {
 		tq_module_move(m, TQ_STATE_REJECTED, tq_registry_note(m->ctx, "%s", why));
+		return TQ_OK;
+	}
+	if (strcmp(m->name, plugin->name)) {
+		tq_module_move(m, TQ_STATE_REJECTED,
+			       tq_registry_note(m->ctx, "holds a plugin called %s: name the file "
+						"tq-%s.so", plugin->name, plugin->name));
 		return TQ_OK;
 	}
 	other = module_of_name(m, plugin->name);
@@ -409,9 +413,6 @@ static void describe(const struct tq_module *m, const struct tq_entry *e,
 		       e->passed			? "passed" :
 							  "not run";
 	all.reason = e ? e->reason : m->reason;
-	all.version = m->plugin ? m->plugin->version : "";
-	all.licence = m->plugin ? m->plugin->licence : "";
-	all.needs = e ? e->needs : "";
 	memcpy(info, &all, info->struct_size < sizeof(all) ? info->struct_size : sizeof(all));
 }
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which driver serves a stage. Candidates are ordered: pinned, then the configuration's order, then
  * priority. The first that serves the plan, is present and passes the gate wins; each of the others
