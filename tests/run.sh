@@ -1,0 +1,262 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Build libtq and run its tests; the last line is "N passed, N failed".
+#
+#	sh tests/run.sh			build with gcc, warnings as errors; all tests, headers, install
+#	sh tests/run.sh --full		also clang, sanitizers, no plugins, old CPUs and aarch64 under qemu
+#	sh tests/run.sh --quick		the first build and its tests alone
+#	sh tests/run.sh --only STAGE...	these stages alone (names: --list)
+#	sh tests/run.sh --no-install ...	fail, rather than apt-get install, where a package is missing
+#
+# Runs on a bare Debian 12: missing packages are installed, as root. Builds into build-test/.
+
+set -u
+umask 022
+cd "$(dirname "$0")/.." || exit 2
+root=$(pwd)
+top=$root/build-test
+counts=$top/counts
+jobs=$(nproc 2>/dev/null || echo 2)
+qemu_x86="qemu-x86_64-static"
+export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent
+
+quick_stages="native"
+plain_stages="native abi install"
+full_stages="native abi install tools noplugins nohwloc clang asan tsan nehalem haswell aarch64 fuzz"
+
+base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
+plain_packages="$base_packages g++ python3-numpy"
+full_packages="$plain_packages clang-14 libclang-rt-14-dev qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+
+say()
+{
+	printf '%s %s\n' "$(date +%H:%M:%S)" "$*"
+}
+
+# count STAGE PASSED FAILED: for checks that are no meson tests
+count()
+{
+	echo "$1 $2 $3 0" >>"$counts"
+	[ "$3" -eq 0 ]
+}
+
+# ok STAGE NAME COMMAND...: one check
+ok()
+{
+	stage=$1 name=$2
+	shift 2
+	if "$@" >"$top/$stage.log" 2>&1; then
+		say "$stage: $name: ok"
+		count "$stage" 1 0
+	else
+		say "$stage: $name: FAILED"
+		sed 's/^/    /' "$top/$stage.log" | tail -40
+		count "$stage" 0 1
+	fi
+}
+
+install_packages()
+{
+	missing=
+	for p in $packages; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing="$missing $p"
+	done
+	[ -z "$missing" ] && return 0
+	if [ "$install" = no ] || [ "$(id -u)" -ne 0 ]; then
+		echo "tests/run.sh: packages are missing; as root: apt-get install$missing" >&2
+		return 1
+	fi
+	say "installing$missing"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -q update >"$top/apt.log" 2>&1 &&
+		# shellcheck disable=SC2086
+		apt-get -q install -y --no-install-recommends $missing >>"$top/apt.log" 2>&1 ||
+		{ tail -20 "$top/apt.log" >&2; return 1; }
+}
+
+# build DIR SETUP-OPTIONS...: configure and compile, warnings as errors
+build()
+{
+	dir=$1
+	shift
+	say "$dir: configuring and building"
+	rm -rf "$top/$dir"
+	if meson setup "$top/$dir" "$root" -Dwerror=true -Dwarning_level=3 -Dtests=enabled "$@" \
+			>"$top/$dir.log" 2>&1 &&
+		ninja -C "$top/$dir" -j "$jobs" >>"$top/$dir.log" 2>&1; then
+		return 0
+	fi
+	say "$dir: BUILD FAILED"
+	tail -60 "$top/$dir.log"
+	count "$dir" 0 1
+}
+
+# run STAGE DIR TEST-OPTIONS...: meson test, then the programs' own summaries
+run()
+{
+	stage=$1 dir=$2
+	shift 2
+	rm -f "$top/$dir/meson-logs/$stage.json"
+	say "$stage: testing"
+	meson test -C "$top/$dir" --no-rebuild --logbase "$stage" --print-errorlogs \
+		--num-processes "$jobs" "$@" || true
+	if [ ! -s "$top/$dir/meson-logs/$stage.json" ]; then
+		say "$stage: no test ran"
+		count "$stage" 0 1
+		return
+	fi
+	"$python" tests/summary.py "$top/$dir/meson-logs/$stage.json" "$counts" "$stage"
+}
+
+have_suite()
+{
+	meson introspect --tests "$top/$1" | grep -q "\"suite\": \[\"libtq:$2\""
+}
+
+# suites DIR NAME...: "--suite NAME" for those that DIR has
+suites()
+{
+	dir=$1 list=
+	shift
+	for s in "$@"; do
+		have_suite "$dir" "$s" && list="$list --suite $s"
+	done
+	echo "$list"
+}
+
+stage_native()
+{
+	build native || return
+	ok listed "every tests/unit/test_*.c is a test" sh tests/abi/listed.sh "$top/native"
+	run native native
+}
+
+# Public headers alone, exported symbols, constructors.
+stage_abi()
+{
+	[ -d "$top/native" ] || build native || return
+	for h in include/tq/*.h; do
+		for std in c11 c++17; do
+			ok headers "$h as $std" sh tests/abi/header.sh "$h" "$std"
+		done
+	done
+	ok symbols "libtq exports what its headers declare" sh tests/abi/symbols.sh "$top/native"
+	for so in "$top"/native/plugins/*/tq-*.so; do
+		[ -e "$so" ] || continue
+		ok plugins "$(basename "$so") is one const symbol without constructors" \
+			sh tests/abi/plugin.sh "$so"
+	done
+}
+
+stage_install()
+{
+	ok install "a program and the example plugin build against the installed library" \
+		sh tests/install/run.sh "$top/install"
+}
+
+stage_noplugins()
+{
+	build noplugins -Dplugins=disabled && run noplugins noplugins
+}
+
+stage_nohwloc()
+{
+	# shellcheck disable=SC2046
+	build nohwloc -Dhwloc=disabled -Dbuildtype=debugoptimized &&
+		run nohwloc nohwloc $(suites nohwloc conf loader tools)
+}
+
+stage_clang()
+{
+	# shellcheck disable=SC2046
+	CC=clang-14 build clang && run clang clang
+}
+
+stage_asan()
+{
+	build asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false || return
+	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 \
+		ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:handle_abort=1 \
+		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+		run asan asan --timeout-multiplier 6
+}
+
+stage_tsan()
+{
+	build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
+	# shellcheck disable=SC2046
+	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=halt_on_error=1 \
+		run tsan tsan --timeout-multiplier 10 $(suites tsan threads loader)
+}
+
+# A CPU without AVX: scalar serves everything, and tq-probe says why avx2 does not.
+stage_nehalem()
+{
+	[ -d "$top/native" ] || build native || return
+	ok nehalem "tq-probe says why avx2 is not used" \
+		sh tests/cross/probe.sh "$qemu_x86 -cpu Nehalem" "$top/native"
+	# shellcheck disable=SC2046
+	CK_TIMEOUT_MULTIPLIER=20 run nehalem native --timeout-multiplier 20 \
+		--wrapper "$qemu_x86 -cpu Nehalem" $(suites native unit conform loader)
+}
+
+stage_haswell()
+{
+	[ -d "$top/native" ] || build native || return
+	# shellcheck disable=SC2046
+	CK_TIMEOUT_MULTIPLIER=20 run haswell native --timeout-multiplier 20 \
+		--wrapper "$qemu_x86 -cpu Haswell" $(suites native checkasm conform)
+}
+
+stage_aarch64()
+{
+	sh tests/cross/aarch64.sh "$top/sysroot" >"$top/sysroot.log" 2>&1 || {
+		tail -20 "$top/sysroot.log"
+		count aarch64 0 1
+		return
+	}
+	build aarch64 --cross-file "$top/sysroot/aarch64.ini" || return
+	# shellcheck disable=SC2046
+	CK_TIMEOUT_MULTIPLIER=20 run aarch64 aarch64 --timeout-multiplier 20 \
+		$(suites aarch64 unit conform checkasm)
+}
+
+stage_fuzz()
+{
+	CC=clang-14 build fuzz -Dfuzz=true -Dbuildtype=debugoptimized -Db_sanitize=address,undefined \
+		-Db_lundef=false || return
+	have_suite fuzz fuzz || return
+	run fuzz fuzz --suite fuzz --timeout-multiplier 4
+}
+
+stages=$plain_stages packages=$plain_packages install=yes
+while [ $# -gt 0 ]; do
+	case $1 in
+	--quick) stages=$quick_stages packages=$base_packages ;;
+	--full) stages=$full_stages packages=$full_packages ;;
+	--no-install) install=no ;;
+	--list) echo "$full_stages"; exit 0 ;;
+	--only) shift; stages=$*; packages=$full_packages; break ;;
+	*) echo "usage: sh tests/run.sh [--quick | --full | --only STAGE...] [--no-install]" >&2; exit 2 ;;
+	esac
+	shift
+done
+
+mkdir -p "$top" && chmod 755 "$top" && : >"$counts" || exit 2
+install_packages || { echo "0 passed, 1 failed"; exit 1; }
+python=/usr/bin/python3
+[ -x $python ] || python=python3
+start=$(date +%s)
+for s in $stages; do
+	began=$(date +%s)
+	"stage_$s"
+	say "$s: $(($(date +%s) - began)) s"
+done
+echo
+echo "stage            passed  failed skipped"
+awk '{ p[$1] += $2; f[$1] += $3; k[$1] += $4; if (!seen[$1]++) order[++n] = $1 }
+	END { for (i = 1; i <= n; i++) printf "%-16s %6d  %6d  %6d\n", order[i], p[order[i]], f[order[i]], k[order[i]] }' \
+	"$counts"
+echo "$(($(date +%s) - start)) seconds"
+awk '{ p += $2; f += $3 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$counts"
