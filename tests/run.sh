@@ -11,6 +11,7 @@
 #
 # Runs on a bare Debian 12: missing packages are installed, as root. Builds into build-test/.
 
+# shellcheck disable=SC2046,SC2086
 set -u
 umask 022
 cd "$(dirname "$0")/.." || exit 2
@@ -70,7 +71,6 @@ install_packages()
 	say "installing$missing"
 	export DEBIAN_FRONTEND=noninteractive
 	apt-get -q update >"$top/apt.log" 2>&1 &&
-		# shellcheck disable=SC2086
 		apt-get -q install -y --no-install-recommends $missing >>"$top/apt.log" 2>&1 ||
 		{ tail -20 "$top/apt.log" >&2; return 1; }
 }
@@ -81,7 +81,7 @@ build()
 	dir=$1
 	shift
 	say "$dir: configuring and building"
-	rm -rf "$top/$dir"
+	rm -rf "${top:?}/$dir"
 	if meson setup "$top/$dir" "$root" -Dwerror=true -Dwarning_level=3 -Dtests=enabled "$@" \
 			>"$top/$dir.log" 2>&1 &&
 		ninja -C "$top/$dir" -j "$jobs" >>"$top/$dir.log" 2>&1; then
@@ -162,14 +162,12 @@ stage_noplugins()
 
 stage_nohwloc()
 {
-	# shellcheck disable=SC2046
 	build nohwloc -Dhwloc=disabled -Dbuildtype=debugoptimized &&
 		run nohwloc nohwloc $(suites nohwloc conf loader tools)
 }
 
 stage_clang()
 {
-	# shellcheck disable=SC2046
 	CC=clang-14 build clang && run clang clang
 }
 
@@ -185,7 +183,6 @@ stage_asan()
 stage_tsan()
 {
 	build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
-	# shellcheck disable=SC2046
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=halt_on_error=1 \
 		run tsan tsan --timeout-multiplier 10 $(suites tsan threads loader)
 }
@@ -196,7 +193,6 @@ stage_nehalem()
 	[ -d "$top/native" ] || build native || return
 	ok nehalem "tq-probe says why avx2 is not used" \
 		sh tests/cross/probe.sh "$qemu_x86 -cpu Nehalem" "$top/native"
-	# shellcheck disable=SC2046
 	CK_TIMEOUT_MULTIPLIER=20 run nehalem native --timeout-multiplier 20 \
 		--wrapper "$qemu_x86 -cpu Nehalem" $(suites native unit conform loader)
 }
@@ -204,7 +200,6 @@ stage_nehalem()
 stage_haswell()
 {
 	[ -d "$top/native" ] || build native || return
-	# shellcheck disable=SC2046
 	CK_TIMEOUT_MULTIPLIER=20 run haswell native --timeout-multiplier 20 \
 		--wrapper "$qemu_x86 -cpu Haswell" $(suites native checkasm conform)
 }
@@ -217,7 +212,6 @@ stage_aarch64()
 		return
 	}
 	build aarch64 --cross-file "$top/sysroot/aarch64.ini" || return
-	# shellcheck disable=SC2046
 	CK_TIMEOUT_MULTIPLIER=20 run aarch64 aarch64 --timeout-multiplier 20 \
 		$(suites aarch64 unit conform checkasm)
 }

@@ -7,7 +7,7 @@ mkdir -p "$1"
 cd "$1"
 root=$(pwd)
 packages="libc6 libgcc-s1 libhwloc15 libhwloc-dev libudev1 libcap2 check libsubunit0 libsubunit-dev libconfig9 libconfig-dev"
-if [ ! -e done ]; then
+if [ ! -e complete ]; then
 	mkdir -p lists/partial cache/archives/partial
 	cat >apt.conf <<EOF
 APT::Architecture "arm64";
@@ -21,7 +21,7 @@ EOF
 	# shellcheck disable=SC2086
 	apt-get -q download $packages
 	for d in *.deb; do dpkg -x "$d" .; done
-	touch done
+	touch complete
 fi
 lib=$root/usr/lib/aarch64-linux-gnu
 cat >aarch64.ini <<EOF
