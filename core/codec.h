@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CODEC_H
+#define TQ_CODEC_H
+
+#include "compose.h"
+#include "tq/quantizer.h"
+
+/**
+ * struct tq_quantizer - a plan and its pipeline
+ * @spec:  in force
+ * @hash:  CRC32C of the level table
+ * @why:   the choice of drivers, line by line
+ *
+ * Read-only after tq_quantizer_create().
+ */
+struct tq_quantizer {
+	struct tq_context *ctx;
+	struct tq_spec spec;
+	struct tq_plan *plan;
+	struct tq_pipeline pipe;
+	uint32_t hash;
+	struct tq_explain why;
+};
+
+/**
+ * tq_first_nonfinite - the first of @n rows that holds NaN or infinity
+ * @x:      rows of @dim elements, @stride elements apart; any alignment
+ * @centre: checked after it is subtracted; NULL for none
+ *
+ * Return: the row, or @n if all are finite.
+ */
+size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, size_t n,
+			  const float *centre);
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stages into a codec: load -> rotate -> quantize -> sketch, and back. A fused encode or decode driver
+ * replaces the whole composition.
+ */
+
+#include <stdio.h>
+#include "compose.h"
+#include "rotation.h"
+#include "tile.h"
+
+static int map_create(struct tq_context *ctx, const struct tq_rotation *rot, const char *pin,
+		      unsigned *pinned, struct tq_map *map, struct tq_explain *why)
+{
+	struct tq_choice choice = { 0 };
+	int ret;
+
+	ret = tq_select_rotation(ctx, rot, pin, pinned, &choice, why);
+	if (ret)
+		return ret;
+	map->rot = rot;
+	map->ops = choice.driver->rotation_ops;
+	if (map->ops->create)
+		ret = map->ops->create(choice.host, rot, &map->state);
+	if (ret)
+		return tq_fail(ret, "%s: create failed: %s", choice.driver->driver_name,
+			       tq_status_text(ret));
+	map->choice = choice;
+	return TQ_OK;
+}
+
+static void map_destroy(struct tq_map *map)
+{
+	if (map->choice.driver && map->ops->destroy)
+		map->ops->destroy(map->choice.host, map->state);
+}
+
+static int served_create(struct tq_pipeline *pipe, struct tq_served *served,
+			 const struct tq_choice *choice)
+{
+	struct tq_served *other;
+	int ret = TQ_OK;
+
+	served->ops = choice->driver->ops;
+	for (other = pipe->op; other < served; other++) {
+		if (other->choice.driver != choice->driver)
+			continue;
+		served->state = other->state;
+		served->borrowed = 1;
+		served->choice = *choice;
+		return TQ_OK;
+	}
+	if (served->ops->create)
+		ret = served->ops->create(choice->host, pipe->plan, &served->state);
+	if (ret)
+		return tq_fail(ret, "%s: create failed: %s", choice->driver->driver_name,
+			       tq_status_text(ret));
+	served->choice = *choice;
+	return TQ_OK;
+}
+
+static void served_destroy(struct tq_served *served)
+{
+	if (served->choice.driver && !served->borrowed && served->ops->destroy)
+		served->ops->destroy(served->choice.host, served->state);
+}
+
+static int choose_op(struct tq_pipeline *pipe, enum tq_operation op, const char *name, size_t slot,
+		     const char *pin, unsigned *pinned, struct tq_explain *why)
+{
+	struct tq_choice choice = { 0 };
+	int ret;
+
+	ret = tq_select_op(pipe->ctx, name, slot, pipe->plan, pin, pinned, &choice, why);
+	if (ret == TQ_ERR_NO_DRIVER && (op == TQ_OP_ENCODE || op == TQ_OP_DECODE))
+		return TQ_OK;
+	if (ret)
+		return ret;
+	return served_create(pipe, &pipe->op[op], &choice);
+}
+
+static int choose_ops(struct tq_pipeline *pipe, const char *pin, unsigned *pinned,
+		      struct tq_explain *why)
+{
+	const char *word = tq_rotation_word(&pipe->plan->rotation);
+	char encode[64], decode[64];
+	const struct {
+		enum tq_operation op;
+		const char *name;
+		size_t slot;
+	} wanted[] = {
+		{ TQ_OP_QUANTIZE, "quantize(grid)", offsetof(struct tq_quantizer_ops, quantize) },
+		{ TQ_OP_DEQUANTIZE, "quantize(grid)",
+		  offsetof(struct tq_quantizer_ops, dequantize) },
+		{ TQ_OP_SCORE, "score(grid)", offsetof(struct tq_quantizer_ops, score) },
+		{ TQ_OP_SCORE_PAIRS, "score(grid)", offsetof(struct tq_quantizer_ops, score_pairs) },
+		{ TQ_OP_ENCODE, encode, offsetof(struct tq_quantizer_ops, encode) },
+		{ TQ_OP_DECODE, decode, offsetof(struct tq_quantizer_ops, decode) },
+	};
+	size_t i;
+	int ret;
+
+	snprintf(encode, sizeof(encode), "encode(%s,grid)", word);
+	snprintf(decode, sizeof(decode), "decode(%s,grid)", word);
+	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		ret = choose_op(pipe, wanted[i].op, wanted[i].name, wanted[i].slot, pin, pinned, why);
+		if (ret)
+			return ret;
+	}
+	return TQ_OK;
+}
+
+static int measure_query(struct tq_pipeline *pipe)
+{
+	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
+
+	pipe->query_bytes = score->ops->query_size(pipe->plan, score->state);
+	if (pipe->query_bytes == 0 || pipe->query_bytes % 64)
+		return tq_fail(TQ_ERR_PLUGIN, "%s: a query of %zu bytes, not a multiple of 64",
+			       score->choice.driver->driver_name, pipe->query_bytes);
+	return TQ_OK;
+}
+
+static float sketch_coef(const struct tq_plan *plan)
+{
+	if (plan->correction == TQ_CORR_QJL_GAUSS)
+		return (float)(1.2533141373155003 / plan->dim);
+	return (float)((double)plan->codebook.kappa / sqrt((double)plan->dim));
+}
+
+int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const char *pin,
+		       struct tq_pipeline *pipe, struct tq_explain *why)
+{
+	unsigned pinned = 0;
+	int ret;
+
+	memset(pipe, 0, sizeof(*pipe));
+	pipe->ctx = ctx;
+	pipe->plan = plan;
+	pipe->coef = sketch_coef(plan);
+	pin = tq_effective_pin(ctx, pin);
+	ret = map_create(ctx, &plan->rotation, pin, &pinned, &pipe->rotation, why);
+	if (!ret && plan->sketch.kind != TQ_ROT_NONE)
+		ret = map_create(ctx, &plan->sketch, pin, &pinned, &pipe->sketch, why);
+	if (!ret)
+		ret = choose_ops(pipe, pin, &pinned, why);
+	if (!ret)
+		ret = measure_query(pipe);
+	if (!ret && pin && !pinned)
+		ret = tq_fail(TQ_ERR_NO_DRIVER, "driver '%.60s' was asked for and serves no stage",
+			      pin);
+	if (ret)
+		tq_pipeline_destroy(pipe);
+	return ret;
+}
+
+void tq_pipeline_destroy(struct tq_pipeline *pipe)
+{
+	int i;
+
+	for (i = 0; i < TQ_OP_COUNT; i++)
+		served_destroy(&pipe->op[i]);
+	map_destroy(&pipe->sketch);
+	map_destroy(&pipe->rotation);
+	memset(pipe, 0, sizeof(*pipe));
+}
+
+/* e = y - levels * r, what the levels leave over: FORMAT.md section 4, step 9. */
+static void residual(const struct tq_plan *plan, const float *y, float r, const uint8_t *row,
+		     float *e)
+{
+	float t = r * plan->codebook.half_step;
+	uint8_t index[256];
+	size_t at, n, i;
+
+	if (!plan->index_bits) {
+		memcpy(e, y, plan->dim * sizeof(*e));
+		return;
+	}
+	for (at = 0; at < plan->dim; at += n) {
+		n = plan->dim - at < sizeof(index) ? plan->dim - at : sizeof(index);
+		tq_unpack_indices(plan, row, at, n, index);
+		for (i = 0; i < n; i++)
+			e[at + i] = y[at + i] - (float)plan->codebook.odd[index[i]] * t;
+	}
+}
+
+static void pack_signs(const float *z, size_t n, uint8_t *bits)
+{
+	size_t i;
+
+	memset(bits, 0, (n + 7) / 8);
+	for (i = 0; i < n; i++)
+		if (z[i] >= 0.0f)
+			bits[i / 8] = (uint8_t)(bits[i / 8] | 1u << i % 8);
+}
+
+static void unpack_signs(const uint8_t *bits, size_t n, float *b)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		b[i] = bits[i / 8] >> i % 8 & 1 ? 1.0f : -1.0f;
+}
+
+/* The residual's norm and sketch bits of the rows in tile->y, which are overwritten. */
+static void sketch_rows(const struct tq_pipeline *pipe, struct tq_tile *tile,
+			const struct tq_row_stat *stat, size_t n, uint8_t *codes)
+{
+	const struct tq_layout *layout = &pipe->plan->layout;
+	const struct tq_map *sketch = &pipe->sketch;
+	size_t d = pipe->plan->dim, i;
+	uint8_t *row = codes;
+	float *e, r, rnorm;
+
+	for (i = 0; i < n; i++, row += layout->row_bytes) {
+		e = tile->x + i * d;
+		r = sqrtf(stat[i].norm2 / (float)pipe->plan->dim);
+		residual(pipe->plan, tile->y + i * d, r, row, e);
+		rnorm = tq_scale_up(sqrtf(tq_dot16(e, e, d)), stat[i].exponent);
+		tq_store_scale(pipe->plan, row + layout->rnorm_at, rnorm);
+	}
+	sketch->ops->rotate(sketch->rot, sketch->state, tile->x, tile->z, n, tile->scratch);
+	for (i = 0; i < n; i++)
+		pack_signs(tile->z + i * d, d, codes + i * layout->row_bytes + layout->sketch_at);
+}
+
+static void encode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, const void *x,
+			int dtype, size_t stride, size_t n, uint8_t *codes)
+{
+	const struct tq_served *quantize = &pipe->op[TQ_OP_QUANTIZE];
+	const struct tq_map *rotation = &pipe->rotation;
+	size_t d = pipe->plan->dim, row_bytes = stride * tq_dtype_size(dtype), i;
+	struct tq_row_stat stat[TQ_TILE_ROWS];
+
+	for (i = 0; i < n; i++)
+		tq_row_load(pipe->plan, (const char *)x + i * row_bytes, dtype, tile->x + i * d,
+			    &stat[i]);
+	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, n, tile->scratch);
+	quantize->ops->quantize(pipe->plan, quantize->state, tile->y, stat, n, codes);
+	if (pipe->sketch.ops)
+		sketch_rows(pipe, tile, stat, n, codes);
+}
+
+int tq_pipeline_encode(const struct tq_pipeline *pipe, const void *x, int dtype, size_t stride,
+		       size_t n, uint8_t *codes)
+{
+	const struct tq_served *fused = &pipe->op[TQ_OP_ENCODE];
+	size_t element = tq_dtype_size(dtype), i, m;
+	struct tq_tile_stack stack;
+	struct tq_tile tile;
+	int ret;
+
+	if (fused->ops)
+		return fused->ops->encode(pipe->plan, fused->state, x, dtype, stride, n, codes);
+	ret = tq_tile_open(pipe->ctx, pipe->plan->dim, &stack, &tile);
+	if (ret)
+		return ret;
+	for (i = 0; i < n; i += m) {
+		m = n - i < tile.rows ? n - i : tile.rows;
+		encode_rows(pipe, &tile, (const char *)x + i * stride * element, dtype, stride, m,
+			    codes + i * pipe->plan->layout.row_bytes);
+	}
+	tq_tile_close(pipe->ctx, &tile);
+	return TQ_OK;
+}
+
+/* Add what the sketch bits say of the residual to the rows in tile->y: FORMAT.md section 5. */
+static void unsketch_rows(const struct tq_pipeline *pipe, struct tq_tile *tile,
+			  const int32_t *exponent, size_t n, const uint8_t *codes)
+{
+	const struct tq_layout *layout = &pipe->plan->layout;
+	const struct tq_map *sketch = &pipe->sketch;
+	size_t d = pipe->plan->dim, i, j;
+	const uint8_t *row;
+	float g, *y, *u;
+
+	for (i = 0; i < n; i++)
+		unpack_signs(codes + i * layout->row_bytes + layout->sketch_at, d, tile->x + i * d);
+	sketch->ops->unrotate(sketch->rot, sketch->state, tile->x, tile->z, n, tile->scratch);
+	for (i = 0; i < n; i++) {
+		row = codes + i * layout->row_bytes;
+		g = pipe->coef *
+		    tq_scale_up(tq_load_scale(pipe->plan, row + layout->rnorm_at), -exponent[i]);
+		y = tile->y + i * d;
+		u = tile->z + i * d;
+		for (j = 0; j < d; j++)
+			y[j] = y[j] + g * u[j];
+	}
+}
+
+static void decode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, const uint8_t *codes,
+			size_t n, void *x, int dtype, size_t stride)
+{
+	const struct tq_served *dequantize = &pipe->op[TQ_OP_DEQUANTIZE];
+	const struct tq_map *rotation = &pipe->rotation;
+	const float *centre = pipe->plan->centre;
+	size_t d = pipe->plan->dim, i, j;
+	int32_t exponent[TQ_TILE_ROWS];
+	float v, *row, power;
+
+	dequantize->ops->dequantize(pipe->plan, dequantize->state, codes, n, tile->y, exponent);
+	if (pipe->sketch.ops)
+		unsketch_rows(pipe, tile, exponent, n, codes);
+	rotation->ops->unrotate(rotation->rot, rotation->state, tile->y, tile->x, n, tile->scratch);
+	for (i = 0; i < n; i++) {
+		row = tile->x + i * d;
+		power = tq_pow2(exponent[i]);
+		for (j = 0; j < d; j++) {
+			v = row[j] * power;
+			if (centre)
+				v = v + centre[j];
+			tq_store_element(x, dtype, i * stride + j, v);
+		}
+	}
+}
+
+int tq_pipeline_decode(const struct tq_pipeline *pipe, const uint8_t *codes, size_t n, void *x,
+		       int dtype, size_t stride)
+{
+	const struct tq_served *fused = &pipe->op[TQ_OP_DECODE];
+	size_t element = tq_dtype_size(dtype), i, m;
+	struct tq_tile_stack stack;
+	struct tq_tile tile;
+	int ret;
+
+	if (fused->ops)
+		return fused->ops->decode(pipe->plan, fused->state, codes, n, x, dtype, stride);
+	ret = tq_tile_open(pipe->ctx, pipe->plan->dim, &stack, &tile);
+	if (ret)
+		return ret;
+	for (i = 0; i < n; i += m) {
+		m = n - i < tile.rows ? n - i : tile.rows;
+		decode_rows(pipe, &tile, codes + i * pipe->plan->layout.row_bytes, m,
+			    (char *)x + i * stride * element, dtype, stride);
+	}
+	tq_tile_close(pipe->ctx, &tile);
+	return TQ_OK;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_COMPOSE_H
+#define TQ_COMPOSE_H
+
+#include "plan.h"
+#include "select.h"
+
+/** A linear map with the driver that applies it. Unused if @choice.driver is NULL. */
+struct tq_map {
+	const struct tq_rotation *rot;
+	const struct tq_rotation_ops *ops;
+	void *state;
+	struct tq_choice choice;
+};
+
+/** The operations that are chosen one by one. */
+enum tq_operation {
+	TQ_OP_QUANTIZE = 0,
+	TQ_OP_DEQUANTIZE,
+	TQ_OP_SCORE, /* with query_size, query_pack and score_list */
+	TQ_OP_SCORE_PAIRS,
+	TQ_OP_ENCODE, /* fused; may have no driver */
+	TQ_OP_DECODE, /* likewise */
+	TQ_OP_COUNT,
+};
+
+/** An operation's driver. One state per driver: @borrowed if an earlier operation made it. */
+struct tq_served {
+	const struct tq_quantizer_ops *ops;
+	void *state;
+	int borrowed;
+	struct tq_choice choice;
+};
+
+/**
+ * struct tq_pipeline - the stages of a plan, each with its driver
+ * @query_bytes: size of a packed query, a multiple of 64
+ * @coef:        constant of the sketch: FORMAT.md section 5
+ *
+ * Read-only after tq_pipeline_create().
+ */
+struct tq_pipeline {
+	struct tq_context *ctx;
+	const struct tq_plan *plan;
+	struct tq_map rotation;
+	struct tq_map sketch;
+	struct tq_served op[TQ_OP_COUNT];
+	size_t query_bytes;
+	float coef;
+};
+
+/**
+ * tq_pipeline_create - choose a driver for every stage and make its state
+ * @plan: outlives the pipeline
+ * @pin:  driver or plugin that must serve at least one stage; NULL for the context's pin or none
+ * @why:  receives the explanation; may be NULL
+ *
+ * Return: TQ_OK; TQ_ERR_NO_DRIVER; TQ_ERR_NOMEM; what a driver's create returned.
+ */
+int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const char *pin,
+		       struct tq_pipeline *pipe, struct tq_explain *why);
+void tq_pipeline_destroy(struct tq_pipeline *pipe);
+
+/*
+ * The three below work on checked arguments and finite input. They use the stack for up to 4096
+ * dimensions and one allocation per call above that. Return: TQ_OK; TQ_ERR_NOMEM; what a fused driver
+ * returned. Strides are in elements. Input and output do not overlap.
+ */
+int tq_pipeline_encode(const struct tq_pipeline *pipe, const void *x, int dtype, size_t stride,
+		       size_t n, uint8_t *codes);
+int tq_pipeline_decode(const struct tq_pipeline *pipe, const uint8_t *codes, size_t n, void *x,
+		       int dtype, size_t stride);
+int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t stride, size_t nq,
+			void *prepared);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Is every input value finite? An exponent of all ones carries into the top bit when the lowest
+ * exponent bit is added; the carries of a row are or-ed together. Integers only, so that the compiler
+ * may vectorize and -ffast-math cannot lie.
+ */
+
+#include "codec.h"
+
+static uint32_t f32_carry(const char *row, size_t n)
+{
+	uint32_t carry = 0, bits;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		memcpy(&bits, row + 4 * i, sizeof(bits));
+		carry |= (bits & 0x7f800000u) + 0x00800000u;
+	}
+	return carry >> 31;
+}
+
+static uint32_t half_carry(const char *row, size_t n, uint16_t exponent, uint16_t lowest)
+{
+	uint16_t carry = 0, bits;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		memcpy(&bits, row + 2 * i, sizeof(bits));
+		carry |= (uint16_t)((bits & exponent) + lowest);
+	}
+	return carry >> 15;
+}
+
+static uint32_t centred_carry(const char *row, int dtype, size_t n, const float *centre)
+{
+	uint32_t carry = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		carry |= (tq_f32_bits(tq_load_element(row, dtype, i) - centre[i]) & 0x7f800000u) +
+			 0x00800000u;
+	return carry >> 31;
+}
+
+static uint32_t row_carry(const char *row, int dtype, size_t n, const float *centre)
+{
+	if (centre)
+		return centred_carry(row, dtype, n, centre);
+	if (dtype == TQ_F32)
+		return f32_carry(row, n);
+	if (dtype == TQ_F16)
+		return half_carry(row, n, 0x7c00u, 0x0400u);
+	return half_carry(row, n, 0x7f80u, 0x0080u);
+}
+
+size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, size_t n,
+			  const float *centre)
+{
+	size_t row_bytes = stride * tq_dtype_size(dtype), i;
+
+	for (i = 0; i < n; i++)
+		if (row_carry((const char *)x + i * row_bytes, dtype, dim, centre))
+			break;
+	return i;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Query preparation: load, rotate, quantize to integers, hand to the score driver: FORMAT.md section 6.
+ */
+
+#include "compose.h"
+#include "tile.h"
+
+/* A query's integers, or floats: one of the query itself, one of its sketch. */
+struct part {
+	float scale;
+	int64_t sum;
+	const int8_t *hi, *lo;
+	const float *y;
+};
+
+/* The query scaled by a power of two into @y, and what the centre adds to every score. */
+static int query_load(const struct tq_plan *plan, const float *x, float *y, float *add)
+{
+	size_t d = plan->dim, i;
+	int e;
+
+	memcpy(y, x, d * sizeof(*y));
+	*add = 0.0f;
+	if (plan->center != TQ_CENTER_OFF)
+		*add = tq_dot16(plan->centre, y, d);
+	if (plan->center == TQ_CENTER_BOTH) {
+		*add = *add - plan->centre_norm2;
+		for (i = 0; i < d; i++)
+			y[i] = y[i] - plan->centre[i];
+	}
+	e = tq_max_exponent(y, d);
+	for (i = 0; i < d; i++)
+		y[i] = tq_scale_down(y[i], e);
+	return e;
+}
+
+static float max_magnitude(const float *y, size_t n)
+{
+	float max = 0.0f;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (fabsf(y[i]) > max)
+			max = fabsf(y[i]);
+	return max;
+}
+
+/* @y to one or two planes; returns the step: y ~ q * step. */
+static float to_planes(const float *y, size_t n, unsigned planes, int8_t *hi, int8_t *lo,
+		       int64_t *sum)
+{
+	float max = max_magnitude(y, n), top = planes == 2 ? 16256.0f : 127.0f, inv;
+	int32_t q, h;
+	size_t i;
+
+	if (!(max >= TQ_TINY))
+		return 0.0f;
+	inv = top / max;
+	for (i = 0; i < n; i++) {
+		q = (int32_t)tq_rint(y[i] * inv);
+		*sum += q;
+		h = planes == 2 ? (q + 64) >> 7 : q;
+		hi[i] = (int8_t)h;
+		if (planes == 2)
+			lo[i] = (int8_t)(q - 128 * h);
+	}
+	return max / top;
+}
+
+/*
+ * One part from the row @y, which has room for @room floats; @bytes has room for two planes. @unit is
+ * what an integer or float of one counts: the half step of the levels, the constant of the sketch.
+ */
+static void part_make(const struct tq_plan *plan, float *y, size_t room, int8_t *bytes, float unit,
+		      int exponent, struct part *part)
+{
+	size_t d = plan->dim;
+	int8_t *hi = bytes, *lo = bytes + room;
+	unsigned planes = plan->query == TQ_QUERY_S16 ? 2 : 1;
+	float scale = unit;
+
+	memset(part, 0, sizeof(*part));
+	if (plan->query == TQ_QUERY_F32) {
+		memset(y + d, 0, (room - d) * sizeof(*y));
+		part->y = y;
+	} else {
+		memset(bytes, 0, 2 * room);
+		scale = to_planes(y, d, planes, hi, lo, &part->sum) * unit;
+		part->hi = hi;
+		part->lo = planes == 2 ? lo : NULL;
+	}
+	part->scale = tq_scale_up(scale, exponent);
+}
+
+static void prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, const float *x,
+			void *packed)
+{
+	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
+	const struct tq_map *rotation = &pipe->rotation, *sketch = &pipe->sketch;
+	const struct tq_plan *plan = pipe->plan;
+	struct tq_query q = { .struct_size = sizeof(q) };
+	int8_t *bytes = (int8_t *)tile->x;
+	struct part part;
+	int e;
+
+	e = query_load(plan, x, tile->x, &q.add);
+	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, 1, tile->scratch);
+	if (sketch->ops)
+		sketch->ops->rotate(sketch->rot, sketch->state, tile->y, tile->z, 1, tile->scratch);
+	q.planes = plan->query == TQ_QUERY_F32 ? 0 : plan->query == TQ_QUERY_S16 ? 2 : 1;
+	part_make(plan, tile->y, tile->room, bytes, plan->codebook.half_step, e, &part);
+	q.scale = part.scale;
+	q.sum = part.sum;
+	q.hi = part.hi;
+	q.lo = part.lo;
+	q.y = part.y;
+	if (sketch->ops) {
+		part_make(plan, tile->z, tile->room, bytes + 2 * tile->room, pipe->coef, e, &part);
+		q.sketch_scale = part.scale;
+		q.sketch_sum = part.sum;
+		q.sketch_hi = part.hi;
+		q.sketch_lo = part.lo;
+		q.sketch_y = part.y;
+	}
+	score->ops->query_pack(plan, score->state, &q, packed);
+}
+
+int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t stride, size_t nq,
+			void *prepared)
+{
+	struct tq_tile_stack stack;
+	struct tq_tile tile;
+	size_t i;
+	int ret;
+
+	ret = tq_tile_open(pipe->ctx, pipe->plan->dim, &stack, &tile);
+	if (ret)
+		return ret;
+	for (i = 0; i < nq; i++)
+		prepare_one(pipe, &tile, x + i * stride,
+			    (char *)prepared + i * pipe->query_bytes);
+	tq_tile_close(pipe->ctx, &tile);
+	return TQ_OK;
+}
