@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tq: encode, decode, inspect and evaluate files of vectors. */
+
+#include <stdio.h>
+#include <string.h>
+#include "cli.h"
+#include "commands.h"
+
+static const char usage[] =
+	"usage: tq COMMAND [OPTIONS] ARGUMENTS\n"
+	"\n"
+	"  tq encode IN OUT.tq [--spec S] [--centre FILE]    quantize vectors\n"
+	"  tq decode IN.tq OUT [--type f32|f16]              reconstruct them\n"
+	"  tq info FILE                                      say what is in a file\n"
+	"  tq eval IN [--spec S]... [--queries F] [--rows N] [--nq N] [--svg FILE]\n"
+	"                                                    measure specs beside the theory\n"
+	"\n"
+	"IN and OUT are .npy (f32 or f16, two dimensions), .fvecs, or .f32/.bin (bare f32, with "
+	"--dim D).\n"
+	"A spec may be partial, for example 'bits=3 correction=unbiased' or 'preset=drive'. What "
+	"it leaves\n"
+	"out are the defaults: rotation=rht:2 code=lm bits=4 correction=ls. Specs with center=data "
+	"or\n"
+	"center=both take the mean of IN unless --centre gives a file of one row.\n"
+	"\n"
+	"  --json         print JSON\n"
+	"  --driver NAME  use this driver or plugin, or fail\n"
+	"  --threads N    threads of the library; the results are the same for any number\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit codes: 0 fine; 1 the request could not be met as configured; 2 usage or input "
+	"error.\n";
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{"encode", command_encode},
+	{"decode", command_decode},
+	{"info", command_info},
+	{"eval", command_eval},
+};
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return cli_fail(CLI_USAGE, "no command; 'tq --help' lists them");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		fputs(usage, stdout);
+		return cli_flush();
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("tq %s\n", tq_version());
+		return cli_flush();
+	}
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(argv[1], commands[i].name)) {
+			argv[1] = argv[0];
+			return commands[i].run(argc - 1, argv + 1);
+		}
+	return cli_fail(CLI_USAGE, "'%s' is no command; 'tq --help' lists them", argv[1]);
+}

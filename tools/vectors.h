@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TOOLS_VECTORS_H
+#define TOOLS_VECTORS_H
+
+/*
+ * Files of float vectors: .npy (f32 and f16, C order, two dimensions), .fvecs (each row preceded by
+ * its dimension), and rows of f32 without anything else (.f32, .bin) whose dimension the user
+ * gives. The ending of the name decides.
+ *
+ * Failing calls have printed their line and return CLI_USAGE or CLI_UNMET.
+ */
+
+#include <stdint.h>
+#include <stdio.h>
+#include "tq/quantizer.h"
+
+enum vectors_kind {
+	VECTORS_NPY,
+	VECTORS_FVECS,
+	VECTORS_RAW,
+};
+
+/** vectors_kind_of - by the ending of @path; -1 if it is none of ours */
+int vectors_kind_of(const char *path);
+
+/** vectors_unknown_kind - print the line for that; returns CLI_USAGE */
+int vectors_unknown_kind(const char *path);
+
+/* ---- reading ---- */
+
+/**
+ * struct vectors - an open file of vectors
+ * @path:     borrowed
+ * @fd:       the file
+ * @kind:     enum vectors_kind
+ * @dtype:    TQ_F32 or TQ_F16
+ * @dim:      columns, 1..TQ_MAX_DIM
+ * @count:    rows
+ * @data_at:  offset of the first row
+ * @row_bytes: bytes of one row in the file, what precedes it included
+ */
+struct vectors {
+	const char *path;
+	int fd;
+	int kind;
+	int dtype;
+	uint32_t dim;
+	uint64_t count;
+	uint64_t data_at;
+	uint64_t row_bytes;
+};
+
+/** vectors_open - check header and length; @dim: what raw files need and others must match; 0: any
+ */
+int vectors_open(struct vectors *v, const char *path, uint32_t dim);
+void vectors_close(struct vectors *v);
+
+/** vectors_read - rows @first .. @first + @n - 1, packed, as they are; room for n * row_bytes bytes
+ */
+int vectors_read(const struct vectors *v, uint64_t first, uint64_t n, void *rows);
+
+/** vectors_read_f32 - the same as f32; room for n * max(row_bytes, 4 * dim) bytes */
+int vectors_read_f32(const struct vectors *v, uint64_t first, uint64_t n, float *rows);
+
+/** vectors_mean - mean of all rows, summed in f64 in the order of the rows; room for dim floats */
+int vectors_mean(const struct vectors *v, float *mean);
+
+/** vectors_nonfinite - print the line for a row (from 0) with NaN or infinity; returns CLI_USAGE */
+int vectors_nonfinite(const char *path, uint64_t row);
+
+/* ---- writing ---- */
+
+/** An output file that appears under its name only when complete. */
+struct output {
+	const char *path;
+	char *partial;
+	FILE *file;
+};
+
+int output_open(struct output *out, const char *path);
+
+/** output_write - 0, or CLI_UNMET with a line */
+int output_write(struct output *out, const void *data, size_t bytes);
+
+/** output_commit - 0 when the file is complete under its name; the output is closed in any case */
+int output_commit(struct output *out);
+
+/** output_abort - leave nothing; a closed or never opened (zeroed) output is allowed */
+void output_abort(struct output *out);
+
+/** vectors_create - begin a file of @count rows; finish with output_commit() or output_abort() */
+int vectors_create(struct output *out, const char *path, int dtype, uint32_t dim, uint64_t count);
+
+/** vectors_write - add @n packed rows of the type that was given */
+int vectors_write(struct output *out, int dtype, uint32_t dim, const void *rows, uint64_t n);
+
+#endif
