@@ -130,14 +130,30 @@ static int read_files(struct tq_context *ctx, struct tq_config **config,
 	return ret ? ret : tq_conf_read_file(ctx, *config, named, true);
 }
 
+/* Scalar's drivers are called NAME-scalar. */
+static const char *denied_scalar(const struct tq_config *config)
+{
+	static const char tail[] = "-scalar";
+	const char *const *name;
+	size_t n;
+
+	for (name = config->deny; *name; name++) {
+		n = strlen(*name);
+		if (!strcmp(*name, "scalar") ||
+		    (n > strlen(tail) && !strcmp(*name + n - strlen(tail), tail)))
+			return *name;
+	}
+	return NULL;
+}
+
 /* What one value alone cannot tell. */
 static int check_together(const struct tq_config *config)
 {
 	const struct tq_origin *pin = &config->origin[tq_schema_find("driver")];
 
-	if (tq_names_have(config->deny, "scalar"))
+	if (denied_scalar(config))
 		return tq_conf_fail(&config->origin[tq_schema_find("deny")],
-				    "deny: scalar cannot be denied");
+				    "deny: \"%s\": scalar cannot be denied", denied_scalar(config));
 	if (config->driver && tq_names_have(config->deny, config->driver))
 		return tq_conf_fail(pin, "driver: \"%s\" is pinned and denied", config->driver);
 	if (config->profile && !tq_config_profile(config, NULL))

@@ -58,6 +58,7 @@ struct tq_plugin_value {
  * struct tq_config - every setting; lists are NULL-terminated and never NULL
  * @plugin_path:     places to look for plugins, in order: absolute directories or files. Complete:
  *                   the option's, the environment's, the files' and, last, the installed directory
+ * @path_origin:     of each of @plugin_path
  * @allow:           if not empty, the plugins that may be opened; scalar is always allowed
  * @deny:            plugins and drivers that are never used; scalar is never among them
  * @order:           plugins and drivers preferred over priority, the most wanted first
@@ -76,6 +77,7 @@ struct tq_plugin_value {
  */
 struct tq_config {
 	const char **plugin_path;
+	struct tq_origin *path_origin;
 	const char **allow;
 	const char **deny;
 	const char **order;

@@ -61,7 +61,22 @@ static void print_number(FILE *out, const struct tq_setting *s, int64_t n)
 		fprintf(out, "%" PRId64, n);
 }
 
-/* Groups have one origin for each member. */
+/* Each path has its own origin. */
+static void print_paths(FILE *out, const struct tq_config *config, const char *name)
+{
+	size_t i;
+
+	fprintf(out, "%s = [\n", name);
+	for (i = 0; config->plugin_path[i]; i++) {
+		fputs("  ", out);
+		print_quoted(out, config->plugin_path[i]);
+		fputs(config->plugin_path[i + 1] ? "," : "", out);
+		print_origin(out, &config->path_origin[i]);
+	}
+	fprintf(out, "];\n");
+}
+
+/* So has each member of a group. */
 static void print_profiles(FILE *out, const struct tq_config *config, const char *name)
 {
 	const struct tq_profile *p;
@@ -110,16 +125,20 @@ void tq_config_show(const struct tq_config *config, FILE *out)
 	for (i = 0; i < tq_schema_count; i++) {
 		s = &tq_schema[i];
 		member = (const char *)config + s->offset;
-		if (s->type == TQ_SETTING_PROFILES || s->type == TQ_SETTING_PLUGINS) {
-			if (s->type == TQ_SETTING_PROFILES)
-				print_profiles(out, config, s->name);
-			else
-				print_plugins(out, config, s->name);
+		if (s->type == TQ_SETTING_PATHS) {
+			print_paths(out, config, s->name);
+			continue;
+		}
+		if (s->type == TQ_SETTING_PROFILES) {
+			print_profiles(out, config, s->name);
+			continue;
+		}
+		if (s->type == TQ_SETTING_PLUGINS) {
+			print_plugins(out, config, s->name);
 			continue;
 		}
 		fprintf(out, "%s = ", s->name);
 		switch (s->type) {
-		case TQ_SETTING_PATHS:
 		case TQ_SETTING_NAMES:
 			print_list(out, *(const char *const *const *)member);
 			break;

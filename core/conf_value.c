@@ -141,27 +141,57 @@ static int check_name(const struct tq_setting *s, const char *name, const struct
 	return TQ_OK;
 }
 
-/* Sources of a path list add up: what is read later is wanted more, so it goes in front. */
-static int set_texts(struct tq_context *ctx, struct tq_config *config, const struct tq_setting *s,
+/*
+ * Sources of the path list add up: what is read later is wanted more, so it goes in front. Values that
+ * are already there are dropped.
+ */
+static int set_paths(struct tq_context *ctx, struct tq_config *config, const struct tq_setting *s,
 		     const struct tq_value *v, const struct tq_origin *origin)
 {
-	const char ***member = (const char ***)((char *)config + s->offset);
-	const char **old = *member, **list;
+	const char **old = config->plugin_path, **list;
+	struct tq_origin *origins;
 	size_t nold = 0, n = 0, i;
-	int ret;
 
-	if (v->kind != TQ_VALUE_TEXTS)
-		return fail_type(s, origin);
-	while (s->type == TQ_SETTING_PATHS && old && old[nold])
+	while (old && old[nold])
 		nold++;
 	list = tq_conf_alloc(ctx, config, (v->n + nold + 1) * sizeof(*list));
+	origins = tq_conf_alloc(ctx, config, (v->n + nold + 1) * sizeof(*origins));
+	if (!list || !origins)
+		return TQ_ERR_NOMEM;
+	for (i = 0; i < v->n; i++) {
+		if (v->texts[i][0] != '/')
+			return tq_conf_fail(origin, "%s: \"%s\" is not an absolute path", s->name,
+					    v->texts[i]);
+		if (tq_names_have(list, v->texts[i]))
+			continue;
+		origins[n] = *origin;
+		list[n] = tq_conf_strdup(ctx, config, v->texts[i], strlen(v->texts[i]));
+		if (!list[n++])
+			return TQ_ERR_NOMEM;
+	}
+	for (i = 0; i < nold; i++) {
+		if (tq_names_have(list, old[i]))
+			continue;
+		origins[n] = config->path_origin[i];
+		list[n++] = old[i];
+	}
+	config->plugin_path = list;
+	config->path_origin = origins;
+	return TQ_OK;
+}
+
+static int set_names(struct tq_context *ctx, struct tq_config *config, const struct tq_setting *s,
+		     const struct tq_value *v, const struct tq_origin *origin)
+{
+	const char **list;
+	size_t i, n = 0;
+	int ret;
+
+	list = tq_conf_alloc(ctx, config, (v->n + 1) * sizeof(*list));
 	if (!list)
 		return TQ_ERR_NOMEM;
 	for (i = 0; i < v->n; i++) {
-		if (s->type == TQ_SETTING_PATHS && v->texts[i][0] != '/')
-			return tq_conf_fail(origin, "%s: \"%s\" is not an absolute path", s->name,
-					    v->texts[i]);
-		ret = s->type == TQ_SETTING_NAMES ? check_name(s, v->texts[i], origin) : TQ_OK;
+		ret = check_name(s, v->texts[i], origin);
 		if (ret)
 			return ret;
 		if (tq_names_have(list, v->texts[i]))
@@ -170,10 +200,7 @@ static int set_texts(struct tq_context *ctx, struct tq_config *config, const str
 		if (!list[n++])
 			return TQ_ERR_NOMEM;
 	}
-	for (i = 0; i < nold; i++)
-		if (!tq_names_have(list, old[i]))
-			list[n++] = old[i];
-	*member = list;
+	*(const char ***)((char *)config + s->offset) = list;
 	return TQ_OK;
 }
 
@@ -255,7 +282,10 @@ int tq_conf_set(struct tq_context *ctx, struct tq_config *config, int index,
 	switch (s->type) {
 	case TQ_SETTING_PATHS:
 	case TQ_SETTING_NAMES:
-		ret = set_texts(ctx, config, s, value, origin);
+		if (value->kind != TQ_VALUE_TEXTS)
+			return fail_type(s, origin);
+		ret = s->type == TQ_SETTING_PATHS ? set_paths(ctx, config, s, value, origin) :
+						    set_names(ctx, config, s, value, origin);
 		break;
 	case TQ_SETTING_NAME:
 		ret = set_name(ctx, config, s, value, origin);
