@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include "compose.h"
+#include "tq/quantizer.h"
 #include "rotation.h"
 #include "tile.h"
 
