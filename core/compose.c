@@ -10,6 +10,21 @@
 #include "rotation.h"
 #include "tile.h"
 
+int tq_map_serve(struct tq_map *map, const struct tq_rotation *rot, const struct tq_choice *choice)
+{
+	int ret = TQ_OK;
+
+	map->rot = rot;
+	map->ops = choice->driver->rotation_ops;
+	if (map->ops->create)
+		ret = map->ops->create(choice->host, rot, &map->state);
+	if (ret)
+		return tq_fail(ret, "%s: create failed: %s", choice->driver->driver_name,
+			       tq_status_text(ret));
+	map->choice = *choice;
+	return TQ_OK;
+}
+
 static int map_create(struct tq_context *ctx, const struct tq_rotation *rot, const char *pin,
 		      unsigned *pinned, struct tq_map *map, struct tq_explain *why)
 {
@@ -17,17 +32,7 @@ static int map_create(struct tq_context *ctx, const struct tq_rotation *rot, con
 	int ret;
 
 	ret = tq_select_rotation(ctx, rot, pin, pinned, &choice, why);
-	if (ret)
-		return ret;
-	map->rot = rot;
-	map->ops = choice.driver->rotation_ops;
-	if (map->ops->create)
-		ret = map->ops->create(choice.host, rot, &map->state);
-	if (ret)
-		return tq_fail(ret, "%s: create failed: %s", choice.driver->driver_name,
-			       tq_status_text(ret));
-	map->choice = choice;
-	return TQ_OK;
+	return ret ? ret : tq_map_serve(map, rot, &choice);
 }
 
 static void map_destroy(struct tq_map *map)
@@ -36,10 +41,10 @@ static void map_destroy(struct tq_map *map)
 		map->ops->destroy(map->choice.host, map->state);
 }
 
-static int served_create(struct tq_pipeline *pipe, struct tq_served *served,
-			 const struct tq_choice *choice)
+int tq_pipeline_serve(struct tq_pipeline *pipe, enum tq_operation op,
+		      const struct tq_choice *choice)
 {
-	struct tq_served *other;
+	struct tq_served *served = &pipe->op[op], *other;
 	int ret = TQ_OK;
 
 	served->ops = choice->driver->ops;
@@ -77,7 +82,7 @@ static int choose_op(struct tq_pipeline *pipe, enum tq_operation op, const char 
 		return TQ_OK;
 	if (ret)
 		return ret;
-	return served_create(pipe, &pipe->op[op], &choice);
+	return tq_pipeline_serve(pipe, op, &choice);
 }
 
 static int choose_ops(struct tq_pipeline *pipe, const char *pin, unsigned *pinned,
@@ -111,7 +116,7 @@ static int choose_ops(struct tq_pipeline *pipe, const char *pin, unsigned *pinne
 	return TQ_OK;
 }
 
-static int measure_query(struct tq_pipeline *pipe)
+int tq_pipeline_measure(struct tq_pipeline *pipe)
 {
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
 
@@ -129,16 +134,21 @@ static float sketch_coef(const struct tq_plan *plan)
 	return (float)((double)plan->codebook.kappa / sqrt((double)plan->dim));
 }
 
+void tq_pipeline_start(struct tq_pipeline *pipe, struct tq_context *ctx, const struct tq_plan *plan)
+{
+	memset(pipe, 0, sizeof(*pipe));
+	pipe->ctx = ctx;
+	pipe->plan = plan;
+	pipe->coef = sketch_coef(plan);
+}
+
 int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const char *pin,
 		       struct tq_pipeline *pipe, struct tq_explain *why)
 {
 	unsigned pinned = 0;
 	int ret;
 
-	memset(pipe, 0, sizeof(*pipe));
-	pipe->ctx = ctx;
-	pipe->plan = plan;
-	pipe->coef = sketch_coef(plan);
+	tq_pipeline_start(pipe, ctx, plan);
 	pin = tq_effective_pin(ctx, pin);
 	ret = map_create(ctx, &plan->rotation, pin, &pinned, &pipe->rotation, why);
 	if (!ret && plan->sketch.kind != TQ_ROT_NONE)
@@ -146,7 +156,7 @@ int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const
 	if (!ret)
 		ret = choose_ops(pipe, pin, &pinned, why);
 	if (!ret)
-		ret = measure_query(pipe);
+		ret = tq_pipeline_measure(pipe);
 	if (!ret && pin && !pinned)
 		ret = tq_fail(TQ_ERR_NO_DRIVER, "driver '%.60s' was asked for and serves no stage",
 			      pin);

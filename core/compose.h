@@ -62,6 +62,16 @@ int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const
 void tq_pipeline_destroy(struct tq_pipeline *pipe);
 
 /*
+ * The same by hand, for the gate: start, give each stage its driver (the sketch too, if the plan has
+ * one; a fused stage may stay empty), measure. A failure leaves a pipeline to be destroyed.
+ */
+void tq_pipeline_start(struct tq_pipeline *pipe, struct tq_context *ctx, const struct tq_plan *plan);
+int tq_map_serve(struct tq_map *map, const struct tq_rotation *rot, const struct tq_choice *choice);
+int tq_pipeline_serve(struct tq_pipeline *pipe, enum tq_operation op,
+		      const struct tq_choice *choice);
+int tq_pipeline_measure(struct tq_pipeline *pipe);
+
+/*
  * The three below work on checked arguments and finite input. They use the stack for up to 4096
  * dimensions and one allocation per call above that. Return: TQ_OK; TQ_ERR_NOMEM; what a fused driver
  * returned. Strides are in elements. Input and output do not overlap.
