@@ -65,6 +65,17 @@ static int read_environment(struct tq_context *ctx, struct tq_config *config)
 	return TQ_OK;
 }
 
+/* TQ_NO_PLUGIN_SEARCH: what all other sources said about places is dropped. */
+static int keep_option_plugins(struct tq_context *ctx, struct tq_config *config,
+			       const struct tq_options *options)
+{
+	struct tq_origin at = { TQ_FROM_OPTION, "flags", 0 };
+
+	config->plugin_path = NULL;
+	return tq_conf_set_text(ctx, config, tq_schema_find("plugin_path"),
+				options->plugin_path ? options->plugin_path : "", &at);
+}
+
 static int read_options(struct tq_context *ctx, struct tq_config *config,
 			const struct tq_options *options)
 {
@@ -86,6 +97,11 @@ static int read_options(struct tq_context *ctx, struct tq_config *config,
 		if (!given[i].text || (!strcmp(at.name, "log") && !options->log_level))
 			continue;
 		ret = tq_conf_set_text(ctx, config, tq_schema_find(at.name), given[i].text, &at);
+		if (ret)
+			return ret;
+	}
+	if (options->flags & TQ_NO_PLUGIN_SEARCH) {
+		ret = keep_option_plugins(ctx, config, options);
 		if (ret)
 			return ret;
 	}

@@ -22,7 +22,7 @@ static int options_check(const struct tq_options *o)
 	if (o->struct_size != sizeof(*o))
 		return tq_fail(TQ_ERR_ARG, "options->struct_size is %u, expected %zu", o->struct_size,
 			       sizeof(*o));
-	if (o->flags & ~(TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS))
+	if (o->flags & ~(TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS | TQ_NO_PLUGIN_SEARCH))
 		return tq_fail(TQ_ERR_ARG, "options->flags 0x%x: unknown bits", o->flags);
 	if (o->allocator && (!o->allocator->alloc || !o->allocator->free))
 		return tq_fail(TQ_ERR_ARG, "options->allocator: alloc and free must both be set");
@@ -98,4 +98,12 @@ void tq_context_config(struct tq_context *ctx, FILE *out)
 {
 	if (ctx && out)
 		tq_config_show(ctx->config, out);
+}
+
+int tq_context_profile(struct tq_context *ctx, const char *name, const char **spec)
+{
+	if (!ctx || !spec)
+		return tq_fail(TQ_ERR_ARG, "%s is NULL", ctx ? "spec" : "ctx");
+	*spec = tq_config_profile(ctx->config, name);
+	return *spec ? TQ_OK : TQ_ERR_CONFIG;
 }

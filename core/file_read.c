@@ -160,7 +160,7 @@ uint32_t tq_file_codebook_hash(const struct tq_file *file)
 	return file->header->codebook_hash;
 }
 
-int tq_file_section(const struct tq_file *file, size_t index, struct tq_file_section *section)
+int tq_file_section_at(const struct tq_file *file, size_t index, struct tq_file_section *section)
 {
 	const struct tq_file_entry *e;
 

@@ -202,6 +202,8 @@ static void entry_place(struct tq_entry *e)
 
 	e->state = TQ_STATE_ABI_OK;
 	e->reason = "";
+	tq_cpu_print(d->need.cpu, why, sizeof(why));
+	e->needs = tq_registry_note(ctx, "%s", why);
 	if (other)
 		tq_entry_move(e, TQ_STATE_REJECTED,
 			      tq_registry_note(ctx, "driver name %s is taken by plugin %s",
@@ -413,6 +415,9 @@ static void describe(const struct tq_module *m, const struct tq_entry *e,
 		       e->passed			? "passed" :
 							  "not run";
 	all.reason = e ? e->reason : m->reason;
+	all.version = m->plugin ? m->plugin->version : "";
+	all.licence = m->plugin ? m->plugin->licence : "";
+	all.needs = e ? e->needs : "";
 	memcpy(info, &all, info->struct_size < sizeof(all) ? info->struct_size : sizeof(all));
 }
 

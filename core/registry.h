@@ -22,6 +22,7 @@ struct tq_gate_record;
  * struct tq_entry - one driver
  * @state:   enum tq_driver_state
  * @reason:  why it is not selectable, or ""; lives as long as the context
+ * @needs:   CPU groups that it needs, as words
  * @passed:  the gate passed for some family
  * @golden:  the golden vectors were checked
  * @records: families that passed the gate
@@ -31,6 +32,7 @@ struct tq_entry {
 	const struct tq_driver *driver;
 	int state;
 	const char *reason;
+	const char *needs;
 	bool passed;
 	bool golden;
 	struct tq_gate_record *records;

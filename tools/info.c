@@ -58,7 +58,7 @@ static void print_codes_json(const char *path, const struct tq_file *f, const ch
 	json_string(&j, "spec", spec);
 	json_unsigned(&j, "codebook_hash", tq_file_codebook_hash(f));
 	json_array(&j, "sections");
-	for (size_t i = 0; tq_file_section(f, i, &section) == TQ_OK; i++) {
+	for (size_t i = 0; tq_file_section_at(f, i, &section) == TQ_OK; i++) {
 		json_object(&j, NULL);
 		json_unsigned(&j, "type", section.type);
 		json_string(&j, "name", tq_section_type_name(section.type));
@@ -80,7 +80,7 @@ static void print_codes_text(const char *path, const struct tq_file *f, const ch
 	       tq_file_count(f), tq_file_dim(f), tq_file_code_size(f),
 	       bits_per_coordinate(tq_file_code_size(f), tq_file_dim(f)));
 	printf("spec %s\ncodebook %08x\n", spec, tq_file_codebook_hash(f));
-	for (size_t i = 0; tq_file_section(f, i, &section) == TQ_OK; i++)
+	for (size_t i = 0; tq_file_section_at(f, i, &section) == TQ_OK; i++)
 		printf("section %-8s at %-10" PRIu64 " %12" PRIu64 " bytes  crc32c %08x%s\n",
 		       tq_section_type_name(section.type), section.at, section.bytes, section.crc,
 		       section.flags & TQ_SECTION_IGNORABLE ? "  ignorable" : "");

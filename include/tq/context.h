@@ -48,6 +48,8 @@ typedef void (*tq_log_fn)(void *arg, int level, const char *line);
 #define TQ_NO_CONFIG (1u << 1)
 /** The library opens no plugin file; linked-in plugins remain. */
 #define TQ_NO_PLUGINS (1u << 2)
+/** The library opens no plugin file but those of @plugin_path; linked-in plugins remain. */
+#define TQ_NO_PLUGIN_SEARCH (1u << 3)
 
 /**
  * struct tq_options - all optional; zero is the default everywhere
@@ -130,6 +132,9 @@ enum tq_driver_state {
  * @state:       enum tq_driver_state
  * @selftest:    "passed", "failed", "not run"
  * @reason:      why it is not selectable, or "" ; never NULL
+ * @version:     the plugin's; "" where it was refused before that was read
+ * @licence:     the plugin's, an SPDX expression; likewise
+ * @needs:       CPU groups that the driver needs, separated by blanks
  *
  * Strings live as long as the context.
  */
@@ -145,6 +150,9 @@ struct tq_driver_info {
 	int state;
 	const char *selftest;
 	const char *reason;
+	const char *version;
+	const char *licence;
+	const char *needs;
 };
 
 /** tq_driver_state_name - "selectable", "not present", ... */
@@ -177,6 +185,24 @@ TQ_API int tq_context_selftest(struct tq_context *ctx, unsigned *failed);
  * @out: receives one line per setting: name, value, where it came from
  */
 TQ_API void tq_context_config(struct tq_context *ctx, FILE *out);
+
+/**
+ * tq_context_profile - the spec string of a named profile of the configuration
+ * @ctx:  the context
+ * @name: NULL for the one that the setting "profile" names
+ * @spec: receives the string, which lives as long as the context
+ *
+ * Return: TQ_OK; TQ_ERR_CONFIG, with the nearest name: there is none; TQ_ERR_ARG.
+ */
+TQ_API int tq_context_profile(struct tq_context *ctx, const char *name, const char **spec);
+
+/**
+ * tq_context_machine - write what the CPU has, what of it may be used, and the machine's topology
+ * @ctx:  the context
+ * @out:  receives "key: value" lines
+ * @json: one JSON object instead
+ */
+TQ_API void tq_context_machine(struct tq_context *ctx, FILE *out, bool json);
 
 /**
  * tq_config_dump - write the commented default configuration file

@@ -196,15 +196,15 @@ struct tq_file_section {
 };
 
 /**
- * tq_file_section - describe the @index-th section
+ * tq_file_section_at - describe the @index-th section
  * @file:    the file
  * @index:   0, 1, ... in the order of the file
  * @section: written
  *
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_RANGE past the last.
  */
-TQ_API int tq_file_section(const struct tq_file *file, size_t index,
-			   struct tq_file_section *section);
+TQ_API int tq_file_section_at(const struct tq_file *file, size_t index,
+			      struct tq_file_section *section);
 
 /** tq_file_codebook_hash - the hash of the level table, as tq_codebook_hash() */
 TQ_API uint32_t tq_file_codebook_hash(const struct tq_file *file);
