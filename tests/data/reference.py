@@ -563,6 +563,7 @@ class Codec:
         return idx
 
     def encode(self, x, dtype="f32"):
+        """Row bytes; None where a scale does not fit into f16."""
         x, E, cross = self._load(load(x, dtype), self.center != "off")
         n, d, book = len(x), self.d, self.book
         norm2 = dot16(x, x)
@@ -580,15 +581,20 @@ class Codec:
                 yc = np.where(good, yc, F4(1))
                 scale = {"norm": np.sqrt(norm2 / cc), "ls": yc / cc, "unbiased": norm2 / yc}[self.corr] / book.h
                 scale = np.where(good, scale, F4(0))
-        scale = np.where(norm2 > 0, scale, F4(0)).astype(F4)
-        parts.append(self._scale_bytes(scale_up(scale, E)))
-        if self.center == "both":
-            parts.append(cross.astype("<f4").view(np.uint8).reshape(n, 4))
+        scale = scale_up(np.where(norm2 > 0, scale, F4(0)).astype(F4), E)
+        rnorm = np.zeros(n, F4)
         if self.qjl:
             e = y
             if self.bits:
                 e = y - odd.astype(F4) * (r * book.h)[:, None]
-            parts.append(self._scale_bytes(scale_up(np.sqrt(dot16(e, e)), E)))
+            rnorm = scale_up(np.sqrt(dot16(e, e)), E)
+        if self.scale == "f16" and np.any(np.maximum(store(scale, "f16"), store(rnorm, "f16")) >= 65504):
+            return None
+        parts.append(self._scale_bytes(scale))
+        if self.center == "both":
+            parts.append(cross.astype("<f4").view(np.uint8).reshape(n, 4))
+        if self.qjl:
+            parts.append(self._scale_bytes(rnorm))
         for width, shift, size in self.fields:
             field = idx >> shift & ((1 << width) - 1)
             bits = (field[:, :, None] >> np.arange(width) & 1).reshape(n, d * width).astype(np.uint8)
@@ -601,8 +607,6 @@ class Codec:
         return rows
 
     def _scale_bytes(self, v):
-        if self.scale == "f16":
-            assert np.all(v <= 65504.0)
         v = store(v, self.scale)
         return v.astype(v.dtype.newbyteorder("<")).view(np.uint8).reshape(len(v), -1)
 
