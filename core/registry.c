@@ -84,9 +84,28 @@ bool tq_entry_refused(const struct tq_entry *e)
 	       e->state == TQ_STATE_REJECTED || e->state == TQ_STATE_FAILED_TEST;
 }
 
-static int move_level(int state, bool chosen_file)
+bool tq_entry_fits(const struct tq_entry *e, uint32_t dim, const struct tq_plan *plan, char *why,
+		   size_t size)
 {
-	if (state == TQ_STATE_FAILED_TEST || (state == TQ_STATE_REJECTED && chosen_file))
+	const struct tq_driver *d = e->driver;
+
+	if (dim < d->dim_min || (d->dim_max && dim > d->dim_max))
+		snprintf(why, size, "serves dimensions %u to %u, not %u", d->dim_min,
+			 d->dim_max ? d->dim_max : TQ_MAX_DIM, dim);
+	else if (plan && d->bits && !(d->bits & 1u << plan->index_bits))
+		snprintf(why, size, "does not serve %u index bits", plan->index_bits);
+	else if (plan && d->corrections && !(d->corrections & 1u << plan->correction))
+		snprintf(why, size, "does not serve this correction");
+	else if (plan && plan->effort > d->effort_max)
+		snprintf(why, size, "serves effort up to %u, not %u", d->effort_max, plan->effort);
+	else
+		return true;
+	return false;
+}
+
+static int move_level(int state)
+{
+	if (state == TQ_STATE_FAILED_TEST || state == TQ_STATE_REJECTED)
 		return TQ_LOG_WARN;
 	return state >= TQ_STATE_DENIED ? TQ_LOG_INFO : TQ_LOG_DEBUG;
 }
@@ -95,7 +114,7 @@ void tq_module_move(struct tq_module *m, int state, const char *reason)
 {
 	m->state = state;
 	m->reason = reason;
-	tq_log(m->ctx, move_level(state, true), "plugin %s (%s): %s%s%s", m->name, m->path,
+	tq_log(m->ctx, move_level(state), "plugin %s (%s): %s%s%s", m->name, m->path,
 	       tq_driver_state_name(state), *reason ? ": " : "", reason);
 }
 
@@ -103,7 +122,7 @@ void tq_entry_move(struct tq_entry *e, int state, const char *reason)
 {
 	e->state = state;
 	e->reason = reason;
-	tq_log(e->module->ctx, move_level(state, true), "driver %s of plugin %s: %s%s%s",
+	tq_log(e->module->ctx, move_level(state), "driver %s of plugin %s: %s%s%s",
 	       e->driver->driver_name, e->module->name, tq_driver_state_name(state),
 	       *reason ? ": " : "", reason);
 }

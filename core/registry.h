@@ -125,4 +125,12 @@ bool tq_module_probe(struct tq_module *m);
 /** tq_entry_refused - is the state final */
 bool tq_entry_refused(const struct tq_entry *e);
 
+/**
+ * tq_entry_fits - do the driver's dimensions and masks allow it; runs no code of the plugin
+ * @plan: NULL for rotations
+ * @why:  receives the reason if not
+ */
+bool tq_entry_fits(const struct tq_entry *e, uint32_t dim, const struct tq_plan *plan, char *why,
+		   size_t size);
+
 #endif

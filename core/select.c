@@ -9,6 +9,7 @@
 #include <string.h>
 #include "conf.h"
 #include "registry.h"
+#include "rotation.h"
 #include "select.h"
 #include "selftest.h"
 
@@ -140,27 +141,17 @@ static bool slot_filled(const struct query *q, const struct tq_driver *d)
 }
 
 /* What the driver's data says about the plan; no code of it runs. */
-static bool fits(const struct query *q, const struct tq_driver *d, char *why, size_t size)
+static bool fits(const struct query *q, const struct tq_entry *e, char *why, size_t size)
 {
-	uint32_t dim = q->rot ? q->rot->dim : q->plan->dim;
-	const struct tq_plan *p = q->plan;
+	const struct tq_driver *d = e->driver;
 
 	if (!slot_filled(q, d))
 		snprintf(why, size, "has no such operation");
-	else if (dim < d->dim_min || (d->dim_max && dim > d->dim_max))
-		snprintf(why, size, "serves dimensions %u to %u, not %u", d->dim_min,
-			 d->dim_max ? d->dim_max : TQ_MAX_DIM, dim);
-	else if (p && d->bits && !(d->bits & 1u << p->index_bits))
-		snprintf(why, size, "does not serve %u index bits", p->index_bits);
-	else if (p && d->corrections && !(d->corrections & 1u << p->correction))
-		snprintf(why, size, "does not serve this correction");
-	else if (p && p->effort > d->effort_max)
-		snprintf(why, size, "serves effort up to %u, not %u", d->effort_max, p->effort);
 	else if (!(d->flags & TQ_DRV_BITEXACT) && d->name[0] != 's' &&
 		 !(q->rot && q->rot->kind == TQ_ROT_PLUGIN))
 		snprintf(why, size, "not bit-exact: may score only");
 	else
-		return true;
+		return tq_entry_fits(e, q->rot ? q->rot->dim : q->plan->dim, q->plan, why, size);
 	return false;
 }
 
@@ -175,7 +166,7 @@ static int consider(const struct query *q, struct tq_entry *e)
 		explain(q, e, "%s: %s", tq_driver_state_name(e->state), e->reason);
 		return 0;
 	}
-	if (!fits(q, d, why, sizeof(why))) {
+	if (!fits(q, e, why, sizeof(why))) {
 		explain(q, e, "%s", why);
 		return 0;
 	}
@@ -190,17 +181,12 @@ static int consider(const struct query *q, struct tq_entry *e)
 	}
 	err = q->rot ? tq_gate_rotation(e, q->rot, why, sizeof(why)) :
 		       tq_gate_ops(e, q->plan, why, sizeof(why));
-	if (err == TQ_ERR_NOMEM)
-		return err;
-	if (err) {
-		tq_entry_move(e, TQ_STATE_FAILED_TEST, tq_registry_note(q->ctx, "%s", why));
-		explain(q, e, "%s: %s", tq_driver_state_name(e->state), e->reason);
-		return 0;
-	}
-	if (!e->passed)
-		tq_entry_move(e, TQ_STATE_SELECTABLE, "");
-	e->passed = true;
-	return 1;
+	if (tq_entry_pass(e, err, why))
+		return TQ_ERR_NOMEM;
+	if (!err)
+		return 1;
+	explain(q, e, "%s: %s", tq_driver_state_name(e->state), e->reason);
+	return 0;
 }
 
 /* ---- the pin ---- */
@@ -320,14 +306,12 @@ static int no_rotation(const struct query *q)
 int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, const char *pin,
 		       unsigned *pinned, struct tq_choice *out, struct tq_explain *why)
 {
-	static const char *const kinds[] = { "none", "rht", "dense", "givens" };
 	char name[TQ_ROTATION_NAME_MAX + 16];
 	struct query q = { .ctx = ctx, .name = name, .stage = name, .rot = rot, .why = why };
 	int err;
 
 	q.pin = tq_effective_pin(ctx, pin);
-	snprintf(name, sizeof(name), "rotate(%s)",
-		 rot->kind < TQ_ROT_PLUGIN ? kinds[rot->kind] : rot->name);
+	snprintf(name, sizeof(name), "rotate(%s)", tq_rotation_word(rot));
 	err = ask(&q, pinned, out);
 	return err == TQ_ERR_NO_DRIVER && !q.pin ? no_rotation(&q) : err;
 }

@@ -20,6 +20,9 @@ int tq_gate_rotation(struct tq_entry *e, const struct tq_rotation *rot, char *wh
 /** tq_gate_ops - test every filled slot of any other driver on one plan; as tq_gate_rotation() */
 int tq_gate_ops(struct tq_entry *e, const struct tq_plan *plan, char *why, size_t size);
 
+/** tq_entry_pass - the entry's state after the gate said @err; TQ_ERR_NOMEM if that is all it said */
+int tq_entry_pass(struct tq_entry *e, int err, const char *why);
+
 /** tq_gate_forget - release what the gate keeps on an entry */
 void tq_gate_forget(struct tq_entry *e);
 
