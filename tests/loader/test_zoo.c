@@ -52,7 +52,7 @@ static const struct animal zoo[] = {
 	{ "nounrotate", TQ_STATE_REJECTED, "rotate and unrotate must both be there" },
 	{ "noflags", TQ_STATE_REJECTED, "not concurrent" },
 	{ "createfails", TQ_STATE_FAILED_TEST, "create failed: device error" },
-	{ "wrong", TQ_STATE_FAILED_TEST, "golden vectors: wrong " },
+	{ "wrong", TQ_STATE_FAILED_TEST, "golden vectors: wrong codes" },
 	{ "tailrow", TQ_STATE_FAILED_TEST, "rotate gives wrong results: row 16 of 17" },
 	{ "tailcoordinate", TQ_STATE_FAILED_TEST, "rotate gives wrong results: row 36 of 37" },
 	{ "pastend", TQ_STATE_FAILED_TEST, "rotate writes past the end of its output" },
