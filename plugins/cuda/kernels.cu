@@ -4,3 +4,4 @@
 #include "decode.cuh"
 #include "query.cuh"
 #include "score.cuh"
+#include "score4_kernel.cuh"
