@@ -17,9 +17,8 @@
 extern const unsigned char tqc_fatbin[];
 
 static const char *const kernel_names[TQC_KERNELS] = {
-	[TQC_ENCODE] = "tqc_encode", [TQC_DECODE] = "tqc_decode", [TQC_QUERY] = "tqc_query",
-	[TQC_SCORE] = "tqc_score",   [TQC_CHECK] = "tqc_check",
-	[TQC_SCORE4_8] = "tqc_score4_8", [TQC_SCORE4_16] = "tqc_score4_16",
+	[TQC_ENCODE] = "tqc_encode",
+	[TQC_DECODE] = "tqc_decode",
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -8,11 +8,6 @@
 enum tqc_kernel {
 	TQC_ENCODE,
 	TQC_DECODE,
-	TQC_QUERY,
-	TQC_SCORE,
-	TQC_CHECK,
-	TQC_SCORE4_8,
-	TQC_SCORE4_16,
 	TQC_KERNELS,
 };
 

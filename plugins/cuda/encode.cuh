@@ -193,22 +193,3 @@ extern "C" __global__ void tqc_encode(tqc_plan p, const void *x, int dtype, size
 		__syncthreads();
 	}
 }
-
-/* row number of the first row with a value that is not finite, by atomicMin on @first */
-extern "C" __global__ void tqc_check(tqc_plan p, const void *x, int dtype, size_t stride, size_t n,
-				     unsigned long long *first)
-{
-	for (size_t row = blockIdx.x; row < n; row += gridDim.x) {
-		bool bad = false;
-
-		for (unsigned i = threadIdx.x; i < p.dim; i += blockDim.x) {
-			float v = load_element((const char *)x + row * stride * (dtype == F32 ? 4 : 2), dtype, i);
-
-			if (p.center != CENTER_OFF)
-				v = v - p.centre[i];
-			bad |= (__float_as_uint(v) & 0x7f800000u) == 0x7f800000u;
-		}
-		if (bad)
-			atomicMin(first, (unsigned long long)row);
-	}
-}

@@ -2,6 +2,3 @@
 /* Every kernel of the plugin in one module. Compile with -fmad=false: docs/FORMAT.md has no fma. */
 #include "encode.cuh"
 #include "decode.cuh"
-#include "query.cuh"
-#include "score.cuh"
-#include "score4_kernel.cuh"

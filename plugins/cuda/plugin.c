@@ -5,7 +5,6 @@
  */
 #include <stdio.h>
 #include "device.h"
-#include "device_ops.h"
 #include "host_ops.h"
 #include "state.h"
 
@@ -52,12 +51,6 @@ static const struct tq_driver drivers[] = {
 	TQC_DRIVER("decode(dense,grid)", "decode-dense-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(givens,grid)", "decode-givens-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(none,grid)", "decode-none-cuda", tqc_decode_ops),
-	{
-		.struct_size = sizeof(struct tq_driver), .priority = 50, .name = "device(cuda)",
-		.driver_name = "device-cuda", .memory = TQ_MEM_CUDA,
-		.flags = TQ_DRV_BITEXACT | TQ_DRV_CONCURRENT, .dim_max = TQC_MAX_DIM, .effort_max = 1,
-		.supports = supports, .device_ops = &tqc_device_ops,
-	},
 };
 
 TQ_PLUGIN_DEFINE(cuda) = {

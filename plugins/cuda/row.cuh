@@ -11,7 +11,6 @@
 enum { F32 = 0, F16 = 1, BF16 = 2 };
 enum { CORR_NONE, CORR_NORM, CORR_LS, CORR_UNBIASED, CORR_QJL };
 enum { CENTER_OFF, CENTER_DATA, CENTER_BOTH };
-enum { QUERY_S8 = 1, QUERY_S16, QUERY_F32 };
 
 static __device__ __forceinline__ float load_element(const void *x, int dtype, size_t i)
 {
@@ -87,11 +86,6 @@ static __device__ __forceinline__ float load_scale(const tqc_plan &p, const uint
 	if (p.scale == F32)
 		return __uint_as_float(b | at[2] << 16 | (unsigned)at[3] << 24);
 	return p.scale == F16 ? __half2float(__ushort_as_half((unsigned short)b)) : __uint_as_float(b << 16);
-}
-
-static __device__ __forceinline__ float load_f32(const uint8_t *at)
-{
-	return __uint_as_float(at[0] | at[1] << 8 | at[2] << 16 | (unsigned)at[3] << 24);
 }
 
 static __device__ __forceinline__ void store_bytes(uint8_t *at, unsigned b, int n)

@@ -55,14 +55,6 @@ static struct tqc_rotation put_rotation(struct image *im, const struct tq_rotati
 	return r;
 }
 
-static uint32_t query_bytes(const struct tq_plan *p)
-{
-	uint32_t padded = (p->dim + 63) & ~63u, planes = p->query == TQ_QUERY_S16 ? 2 : 1;
-	uint32_t plane = p->query == TQ_QUERY_F32 ? 4 * padded : planes * padded;
-
-	return (uint32_t)sizeof(struct tqc_query_head) + plane * (p->sketch.kind != TQ_ROT_NONE ? 2 : 1);
-}
-
 static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 {
 	const struct tq_codebook *book = &p->codebook;
@@ -75,7 +67,6 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 	dp->effort = p->effort;
 	dp->center = p->center;
 	dp->scale = p->scale;
-	dp->query = p->query;
 	dp->row_bytes = p->layout.row_bytes;
 	dp->cross_at = p->layout.cross_at;
 	dp->rnorm_at = p->layout.rnorm_at;
@@ -87,8 +78,6 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 	dp->count = book->count;
 	dp->planes = book->planes;
 	dp->half_step = book->half_step;
-	dp->centre_norm2 = p->centre_norm2;
-	dp->query_bytes = query_bytes(p);
 	dp->has_sketch = p->sketch.kind != TQ_ROT_NONE;
 	if (p->correction == TQ_CORR_QJL_GAUSS)
 		dp->coef = (float)(1.2533141373155003 / (double)p->dim);
