@@ -5,7 +5,6 @@
  */
 #pragma once
 #include <cuda_fp16.h>
-#include <cuda_bf16.h>
 #include "device_plan.h"
 
 enum { F32 = 0, F16 = 1, BF16 = 2 };
@@ -20,6 +19,19 @@ static __device__ __forceinline__ float load_element(const void *x, int dtype, s
 	return dtype == F16 ? __half2float(__ushort_as_half(h)) : __uint_as_float((unsigned)h << 16);
 }
 
+/*
+ * Nearest, ties to even, in integers. The conversion instruction would do, but nvcc 13.0 for sm_90 loses
+ * the low byte of F2F.BF16 when the result is stored bytewise: seen on an H200, 3f99 stored as 3f01.
+ */
+static __device__ __forceinline__ unsigned short bf16_bits(float v)
+{
+	unsigned b = __float_as_uint(v);
+
+	if ((b & 0x7fffffffu) > 0x7f800000u)
+		return (unsigned short)(b >> 16 | 0x40u);
+	return (unsigned short)((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
+}
+
 static __device__ __forceinline__ void store_element(void *x, int dtype, size_t i, float v)
 {
 	if (dtype == F32)
@@ -27,7 +39,7 @@ static __device__ __forceinline__ void store_element(void *x, int dtype, size_t 
 	else if (dtype == F16)
 		((unsigned short *)x)[i] = __half_as_ushort(__float2half_rn(v));
 	else
-		((unsigned short *)x)[i] = __bfloat16_as_ushort(__float2bfloat16_rn(v));
+		((unsigned short *)x)[i] = bf16_bits(v);
 }
 
 static __device__ __forceinline__ float pow2(int e)
@@ -101,8 +113,7 @@ static __device__ __forceinline__ void store_scale(const tqc_plan &p, uint8_t *a
 	else if (p.scale == F16)
 		store_bytes(at, __half_as_ushort(__float2half_rn(s > 65504.0f ? 65504.0f : s)), 2);
 	else
-		store_bytes(at, __bfloat16_as_ushort(__float2bfloat16_rn(
-					s > 3.3895313892515355e38f ? 3.3895313892515355e38f : s)), 2);
+		store_bytes(at, bf16_bits(s > 3.3895313892515355e38f ? 3.3895313892515355e38f : s), 2);
 }
 
 /* the tree 8, 4, 2, 1 over the 16 lanes of a half warp; every thread of the half gets the sum */

@@ -76,7 +76,10 @@ static void one(struct tq_context *ctx, const char *text, uint32_t d, int dtype,
 	for (i = 0; i < ROWS && !bad; i++)
 		if (memcmp(codes[0] + i * size, codes[1] + i * size, size)) {
 			bad = 1;
-			printf("%s d=%u dtype=%d: encode differs in row %zu\n", text, d, dtype, i);
+			printf("%s d=%u dtype=%d: encode differs in row %zu:", text, d, dtype, i);
+			for (k = 0; k < 16; k++)
+				printf(" %02x", codes[k / 8][i * size + (unsigned)k % 8]);
+			putchar('\n');
 		}
 	if (memcmp(y[0], y[1], sizeof(float) * ROWS * d)) {
 		bad = 1;
@@ -105,7 +108,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "compare DRIVER: %s\n", tq_error_text());
 		return 2;
 	}
-	for (i = 0; i < sizeof(dims) / sizeof(dims[0]); i++)
+	for (i = argc > 2 ? (unsigned)atoi(argv[2]) : 0; i < sizeof(dims) / sizeof(dims[0]); i += argc > 2 ? 4 : 1)
 		for (b = 1; b <= 8; b++)
 			for (c = 0; c < 7; c++, n++) {
 				const char *rot = rotations[n % 6];
