@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Distortion, scales and estimators against the theory (docs/METHODS.md), through the public API, with
+ * statistics in double. D_b is the Lloyd-Max distortion of the unit normal, and of the sphere density
+ * where a dimension is named.
+ */
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+#include "sample.h"
+#include "tq/tq.h"
+#include "plan.h"
+
+#define BATCH 128
+
+static struct tq_context *ctx;
+
+/** What many vectors gave: error, slope <x^,x>/<x,x>, d times the variance across x, worst slope error. */
+struct figures {
+	double nmse, slope, dvar, worst;
+};
+
+static const double normal_d[] = { 1, 0.363380, 0.117482, 0.034548, 0.0095010, 0.0025047 };
+
+static struct tq_quantizer *make(const char *text, unsigned bits, uint32_t d, uint64_t seed)
+{
+	struct tq_quantizer *q;
+	struct tq_spec spec;
+
+	tq_spec_init(&spec);
+	ck_assert_msg(tq_spec_parse(&spec, text) == 0, "%s", tq_error_text());
+	spec.bits = bits;
+	spec.seed = seed;
+	ck_assert_msg(tq_quantizer_create(ctx, &spec, d, NULL, &q) == 0, "%s: %s", text, tq_error_text());
+	return q;
+}
+
+static void add_vector(const float *x, const float *z, uint32_t d, struct figures *sum)
+{
+	double xx = 0, xz = 0, zz = 0;
+	uint32_t i;
+
+	for (i = 0; i < d; i++) {
+		xx += (double)x[i] * x[i];
+		xz += (double)x[i] * z[i];
+		zz += (double)z[i] * z[i];
+	}
+	sum->nmse += (xx - 2 * xz + zz) / xx;
+	sum->slope += xz / xx;
+	sum->dvar += (zz - xz * xz / xx) / xx * d / (d - 1);
+	if (fabs(xz / xx - 1) > sum->worst)
+		sum->worst = fabs(xz / xx - 1);
+}
+
+/* @n vectors in all, spread over @seeds rotations. */
+static struct figures measure(const char *text, unsigned bits, uint32_t d, int kind, unsigned seeds,
+			      size_t n)
+{
+	struct sample s = { .state = 0x9e3779b97f4a7c15ull + d };
+	struct figures sum = { 0 };
+	float *x = malloc(2 * BATCH * d * sizeof(*x)), *z = x + (size_t)BATCH * d;
+	unsigned char *codes = malloc((size_t)BATCH * (2 * d + 16));
+	size_t per = (size_t)(sample_scale() * (double)n / seeds / BATCH) + 1, i, j;
+	struct tq_quantizer *q;
+	unsigned seed;
+
+	for (seed = 0; seed < seeds; seed++) {
+		q = make(text, bits, d, 1000 + seed);
+		for (j = 0; j < per; j++) {
+			for (i = 0; i < BATCH; i++)
+				sample_vector(&s, kind, x + i * d, d);
+			ck_assert_int_eq(tq_encode(q, x, d, BATCH, codes), TQ_OK);
+			ck_assert_int_eq(tq_decode(q, codes, BATCH, z, d), TQ_OK);
+			for (i = 0; i < BATCH; i++)
+				add_vector(x + i * d, z + i * d, d, &sum);
+		}
+		tq_quantizer_destroy(q);
+	}
+	free(codes);
+	free(x);
+	sum.nmse /= (double)(per * BATCH * seeds);
+	sum.slope /= (double)(per * BATCH * seeds);
+	sum.dvar /= (double)(per * BATCH * seeds);
+	return sum;
+}
+
+static void near(const char *what, unsigned bits, uint32_t d, double got, double want, double tolerance)
+{
+	printf("%s b=%u d=%u: %.6g, theory %.6g (%+.2f %%)\n", what, bits, d, got, want,
+	       100 * (got / want - 1));
+	ck_assert_msg(fabs(got / want - 1) <= sample_tolerance(tolerance),
+		      "%s b=%u d=%u: %.6g, theory %.6g", what, bits, d, got, want);
+}
+
+static const struct {
+	uint32_t d;
+	double nmse[4];
+} sphere[] = {
+	{ 64, { .358387, .114526, .033391, .009132 } },	 { 96, { .360056, .115508, .033773, .009253 } },
+	{ 128, { .360889, .116000, .033966, .009315 } }, { 256, { .362136, .116740, .034256, .009408 } },
+	{ 1536, { .363173, .117358, .034499, .009485 } },
+};
+
+START_TEST(hadamard_reaches_the_sphere_distortion)
+{
+	uint32_t d = sphere[_i].d;
+	double tolerance = d >= 1024 ? 0.005 : 0.01;
+	unsigned b;
+
+	for (b = 1; b <= 4; b++) {
+		near("rht:2 gauss", b, d,
+		     measure("rotation=rht:2 correction=none", b, d, SAMPLE_GAUSS, 4, 20480).nmse,
+		     sphere[_i].nmse[b - 1], tolerance);
+		near("rht:2 lognormal", b, d,
+		     measure("rotation=rht:2 correction=none", b, d, SAMPLE_LOGNORMAL, d < 1024 ? 320 : 80, 20480)
+			     .nmse,
+		     sphere[_i].nmse[b - 1], tolerance);
+	}
+}
+END_TEST
+
+START_TEST(haar_reaches_the_sphere_distortion)
+{
+	unsigned b;
+
+	for (b = 1; b <= 4; b++)
+		near("haar gauss", b, sphere[_i].d,
+		     measure("rotation=haar correction=none", b, sphere[_i].d, SAMPLE_GAUSS, 2, 20480)
+			     .nmse,
+		     sphere[_i].nmse[b - 1], 0.01);
+	near("haar lognormal", 3, sphere[_i].d,
+	     measure("rotation=haar correction=none", 3, sphere[_i].d, SAMPLE_LOGNORMAL, 80, 20480).nmse,
+	     sphere[_i].nmse[2], 0.01);
+}
+END_TEST
+
+START_TEST(eight_bits_reach_the_sphere_distortion)
+{
+	near("rht:2 gauss", 8, 128,
+	     measure("rotation=rht:2 correction=none", 8, 128, SAMPLE_GAUSS, 4, 20480).nmse, 0.0000402,
+	     0.01);
+}
+END_TEST
+
+/*
+ * Expected: 1 - rho^2, 2 (1 - rho), 1 / rho^2 - 1 averaged over 100,000 points of the sphere with the
+ * real (not integer) levels, in double. Few lognormal vectors under one rotation give up to 2 % less or
+ * more: they share a large mean, so the rotation is drawn anew every 128 vectors.
+ */
+START_TEST(corrections_reach_their_distortion)
+{
+	static const struct {
+		const char *text;
+		double nmse[4];
+	} want[] = {
+		{ "correction=ls", { .36066, .11532, .03355, .00916 } },
+		{ "correction=norm", { .40126, .11892, .03384, .00918 } },
+		{ "correction=unbiased", { .56753, .13069, .03476, .00925 } },
+	};
+	unsigned b, i;
+
+	for (i = 0; i < 3; i++)
+		for (b = 1; b <= 4; b++)
+			near(want[i].text, b, 128,
+			     measure(want[i].text, b, 128, SAMPLE_LOGNORMAL, 320, 40960).nmse,
+			     want[i].nmse[b - 1], 0.015);
+}
+END_TEST
+
+START_TEST(none_shrinks_and_unbiased_does_not)
+{
+	static const double none[] = { .640, .884, .967, .991 };
+	struct figures f;
+	unsigned b;
+
+	for (b = 1; b <= 4; b++) {
+		f = measure("correction=none", b, 256, SAMPLE_GAUSS, 4, 20480);
+		ck_assert_msg(fabs(f.slope - none[b - 1]) < 0.003, "none b=%u: slope %f", b, f.slope);
+		f = measure("correction=unbiased", b, 256, SAMPLE_GAUSS, 4, 20480);
+		ck_assert_msg(fabs(f.slope - 1) < 0.002, "unbiased b=%u: slope %f", b, f.slope);
+		ck_assert_msg(f.worst < 1e-5, "unbiased b=%u: <x^,x>/<x,x> off 1 by %g", b, f.worst);
+	}
+}
+END_TEST
+
+START_TEST(sketches_are_unbiased)
+{
+	static const char *const kind[] = { "qjl:gauss", "qjl:ortho", "qjl:rht" };
+	char text[64];
+	unsigned b, i;
+	double slope;
+
+	for (i = 0; i < 3; i++)
+		for (b = 1; b <= 4; b++) {
+			snprintf(text, sizeof(text), "correction=%s", kind[i]);
+			slope = measure(text, b, 256, SAMPLE_GAUSS, 4, 20480).slope;
+			ck_assert_msg(fabs(slope - 1) < sample_tolerance(0.003), "%s b=%u: slope %f",
+				      text, b, slope);
+		}
+}
+END_TEST
+
+START_TEST(estimators_have_the_variance_of_the_theory)
+{
+	static const double half_pi = 1.5707963267948966;
+	double gauss[7], ortho[6], unbiased[9];
+	unsigned b;
+
+	for (b = 1; b <= 6; b++) {
+		gauss[b] = measure("correction=qjl:gauss", b, 256, SAMPLE_GAUSS, 4, 20480).dvar;
+		near("d*var qjl:gauss", b, 256, gauss[b], half_pi * normal_d[b - 1], 0.03);
+	}
+	for (b = 1; b <= 5; b++) {
+		ortho[b] = measure("correction=qjl:ortho", b, 256, SAMPLE_GAUSS, 4, 20480).dvar;
+		near("d*var qjl:ortho", b, 256, ortho[b], (half_pi - 1) * normal_d[b - 1], 0.03);
+	}
+	for (b = 1; b <= 5; b++) {
+		unbiased[b] = measure("correction=unbiased", b, 256, SAMPLE_GAUSS, 4, 20480).dvar;
+		near("d*var unbiased", b, 256, unbiased[b], normal_d[b] / (1 - normal_d[b]), 0.03);
+	}
+	for (b = 1; b <= 5; b++) {
+		if (b > 1)
+			ck_assert_double_lt(unbiased[b], ortho[b]);
+		ck_assert_double_lt(ortho[b], gauss[b]);
+	}
+	ck_assert_double_lt(unbiased[2], gauss[3]);
+	ck_assert_double_lt(fabs(unbiased[1] / gauss[2] - 1), 0.03);
+}
+END_TEST
+
+START_TEST(matched_norm_is_the_mean_of_the_other_two)
+{
+	static const char *const kind[] = { "correction=ls", "correction=norm", "correction=unbiased" };
+	struct sample s = { .state = 77 };
+	unsigned char codes[BATCH * 128];
+	float x[BATCH * 100], scale[3][BATCH];
+	struct tq_quantizer *q;
+	unsigned b, i, j;
+
+	for (b = 1; b <= 8; b++) {
+		for (i = 0; i < BATCH; i++)
+			sample_vector(&s, SAMPLE_LOGNORMAL, x + i * 100, 100);
+		for (j = 0; j < 3; j++) {
+			q = make(kind[j], b, 100, 3);
+			ck_assert_int_eq(tq_encode(q, x, 100, BATCH, codes), TQ_OK);
+			for (i = 0; i < BATCH; i++)
+				memcpy(&scale[j][i], codes + i * tq_code_size(q), 4);
+			tq_quantizer_destroy(q);
+		}
+		for (i = 0; i < BATCH; i++)
+			ck_assert_double_lt(fabs((double)scale[1][i] * scale[1][i] /
+							 ((double)scale[0][i] * scale[2][i]) -
+						 1),
+					    1e-6);
+	}
+}
+END_TEST
+
+START_TEST(indices_have_the_entropy_of_the_theory)
+{
+	static const double want[] = { 1.9111, 2.8249, 3.7653 };
+	enum { D = 1536, N = 256 };
+	struct sample s = { .state = 5 };
+	float *x = malloc(2 * D * sizeof(*x)), *z = x + D, levels[256], scale;
+	double count[256], h, p;
+	unsigned char codes[4 + D];
+	struct tq_quantizer *q;
+	unsigned b, k, n, i, j;
+
+	for (b = 2; b <= 4; b++) {
+		q = make("rotation=none correction=none", b, D, 1);
+		n = tq_codebook_levels(q, levels);
+		ck_assert_uint_eq(n, 1u << b);
+		memset(count, 0, sizeof(count));
+		for (i = 0; i < N; i++) {
+			sample_vector(&s, SAMPLE_GAUSS, x, D);
+			ck_assert_int_eq(tq_encode(q, x, D, 1, codes), TQ_OK);
+			ck_assert_int_eq(tq_decode(q, codes, 1, z, D), TQ_OK);
+			memcpy(&scale, codes, 4);
+			for (j = 0; j < D; j++) {
+				for (k = 0; k + 1 < n && z[j] / scale > 0.5f * (levels[k] + levels[k + 1]); k++)
+					;
+				count[k]++;
+			}
+		}
+		for (h = 0, k = 0; k < n; k++) {
+			p = count[k] / ((double)N * D);
+			h -= p > 0 ? p * log2(p) : 0;
+		}
+		ck_assert_msg(fabs(h - want[b - 2]) < 0.006, "b=%u: %f bits, theory %f", b, h,
+			      want[b - 2]);
+		tq_quantizer_destroy(q);
+	}
+	free(x);
+}
+END_TEST
+
+START_TEST(sketch_constants_are_those_of_the_dimension)
+{
+	struct tq_codebook book;
+
+	ck_assert_int_eq(tq_codebook_build(ctx, TQ_CODE_LM, 0, 64, &book), TQ_OK);
+	ck_assert_double_lt(fabs((double)book.kappa - 1.24843), 1e-5);
+	ck_assert_int_eq(tq_codebook_build(ctx, TQ_CODE_LM, 0, 128, &book), TQ_OK);
+	ck_assert_double_lt(fabs((double)book.kappa - 1.25087), 1e-5);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("numbers");
+	TCase *tc = tcase_create("theory");
+	SRunner *runner;
+	int failed;
+
+	if (tq_context_create(NULL, &ctx)) {
+		fprintf(stderr, "%s\n", tq_error_text());
+		return EXIT_FAILURE;
+	}
+	tcase_set_timeout(tc, 600);
+	tcase_add_loop_test(tc, hadamard_reaches_the_sphere_distortion, 0, 5);
+	tcase_add_loop_test(tc, haar_reaches_the_sphere_distortion, 0, 3);
+	tcase_add_test(tc, eight_bits_reach_the_sphere_distortion);
+	tcase_add_test(tc, corrections_reach_their_distortion);
+	tcase_add_test(tc, none_shrinks_and_unbiased_does_not);
+	tcase_add_test(tc, sketches_are_unbiased);
+	tcase_add_test(tc, estimators_have_the_variance_of_the_theory);
+	tcase_add_test(tc, matched_norm_is_the_mean_of_the_other_two);
+	tcase_add_test(tc, indices_have_the_entropy_of_the_theory);
+	tcase_add_test(tc, sketch_constants_are_those_of_the_dimension);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	tq_context_destroy(ctx);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
