@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "checkasm.h"
+#include "plan.h"
+
+#define ROWS 512
+#define REPEATS 15
+
+/* One operation made ready to be called again and again on data in cache. */
+struct timed {
+	const struct tq_driver *drv;
+	int op;
+	const struct tq_plan *plan;
+	void *state;
+	size_t n;
+	const float *x;
+	float *y, *scratch;
+	struct tq_row_stat *stat;
+	uint8_t *codes;
+	int32_t *exponent;
+	uint32_t *ids;
+	void *packed;
+	size_t nq;
+};
+
+static double now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static void call(struct timed *b)
+{
+	const struct tq_rotation_ops *r = b->drv->rotation_ops;
+	const struct tq_quantizer_ops *q = b->drv->ops;
+
+	switch (b->op) {
+	case OP_ROTATE:
+		r->rotate(&b->plan->rotation, b->state, b->x, b->y, b->n, b->scratch);
+		break;
+	case OP_UNROTATE:
+		r->unrotate(&b->plan->rotation, b->state, b->x, b->y, b->n, b->scratch);
+		break;
+	case OP_QUANTIZE:
+		q->quantize(b->plan, b->state, b->x, b->stat, b->n, b->codes);
+		break;
+	case OP_DEQUANTIZE:
+		q->dequantize(b->plan, b->state, b->codes, b->n, b->y, b->exponent);
+		break;
+	case OP_SCORE:
+		q->score(b->plan, b->state, b->packed, b->nq, b->codes, b->n, b->y, b->n);
+		break;
+	case OP_SCORE_LIST:
+		q->score_list(b->plan, b->state, b->packed, b->codes, b->ids, b->n, b->y);
+		break;
+	case OP_SCORE_PAIRS:
+		q->score_pairs(b->plan, b->state, b->codes, 8, b->codes, b->n / 8, b->y, b->n / 8);
+		break;
+	case OP_ENCODE:
+		q->encode(b->plan, b->state, b->x, TQ_F32, b->plan->dim, b->n, b->codes);
+		break;
+	default:
+		q->decode(b->plan, b->state, b->codes, b->n, b->y, TQ_F32, b->plan->dim);
+	}
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Median nanoseconds per row (per row and query, per pair). */
+static double measure(struct timed *b)
+{
+	double t[REPEATS], start, items = (double)b->n * (b->op == OP_SCORE ? (double)b->nq : 1.0);
+	int i, loops = 0, k;
+
+	start = now_ns();
+	do {
+		call(b);
+		loops++;
+	} while (now_ns() - start < 1e6);
+	for (i = 0; i < REPEATS; i++) {
+		start = now_ns();
+		for (k = 0; k < loops; k++)
+			call(b);
+		t[i] = (now_ns() - start) / (loops * items);
+	}
+	qsort(t, REPEATS, sizeof(t[0]), by_value);
+	return t[REPEATS / 2];
+}
+
+static void make_query(struct timed *b, struct trial *t)
+{
+	size_t room = (b->plan->dim + 63) / 64 * 64, i, size;
+	int8_t *hi = aligned_alloc(64, room), *lo = aligned_alloc(64, room);
+	float *y = aligned_alloc(64, room * sizeof(float));
+	struct tq_query q = {.struct_size = sizeof(q), .planes = 1, .scale = 1.0f};
+
+	memset(hi, 0, room);
+	memset(lo, 0, room);
+	memset(y, 0, room * sizeof(float));
+	for (i = 0; i < b->plan->dim; i++) {
+		hi[i] = (int8_t)((int)rng_below(&t->rng, 255) - 127);
+		lo[i] = (int8_t)((int)rng_below(&t->rng, 128) - 64);
+		q.sum += hi[i];
+	}
+	if (b->plan->query == TQ_QUERY_S16) {
+		q.planes = 2;
+		q.sum = 0;
+		for (i = 0; i < b->plan->dim; i++)
+			q.sum += 128 * hi[i] + lo[i];
+	} else if (b->plan->query == TQ_QUERY_F32) {
+		q.planes = 0;
+	}
+	q.hi = hi;
+	q.lo = lo;
+	q.y = y;
+	size = b->drv->ops->query_size(b->plan, b->state);
+	b->packed = aligned_alloc(64, (b->nq * size + 63) / 64 * 64);
+	for (i = 0; i < b->nq; i++)
+		b->drv->ops->query_pack(b->plan, b->state, &q, (char *)b->packed + i * size);
+	free(hi);
+	free(lo);
+	free(y);
+}
+
+static double bench_one(struct trial *t, const struct tq_driver *drv, size_t nq)
+{
+	size_t dim = t->plan->dim, floats = ROWS * (dim > 2 * nq ? dim : 2 * nq), i;
+	struct timed b = {.drv = drv, .op = t->op, .plan = t->plan, .n = ROWS, .nq = nq};
+	float *x = aligned_alloc(64, floats * sizeof(float));
+	double ns;
+
+	b.x = x;
+	b.y = aligned_alloc(64, floats * sizeof(float));
+	b.scratch = aligned_alloc(64, (dim + 16) / 16 * 64);
+	b.stat = calloc(ROWS, sizeof(*b.stat));
+	b.exponent = calloc(ROWS, sizeof(*b.exponent));
+	b.codes = malloc(ROWS * (size_t)t->plan->layout.row_bytes);
+	b.ids = malloc(ROWS * sizeof(*b.ids));
+	for (i = 0; i < ROWS * dim; i++)
+		x[i] = rng_normal(&t->rng);
+	for (i = 0; i < ROWS; i++) {
+		b.ids[i] = rng_below(&t->rng, ROWS);
+		b.stat[i].norm2 = (float)dim;
+	}
+	trial_codes(t, b.codes, ROWS);
+	if (drv->rotation_ops
+		    ? drv->rotation_ops->create &&
+			      drv->rotation_ops->create(check_host(), &t->plan->rotation, &b.state)
+		    : drv->ops->create && drv->ops->create(check_host(), t->plan, &b.state))
+		return 0.0;
+	if (t->op == OP_SCORE || t->op == OP_SCORE_LIST)
+		make_query(&b, t);
+	ns = measure(&b);
+	if (drv->rotation_ops && drv->rotation_ops->destroy)
+		drv->rotation_ops->destroy(check_host(), b.state);
+	if (drv->ops && drv->ops->destroy)
+		drv->ops->destroy(check_host(), b.state);
+	free(b.packed);
+	free(b.ids);
+	free(b.codes);
+	free(b.exponent);
+	free(b.stat);
+	free(b.scratch);
+	free(b.y);
+	free(x);
+	return ns;
+}
+
+static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
+{
+	const char *name = strchr(t->drv->name, '(') + 1;
+	int grid = !strncmp(name, "grid", 4), dense = !strncmp(name, "dense", 5);
+
+	tq_spec_init(&t->spec);
+	t->spec.bits = bits;
+	t->spec.correction = TQ_CORR_LS;
+	if (!grid) {
+		snprintf(t->spec.rotation, sizeof(t->spec.rotation), "%.*s",
+			 dense ? 4 : (int)strcspn(name, ",)"), dense ? "haar" : name);
+		t->spec.rotation_arg = strcmp(t->spec.rotation, "rht") ? 0 : 2;
+	}
+	if (!strncmp(name, "givens", 6))
+		t->spec.rotation_arg = 8;
+	return tq_spec_check(&t->spec, dim) ||
+	       tq_plan_create(t->ctx, &t->spec, dim, NULL, &t->plan);
+}
+
+static void bench_row(struct trial *t, const char *plugin, size_t nq)
+{
+	const struct tq_driver *ref = check_reference(t->drv->name, t->op);
+	uint64_t rng = t->rng;
+	double mine = bench_one(t, t->drv, nq), theirs = 0.0;
+
+	t->rng = rng;
+	if (ref)
+		theirs = bench_one(t, ref, nq);
+	printf("   %-12s d=%-5u bits=%u", check_op_name[t->op], t->plan->dim, t->plan->index_bits);
+	if (t->op == OP_SCORE)
+		printf(" queries=%-2zu", nq);
+	printf(" %10.2f ns", mine);
+	if (ref)
+		printf("  scalar %10.2f ns  ratio %6.2f", theirs, theirs / mine);
+	printf("\n");
+}
+
+void bench_driver(struct tq_context *ctx, const char *plugin, const struct tq_driver *drv, int only)
+{
+	static const uint32_t dims[] = {128, 96, 1024, 768};
+	static const uint32_t bits[] = {4, 2, 1, 3, 8};
+	size_t i, k, nbits;
+	struct trial t;
+	int op;
+
+	for (op = 0; op < OP_COUNT; op++) {
+		if ((only >= 0 && only != op) || !check_has_op(drv, op))
+			continue;
+		nbits = drv->rotation_ops ? 1 : 5;
+		for (i = 0; i < 4; i++)
+			for (k = 0; k < nbits; k++) {
+				memset(&t, 0, sizeof(t));
+				t.ctx = ctx;
+				t.drv = drv;
+				t.op = op;
+				t.rng = 7;
+				if (make_plan(&t, dims[i], bits[k]))
+					continue;
+				if (!drv->supports || drv->supports(t.plan, t.why, sizeof(t.why))) {
+					bench_row(&t, plugin, 1);
+					if (op == OP_SCORE)
+						bench_row(&t, plugin, 8);
+				}
+				trial_free(&t);
+			}
+	}
+}
