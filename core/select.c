@@ -105,6 +105,17 @@ static bool before(const struct query *q, const struct tq_entry *a, const struct
 	return x != y ? x < y : a->driver->priority > b->driver->priority;
 }
 
+/* Plugins that were refused whole have no drivers to list: one line each, before the first stage */
+static void explain_refused(const struct query *q)
+{
+	const struct tq_module *m;
+
+	for (m = q->ctx->registry->first; m; m = m->next)
+		if (!m->nentries)
+			explain(q, NULL, "plugin %s is %s: %s", m->name,
+				tq_driver_state_name(m->state), m->reason);
+}
+
 /* Drivers of the generic name, best first; equal ones in the order of finding. */
 static size_t candidates(const struct query *q, struct tq_entry **list)
 {
@@ -112,6 +123,8 @@ static size_t candidates(const struct query *q, struct tq_entry **list)
 	struct tq_entry *e;
 	size_t i, k, n = 0;
 
+	if (q->why && !q->why->used)
+		explain_refused(q);
 	for (m = q->ctx->registry->first; m; m = m->next)
 		for (i = 0; i < m->nentries && n < CANDIDATES_MAX; i++) {
 			e = &m->entries[i];
