@@ -124,6 +124,9 @@ int tq_module_register(struct tq_module *m, const struct tq_plugin *plugin);
  */
 bool tq_module_probe(struct tq_module *m);
 
+/** tq_module_has_device - does any driver of it run elsewhere than on the CPU */
+bool tq_module_has_device(const struct tq_module *m);
+
 /** tq_entry_refused - is the state final */
 bool tq_entry_refused(const struct tq_entry *e);
 
