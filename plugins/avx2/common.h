@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_AVX2_COMMON_H
+#define TQ_AVX2_COMMON_H
+
+/*
+ * What the files of the AVX2 plugin share. Everything is bit-identical to docs/FORMAT.md:
+ *
+ * - floats are added in the order written there. The 16 lanes of dot16 are two registers, lanes 0-7
+ * and 8-15; multiplication and addition stay separate instructions;
+ * - the only fused multiply-adds multiply by +-1, which is exact, so they round like the plain sum;
+ * - integer sums are exact in int32, so their order is free.
+ *
+ * Loads never reach past the field of a row, stores never past its last byte.
+ */
+
+#include <immintrin.h>
+#include "tq/plugin.h"
+
+#define AVX2_INLINE static inline __attribute__((always_inline))
+
+/** Largest dimension of the fused encode and decode: their rows live on the stack. */
+#define AVX2_FUSED_DIM_MAX 4096
+
+/** Cells of the table that finds the level of a code with 5 bits or more. */
+#define AVX2_CELLS 1024
+
+/**
+ * struct avx2_tables - the codebook in the forms that the kernels want; state of every grid driver
+ * @split:    up to 4 bits: the bounds of search step s (2, 3, 4) at [s - 2][-p & 7], p the bits
+ * found so far
+ * @middle:   the bound of step 1
+ * @odd_low:  up to 4 bits: odd[k], k < 8, at [-k & 7]
+ * @odd_high: odd[8 + k] likewise
+ * @odd:      odd[k] as float
+ * @abs_odd:  up to 4 bits: |odd[k]|
+ * @grid:     up to 4 bits: (odd[k] + 127) / 2, by index
+ * @mag_hi:   from 5 bits: |odd| of the k-th positive level, its upper 7 bits
+ * @mag_lo:   its lower 7 bits
+ * @bounds:   from 5 bits: the thresholds, then +inf
+ * @first:    from 5 bits: the level where the search starts in a cell of y
+ * @steps:    thresholds that one cell may hold
+ * @to_cell:  cells per unit of sigma
+ */
+struct avx2_tables {
+	float split[3][8];
+	float middle;
+	uint32_t steps;
+	float to_cell;
+	float odd_low[8];
+	float odd_high[8];
+	float odd[256];
+	float bounds[256];
+	uint8_t abs_odd[16];
+	uint8_t grid[16];
+	uint8_t mag_hi[128];
+	uint8_t mag_lo[128];
+	int32_t first[AVX2_CELLS];
+};
+
+int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
+void avx2_tables_destroy(const struct tq_host *host, void *state);
+
+/** avx2_rht_room - floats of the buffer that avx2_rht_forward() and avx2_rht_backward() work in */
+AVX2_INLINE size_t avx2_rht_room(const struct tq_rotation *rot)
+{
+	return rot->dim + (size_t)rot->rounds * rot->roll;
+}
+
+/**
+ * avx2_rht_forward - y = R x in place
+ * @buf: avx2_rht_room() floats; x lies at @buf + rounds * roll, y at @buf
+ */
+void avx2_rht_forward(const struct tq_rotation *rot, float *buf);
+
+/** avx2_rht_backward - x = R^T y in place; y lies at @buf, x at @buf + rounds * roll */
+void avx2_rht_backward(const struct tq_rotation *rot, float *buf);
+
+/** avx2_quantize_row - a rotated row to the bytes of its code, sketch fields left alone */
+void avx2_quantize_row(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
+		       const struct tq_row_stat *stat, uint8_t *row);
+
+/** avx2_dequantize_row - y_i = odd_i * (m * half_step); returns the exponent of the scale */
+int32_t avx2_dequantize_row(const struct tq_plan *plan, const struct avx2_tables *tab,
+			    const uint8_t *row, float *y);
+
+extern const struct tq_rotation_ops avx2_rht_ops;
+extern const struct tq_rotation_ops avx2_dense_ops;
+extern const struct tq_quantizer_ops avx2_quantize_ops;
+extern const struct tq_quantizer_ops avx2_encode_ops;
+extern const struct tq_quantizer_ops avx2_decode_ops;
+extern const struct tq_quantizer_ops avx2_score_ops;
+extern const struct tq_quantizer_ops avx2_score_vnni_ops;
+
+#endif

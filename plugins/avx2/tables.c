@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The codebook, arranged for shuffles and gathers.
+ *
+ * Up to 4 bits the level of y is found by a binary search inside registers: after s - 1 comparisons
+ * the prefix p of the index is known, kept as -p (comparisons give -1), and the next threshold is
+ * bounds[(2p + 1) * 2^(b - s) - 1], fetched by one permutation whose selector is -p modulo 8.
+ *
+ * From 5 bits on y * to_cell + AVX2_CELLS / 2, clamped, is the number of a cell. The search starts
+ * at the first level that a y in that cell can have and passes at most @steps thresholds. A slack
+ * of 2^-14 of a sigma on both sides of the cell covers the rounding of the cell's number (values up
+ * to 9, a few units of 2^-24 each), so the comparisons, which are exact, decide alone.
+ */
+
+#include "common.h"
+
+static void split_tables(const struct tq_codebook *book, uint32_t bits, struct avx2_tables *t)
+{
+	uint32_t s, p;
+
+	t->middle = book->bounds[(book->count >> 1) - 1];
+	for (s = 2; s <= bits; s++)
+		for (p = 0; p < 1u << (s - 1); p++)
+			t->split[s - 2][(0u - p) & 7] =
+				book->bounds[((2 * p + 1) << (bits - s)) - 1];
+	for (p = 0; p < book->count && p < 16; p++) {
+		if (p < 8)
+			t->odd_low[(0u - p) & 7] = (float)book->odd[p];
+		else
+			t->odd_high[(0u - p) & 7] = (float)book->odd[p];
+		t->abs_odd[p] = (uint8_t)(book->odd[p] < 0 ? -book->odd[p] : book->odd[p]);
+		t->grid[p] = (uint8_t)((book->odd[p] + 127) / 2);
+	}
+}
+
+static void cell_tables(const struct tq_codebook *book, struct avx2_tables *t)
+{
+	double slack = 1.0 / 16384, width, low, high, reach;
+	uint32_t cell, first, last, nbounds = book->count - 1;
+
+	reach = book->bounds[nbounds - 1] * 1.0009765625;
+	t->to_cell = (float)(AVX2_CELLS / 2 / reach);
+	width = 1.0 / t->to_cell;
+	t->steps = 0;
+	for (cell = 0, first = 0, last = 0; cell < AVX2_CELLS; cell++) {
+		low = (cell - AVX2_CELLS / 2.0) * width - slack;
+		high = (cell + 1 - AVX2_CELLS / 2.0) * width + slack;
+		while (cell && first < nbounds && book->bounds[first] < low)
+			first++;
+		while (last < nbounds && (cell == AVX2_CELLS - 1 || book->bounds[last] <= high))
+			last++;
+		t->first[cell] = (int32_t)first;
+		if (last - first > t->steps)
+			t->steps = last - first;
+	}
+}
+
+int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
+{
+	const struct tq_codebook *book = &plan->codebook;
+	struct avx2_tables *t = host->alloc(host, sizeof(*t));
+	uint32_t k, mag;
+
+	if (!t)
+		return TQ_ERR_NOMEM;
+	memset(t, 0, sizeof(*t));
+	for (k = 0; k < book->count; k++) {
+		t->odd[k] = (float)book->odd[k];
+		t->bounds[k] = k + 1 < book->count ? book->bounds[k] : INFINITY;
+	}
+	if (plan->index_bits >= 1 && plan->index_bits <= 4)
+		split_tables(book, plan->index_bits, t);
+	if (plan->index_bits > 4) {
+		cell_tables(book, t);
+		for (k = 0; k < book->count / 2; k++) {
+			mag = (uint32_t)book->odd[book->count / 2 + k];
+			t->mag_hi[k] = (uint8_t)(mag >> 7);
+			t->mag_lo[k] = (uint8_t)(mag & 127);
+		}
+	}
+	*state = t;
+	return TQ_OK;
+}
+
+void avx2_tables_destroy(const struct tq_host *host, void *state)
+{
+	host->free(host, state);
+}
