@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Any bytes as a .tq file: opened as they are, then with the checksums of header and table made
+ * right, so that the checks behind them are reached. What opens is read to its end.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "core.h"
+#include "file.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void seal(uint8_t *data, size_t size)
+{
+	struct tq_file_header h;
+	size_t table;
+
+	if (size < sizeof(h))
+		return;
+	memcpy(&h, data, sizeof(h));
+	table = h.nsections * sizeof(struct tq_file_entry);
+	h.file_bytes = size;
+	if (table <= size)
+		h.table_crc = tq_crc32c(0, data + size - table, table);
+	h.header_crc = tq_crc32c(0, &h, offsetof(struct tq_file_header, header_crc));
+	memcpy(data, &h, sizeof(h));
+}
+
+static void open_bytes(struct tq_context *ctx, const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("fuzz", 0);
+	struct tq_file *f;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0 && write(fd, data, size) == (ssize_t)size &&
+	    tq_file_open(ctx, path, 0, &f) == TQ_OK) {
+		tq_crc32c(0, tq_file_codes(f), tq_file_count(f) * tq_file_code_size(f));
+		if (tq_file_verify(f) != TQ_OK)
+			abort();
+		tq_file_close(f);
+	}
+	close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct tq_options options = {.struct_size = sizeof(options),
+				     .flags = TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS};
+	static struct tq_context *ctx;
+	uint8_t *copy = malloc(size + 1);
+
+	if (!copy || (!ctx && tq_context_create(&options, &ctx) != TQ_OK))
+		abort();
+	if (size)
+		memcpy(copy, data, size);
+	open_bytes(ctx, copy, size);
+	seal(copy, size);
+	open_bytes(ctx, copy, size);
+	free(copy);
+	return 0;
+}
