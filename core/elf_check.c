@@ -124,22 +124,30 @@ static int check_segments(const struct image *im, const ElfW(Phdr) **dynamic)
 }
 
 #ifdef RELOC_RESOLVER
-static int check_relocations(const struct image *im, size_t at, size_t bytes)
+/* Both ways to a resolver: a relocation that calls one, or one against a symbol that is one. */
+static int check_relocations(const struct image *im, size_t at, size_t bytes, size_t symbols)
 {
 	const ElfW(Rela) *r = mapped(im, at, bytes);
-	size_t i;
+	const ElfW(Sym) *s;
+	size_t i, k;
 
 	if (!bytes)
 		return 1;
 	if (!r)
 		return bad(im, "truncated: the relocations lie outside");
-	for (i = 0; i < bytes / sizeof(*r); i++)
-		if (RELOC_TYPE(r[i].r_info) == RELOC_RESOLVER)
+	for (i = 0; i < bytes / sizeof(*r); i++) {
+		k = ELF64_R_SYM(r[i].r_info);
+		s = k ? mapped(im, symbols + k * sizeof(*s), sizeof(*s)) : NULL;
+		if (k && !s)
+			return bad(im, "truncated: the symbols lie outside");
+		if (RELOC_TYPE(r[i].r_info) == RELOC_RESOLVER ||
+		    (s && ELF64_ST_TYPE(s->st_info) == STT_GNU_IFUNC))
 			return bad(im, "runs code at load time: an IFUNC resolver");
+	}
 	return 1;
 }
 #else
-static int check_relocations(const struct image *im, size_t at, size_t bytes)
+static int check_relocations(const struct image *im, size_t at, size_t bytes, size_t symbols)
 {
 	return 1;
 }
@@ -149,6 +157,7 @@ static int check_dynamic(const struct image *im, const ElfW(Phdr) *dynamic)
 {
 	const ElfW(Dyn) *d = (const void *)(im->at + dynamic->p_offset);
 	size_t n = dynamic->p_filesz / sizeof(*d), rela = 0, rela_size = 0, plt = 0, plt_size = 0;
+	size_t symbols = 0;
 
 	for (; n && d->d_tag != DT_NULL; n--, d++) {
 		if (!CODE_AT_LOAD_OK &&
@@ -163,10 +172,12 @@ static int check_dynamic(const struct image *im, const ElfW(Phdr) *dynamic)
 				   "-nostartfiles");
 		rela = d->d_tag == DT_RELA ? d->d_un.d_ptr : rela;
 		rela_size = d->d_tag == DT_RELASZ ? d->d_un.d_val : rela_size;
+		symbols = d->d_tag == DT_SYMTAB ? d->d_un.d_ptr : symbols;
 		plt = d->d_tag == DT_JMPREL ? d->d_un.d_ptr : plt;
 		plt_size = d->d_tag == DT_PLTRELSZ ? d->d_un.d_val : plt_size;
 	}
-	return check_relocations(im, rela, rela_size) && check_relocations(im, plt, plt_size);
+	return check_relocations(im, rela, rela_size, symbols) &&
+	       check_relocations(im, plt, plt_size, symbols);
 }
 
 int tq_elf_check(int fd, size_t size, char *why, size_t why_size)
