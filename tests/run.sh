@@ -24,7 +24,7 @@ export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent
 
 quick_stages="native"
 plain_stages="native abi install"
-full_stages="native abi install tools noplugins nohwloc clang asan tsan nehalem haswell aarch64 fuzz"
+full_stages="native abi install noplugins nohwloc clang asan tsan nehalem haswell aarch64 fuzz"
 
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
 plain_packages="$base_packages g++ python3-numpy"
