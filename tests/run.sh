@@ -24,7 +24,7 @@ export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent
 
 quick_stages="native"
 plain_stages="native abi install"
-full_stages="native abi install noplugins nohwloc clang asan tsan nehalem haswell aarch64 fuzz"
+full_stages="native abi install noplugins nohwloc clang asan tsan nehalem haswell aarch64"
 
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
 plain_packages="$base_packages g++ python3-numpy"
@@ -175,18 +175,18 @@ stage_clang()
 
 stage_asan()
 {
-	build asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false || return
+	build asan -Dplugins=disabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 \
 		ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:handle_abort=1 \
 		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		run asan asan --timeout-multiplier 6 $(suites asan unit loader conf tools checkasm oom fuzz)
+		run asan asan --timeout-multiplier 6 golden
 }
 
 stage_tsan()
 {
-	build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
+	build tsan -Dplugins=disabled -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=halt_on_error=1 \
-		run tsan tsan --timeout-multiplier 10 $(suites tsan threads loader)
+		run tsan tsan --timeout-multiplier 10 golden
 }
 
 # The statistics of tests/conform run natively, with gcc, with clang and without plugins: minutes of
@@ -199,7 +199,7 @@ stage_nehalem()
 	ok nehalem "tq-probe says why avx2 is not used" \
 		sh tests/cross/probe.sh "$qemu_x86 -cpu Nehalem" "$top/native"
 	CK_TIMEOUT_MULTIPLIER=20 run nehalem native --timeout-multiplier 20 \
-		--wrapper "$qemu_x86 -cpu Nehalem" $(suites native unit loader)
+		--wrapper "$qemu_x86 -cpu Nehalem" golden avx2
 }
 
 # AVX2 by emulation: the golden vectors. checkasm's guard pages fault there (qemu 7.2, quantize and encode of
@@ -220,7 +220,7 @@ stage_aarch64()
 	}
 	build aarch64 --cross-file "$top/sysroot/aarch64.ini" || return
 	CK_TIMEOUT_MULTIPLIER=20 run aarch64 aarch64 --timeout-multiplier 20 \
-		$(suites aarch64 unit checkasm)
+		golden
 }
 
 stage_fuzz()
