@@ -24,7 +24,7 @@ struct tq_gate_record;
  * @reason:  why it is not selectable, or ""; lives as long as the context
  * @needs:   CPU groups that it needs, as words
  * @passed:  the gate passed for some family
- * @golden:  the golden vectors were checked
+ * @golden:  golden sums were checked: 0 none, 1 a few, 2 all
  * @records: families that passed the gate
  */
 struct tq_entry {
@@ -34,7 +34,7 @@ struct tq_entry {
 	const char *reason;
 	const char *needs;
 	bool passed;
-	bool golden;
+	int golden;
 	struct tq_gate_record *records;
 };
 
@@ -72,6 +72,7 @@ struct tq_module {
  * @lock:  guards everything here
  * @cpu:   TQ_CPU_* that drivers may use
  * @open:  the files were opened
+ * @thorough: the gate checks every golden sum, not the first few
  * @notes: memory of names and reasons
  * @gate:  what the gate keeps between tests
  */
@@ -79,6 +80,7 @@ struct tq_registry {
 	pthread_mutex_t lock;
 	uint64_t cpu;
 	bool open;
+	bool thorough;
 	struct tq_module *first;
 	struct tq_module **last;
 	void *notes;

@@ -52,7 +52,7 @@ static const struct animal zoo[] = {
 	{ "nounrotate", TQ_STATE_REJECTED, "rotate and unrotate must both be there" },
 	{ "noflags", TQ_STATE_REJECTED, "not concurrent" },
 	{ "createfails", TQ_STATE_FAILED_TEST, "create failed: device error" },
-	{ "wrong", TQ_STATE_FAILED_TEST, "golden vectors: wrong " },
+	{ "wrong", TQ_STATE_FAILED_TEST, "golden vectors: wrong codes" },
 	{ "tailrow", TQ_STATE_FAILED_TEST, "rotate gives wrong results: row 16 of 17" },
 	{ "tailcoordinate", TQ_STATE_FAILED_TEST, "rotate gives wrong results: row 36 of 37" },
 	{ "pastend", TQ_STATE_FAILED_TEST, "rotate writes past the end of its output" },
@@ -205,7 +205,80 @@ START_TEST(all_together_scalar_and_the_good_one_serve)
 
 	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_ROTATE), "rht-good");
 	ck_assert_int_eq(tq_context_selftest(ctx, &failed), TQ_OK);
-	ck_assert_uint_eq(failed, 7);
+	ck_assert_uint_ge(failed, 7);
+	tq_quantizer_destroy(q);
+	tq_context_destroy(ctx);
+}
+END_TEST
+
+/* ---- what the gate finds behind the rotation ---- */
+
+static const struct {
+	const char *name, *driver, *reason;
+} spoiled[] = {
+	{ "minus_zero", "quantize-spoiled", "quantize gives wrong results" },
+	{ "codes_past_end", "quantize-spoiled", "quantize writes past the end" },
+	{ "exponent", "quantize-spoiled", "golden vectors: wrong decoded rows" },
+	{ "score_tail", "score-spoiled", "score gives wrong results: row 32 of 33" },
+	{ "score_gap", "score-spoiled", "score writes into the gap between rows of scores" },
+	{ "score_past_end", "score-spoiled", "score writes past the end" },
+	{ "score_runs", "score-spoiled", "golden vectors: wrong scores" },
+	{ "list", "score-spoiled", "score_list gives wrong results: row 1 of " },
+	{ "pairs", "score-spoiled", "score_pairs gives wrong results" },
+	{ "encode_type", "encode-spoiled", "encode gives wrong results" },
+	{ "decode_gap", "decode-spoiled", "decode writes into the gap between rows" },
+};
+
+#define SPOILED ((int)(sizeof(spoiled) / sizeof(spoiled[0])))
+
+/* One driver of the plugin fails, with its reason; the other three serve */
+START_TEST(the_gate_finds_the_one_spoiled_operation)
+{
+	struct tq_context *alone = open_context(NULL, TQ_NO_PLUGINS), *ctx;
+	struct tq_quantizer *q, *ref = open_quantizer(alone);
+	struct tq_driver_info info = { .struct_size = sizeof(info) };
+	uint8_t codes[4096], want[4096];
+	char path[512];
+	int bad = 0, good = 0;
+	size_t i;
+
+	snprintf(path, sizeof(path), ZOO_DIR "/tq-%s.so", spoiled[_i].name);
+	ctx = open_context(path, 0);
+	q = open_quantizer(ctx);
+	for (i = 0; tq_context_driver(ctx, i, &info) == TQ_OK; i++) {
+		if (strcmp(info.path, path))
+			continue;
+		good += info.state == TQ_STATE_SELECTABLE;
+		if (info.state != TQ_STATE_FAILED_TEST)
+			continue;
+		bad++;
+		ck_assert_str_eq(info.driver_name, spoiled[_i].driver);
+		ck_assert_msg(strstr(info.reason, spoiled[_i].reason) != NULL, "%s", info.reason);
+	}
+	ck_assert_int_eq(bad, 1);
+	ck_assert_int_eq(good, 3);
+	encode_rows(q, codes);
+	encode_rows(ref, want);
+	ck_assert_mem_eq(codes, want, ROWS * tq_code_size(ref));
+	tq_quantizer_destroy(q);
+	tq_quantizer_destroy(ref);
+	tq_context_destroy(ctx);
+	tq_context_destroy(alone);
+}
+END_TEST
+
+START_TEST(the_unspoiled_one_serves_every_stage)
+{
+	struct tq_context *ctx = open_context(ZOO_DIR "/tq-nothing.so", 0);
+	struct tq_quantizer *q = open_quantizer(ctx);
+	unsigned failed = 1;
+
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_QUANTIZE), "quantize-spoiled");
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_SCORE), "score-spoiled");
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_ENCODE), "encode-spoiled");
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_DECODE), "decode-spoiled");
+	ck_assert_int_eq(tq_context_selftest(ctx, &failed), TQ_OK);
+	ck_assert_uint_eq(failed, 0);
 	tq_quantizer_destroy(q);
 	tq_context_destroy(ctx);
 }
@@ -430,6 +503,8 @@ int main(void)
 	tcase_add_loop_test(animals, each_pinned_is_an_error_with_the_reason, 0, ANIMALS);
 	tcase_add_test(animals, the_good_one_is_chosen_and_gives_the_same_bytes);
 	tcase_add_test(animals, all_together_scalar_and_the_good_one_serve);
+	tcase_add_loop_test(animals, the_gate_finds_the_one_spoiled_operation, 0, SPOILED);
+	tcase_add_test(animals, the_unspoiled_one_serves_every_stage);
 	suite_add_tcase(s, animals);
 	tcase_set_timeout(files, 60);
 	tcase_add_checked_fixture(files, make_folder, remove_folder);

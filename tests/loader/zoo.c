@@ -85,7 +85,7 @@ static void spoil(const struct tq_rotation *rot, float *y, size_t n)
 {
 	size_t d = rot->dim;
 #if defined(ZOO_WRONG)
-	y[0] = y[0] * 1.0000001f + 1e-7f;
+	y[0] += 0.5f;
 #elif defined(ZOO_TAIL_ROW)
 	if (n % 16 == 1 && n > 1)
 		y[n * d - d] += 0.5f;

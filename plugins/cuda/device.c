@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The GPUs of this process. The CUDA driver is process-wide whatever a library does, so this list is
+ * too: one primary context per GPU, retained while anybody uses it.
+ */
+#include "device.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "tq/status.h"
+
+#define TQC_MAX_DEVICES 16
+
+extern const unsigned char tqc_fatbin[];
+
+static const char *const kernel_names[TQC_KERNELS] = {
+	[TQC_ENCODE] = "tqc_encode",
+	[TQC_DECODE] = "tqc_decode",
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tqc_device devices[TQC_MAX_DEVICES];
+static struct tqc_api driver;
+static pid_t driver_pid;
+
+/* Load and initialise the driver once per process; called with the lock held. */
+static int driver_start(char *why, size_t why_size)
+{
+	int version = 0, ret;
+	CUresult err;
+
+	if (driver.lib && driver_pid == getpid())
+		return 0;
+	if (driver.lib) {
+		snprintf(why, why_size, "forked after init: start the GPU work before or after the fork, not both");
+		return TQ_ERR_DEVICE;
+	}
+	ret = tqc_api_open(&driver, why, why_size);
+	if (ret)
+		return ret;
+	err = driver.init(0);
+	if (err) {
+		snprintf(why, why_size, err == CU_ERROR_NO_DEVICE ? "no device: %s" : "cuInit: %s",
+			 tqc_error(&driver, err));
+		goto err_close;
+	}
+	err = driver.driver_version(&version);
+	if (err || version < 11040) {
+		snprintf(why, why_size, "driver for CUDA %d.%d is too old: 11.4 is needed",
+			 version / 1000, version % 1000 / 10);
+		goto err_close;
+	}
+	driver_pid = getpid();
+	return 0;
+err_close:
+	tqc_api_close(&driver);
+	return TQ_ERR_NOT_PRESENT;
+}
+
+int tqc_device_count(char *why, size_t why_size)
+{
+	int count = 0, ret;
+	CUresult err;
+
+	pthread_mutex_lock(&lock);
+	ret = driver_start(why, why_size);
+	if (ret)
+		goto out;
+	err = driver.device_count(&count);
+	if (err || count == 0) {
+		snprintf(why, why_size, "no device: %s", err ? tqc_error(&driver, err) : "none listed");
+		ret = TQ_ERR_NOT_PRESENT;
+		goto out;
+	}
+	ret = count > TQC_MAX_DEVICES ? TQC_MAX_DEVICES : count;
+out:
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+/* Everything of one device; called with the lock held. */
+static int device_start(struct tqc_device *d, int ordinal, char *why, size_t why_size)
+{
+	int major = 0, minor = 0, k;
+	const char *step;
+	CUcontext old;
+	CUresult err;
+
+	memset(d, 0, sizeof(*d));
+	d->api = driver;
+	d->ordinal = ordinal;
+	d->pid = getpid();
+#define STEP(call)                                                                                 \
+	do {                                                                                       \
+		step = #call;                                                                      \
+		err = d->api.call;                                                                 \
+	} while (0)
+	STEP(device_get(&d->dev, ordinal));
+	if (err)
+		goto err_none;
+	STEP(device_name(d->name, sizeof(d->name) - 1, d->dev));
+	if (!err)
+		STEP(device_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, d->dev));
+	if (!err)
+		STEP(device_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, d->dev));
+	if (!err)
+		STEP(device_attribute(&d->processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, d->dev));
+	if (!err)
+		STEP(device_attribute(&d->shared_max, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, d->dev));
+	if (err)
+		goto err_none;
+	if (major < 8) {
+		snprintf(why, why_size, "%s has compute capability %d.%d: 8.0 is needed", d->name, major, minor);
+		return TQ_ERR_NOT_PRESENT;
+	}
+	STEP(ctx_retain(&d->ctx, d->dev));
+	if (err)
+		goto err_none;
+	STEP(ctx_push(d->ctx));
+	if (err)
+		goto err_release;
+	STEP(module_load(&d->mod, tqc_fatbin));
+	if (err)
+		goto err_pop;
+	for (k = 0; k < TQC_KERNELS; k++) {
+		STEP(module_function(&d->fn[k], d->mod, kernel_names[k]));
+		if (err)
+			goto err_unload;
+		STEP(function_attribute(d->fn[k], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+					d->shared_max - 4096));
+		if (err)
+			goto err_unload;
+	}
+#undef STEP
+	d->api.ctx_pop(&old);
+	return 0;
+
+err_unload:
+	d->api.module_unload(d->mod);
+err_pop:
+	d->api.ctx_pop(&old);
+err_release:
+	d->api.ctx_release(d->dev);
+err_none:
+	snprintf(why, why_size, "GPU %d: %.*s: %s", ordinal, (int)strcspn(step, "("), step, tqc_error(&driver, err));
+	d->pid = 0;
+	return TQ_ERR_DEVICE;
+}
+
+int tqc_device_get(int ordinal, struct tqc_device **dev, char *why, size_t why_size)
+{
+	struct tqc_device *d;
+	int ret;
+
+	if (ordinal < 0 || ordinal >= TQC_MAX_DEVICES) {
+		snprintf(why, why_size, "no GPU %d", ordinal);
+		return TQ_ERR_NOT_PRESENT;
+	}
+	pthread_mutex_lock(&lock);
+	d = &devices[ordinal];
+	ret = driver_start(why, why_size);
+	if (!ret && !d->users)
+		ret = device_start(d, ordinal, why, why_size);
+	if (!ret) {
+		d->users++;
+		*dev = d;
+	}
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+void tqc_device_put(struct tqc_device *d)
+{
+	CUcontext old;
+
+	pthread_mutex_lock(&lock);
+	if (!--d->users && d->pid == getpid() && !d->api.ctx_push(d->ctx)) {
+		d->api.module_unload(d->mod);
+		d->api.ctx_pop(&old);
+		d->api.ctx_release(d->dev);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+int tqc_enter(struct tqc_device *dev)
+{
+	if (dev->pid != getpid())
+		return TQ_ERR_DEVICE;
+	return dev->api.ctx_push(dev->ctx) ? TQ_ERR_DEVICE : 0;
+}
+
+void tqc_leave(struct tqc_device *dev)
+{
+	CUcontext old;
+
+	dev->api.ctx_pop(&old);
+}
+
+CUresult tqc_launch(struct tqc_device *dev, enum tqc_kernel kernel, unsigned blocks,
+		    unsigned threads, size_t shared, CUstream stream, void **params)
+{
+	return dev->api.launch(dev->fn[kernel], blocks, 1, 1, threads, 1, 1, (unsigned)shared, stream,
+			       params, NULL);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CUDA_DEVICE_PLAN_H
+#define TQ_CUDA_DEVICE_PLAN_H
+
+/*
+ * What a kernel knows of a plan: struct tq_plan (tq/plugin.h) flattened, its tables in device memory.
+ * Shared by the host code (C) and the kernels (CUDA C); plain data, passed by value.
+ */
+
+#include <stdint.h>
+
+enum {
+	TQC_ROT_NONE,
+	TQC_ROT_RHT,
+	TQC_ROT_DENSE,
+	TQC_ROT_GIVENS,
+};
+
+struct tqc_rotation {
+	uint32_t kind, dim, window, rounds, roll, reserved;
+	const float *signs;
+	const float *rows;
+	const float *columns;
+	const uint32_t *order;
+	const float *cosines;
+	const float *sines;
+};
+
+struct tqc_section {
+	uint32_t width, shift, at, bytes;
+};
+
+struct tqc_plan {
+	uint32_t dim, index_bits, correction, effort;
+	uint32_t center, scale, row_bytes;
+	uint32_t cross_at, rnorm_at, nsections, sketch_at;
+	struct tqc_section section[3];
+	uint32_t count, planes;
+	float half_step, coef;
+	uint32_t has_sketch;
+	const float *centre;
+	const int16_t *odd;
+	const float *bounds;
+	struct tqc_rotation rot, sketch;
+};
+
+#endif

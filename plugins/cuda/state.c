@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan's tables on a device: laid out in host memory once, copied in one piece. */
+#include "state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* An image of the device's tables under construction; with @bytes NULL it only counts. */
+struct image {
+	uint8_t *bytes;
+	CUdeviceptr base;
+	size_t used;
+};
+
+static const void *put(struct image *im, const void *table, size_t size)
+{
+	size_t at = im->used;
+
+	if (!table || !size)
+		return NULL;
+	im->used = (at + size + 255) & ~(size_t)255;
+	if (im->bytes)
+		memcpy(im->bytes + at, table, size);
+	return (const void *)(im->base + at);
+}
+
+static struct tqc_rotation put_rotation(struct image *im, const struct tq_rotation *rot)
+{
+	struct tqc_rotation r = {
+		.dim = rot->dim, .window = rot->window, .rounds = rot->rounds, .roll = rot->roll,
+	};
+	size_t d = rot->dim, square = d * d * sizeof(float);
+
+	switch (rot->kind) {
+	case TQ_ROT_RHT:
+		r.kind = TQC_ROT_RHT;
+		r.signs = put(im, rot->signs,
+			      sizeof(float) * rot->rounds * rot->window * (rot->window < d ? 2 : 1));
+		break;
+	case TQ_ROT_DENSE:
+		r.kind = TQC_ROT_DENSE;
+		r.rows = put(im, rot->rows, square);
+		r.columns = put(im, rot->columns, square);
+		break;
+	case TQ_ROT_GIVENS:
+		r.kind = TQC_ROT_GIVENS;
+		r.order = put(im, rot->order, sizeof(uint32_t) * rot->rounds * d);
+		r.cosines = put(im, rot->cosines, sizeof(float) * rot->rounds * (d / 2));
+		r.sines = put(im, rot->sines, sizeof(float) * rot->rounds * (d / 2));
+		break;
+	default:
+		r.kind = TQC_ROT_NONE;
+	}
+	return r;
+}
+
+static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
+{
+	const struct tq_codebook *book = &p->codebook;
+	uint32_t i;
+
+	memset(dp, 0, sizeof(*dp));
+	dp->dim = p->dim;
+	dp->index_bits = p->index_bits;
+	dp->correction = p->correction;
+	dp->effort = p->effort;
+	dp->center = p->center;
+	dp->scale = p->scale;
+	dp->row_bytes = p->layout.row_bytes;
+	dp->cross_at = p->layout.cross_at;
+	dp->rnorm_at = p->layout.rnorm_at;
+	dp->sketch_at = p->layout.sketch_at;
+	dp->nsections = p->layout.nsections;
+	for (i = 0; i < p->layout.nsections; i++)
+		dp->section[i] = (struct tqc_section){ p->layout.section[i].width, p->layout.section[i].shift,
+						       p->layout.section[i].at, p->layout.section[i].bytes };
+	dp->count = book->count;
+	dp->planes = book->planes;
+	dp->half_step = book->half_step;
+	dp->has_sketch = p->sketch.kind != TQ_ROT_NONE;
+	if (p->correction == TQ_CORR_QJL_GAUSS)
+		dp->coef = (float)(1.2533141373155003 / (double)p->dim);
+	else
+		dp->coef = (float)((double)book->kappa / sqrt((double)p->dim));
+	dp->odd = put(im, book->odd, sizeof(int16_t) * book->count);
+	dp->bounds = put(im, book->bounds, sizeof(float) * (book->count ? book->count - 1 : 0));
+	dp->centre = put(im, p->centre, sizeof(float) * p->dim);
+	dp->rot = put_rotation(im, &p->rotation);
+	dp->sketch = put_rotation(im, &p->sketch);
+}
+
+int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int ordinal,
+		     struct tqc_plan_state *state)
+{
+	struct image im = { 0 };
+	char why[256] = "";
+	CUresult err;
+	int ret;
+
+	ret = tqc_device_get(ordinal, &state->dev, why, sizeof(why));
+	if (ret)
+		goto err_log;
+	fill(&im, plan, &state->plan);
+	im.bytes = host->alloc(host, im.used + 256);
+	if (!im.bytes) {
+		ret = TQ_ERR_NOMEM;
+		snprintf(why, sizeof(why), "no memory for %zu bytes of tables", im.used);
+		goto err_put;
+	}
+	ret = tqc_enter(state->dev);
+	if (ret) {
+		snprintf(why, sizeof(why), "forked after init");
+		goto err_free;
+	}
+	err = state->dev->api.mem_alloc(&state->tables, im.used + 256);
+	if (err)
+		goto err_leave;
+	im.base = state->tables;
+	im.used = 0;
+	fill(&im, plan, &state->plan);
+	err = state->dev->api.copy_in(state->tables, im.bytes, im.used, NULL);
+	if (!err)
+		err = state->dev->api.stream_sync(NULL);
+	if (err)
+		goto err_mem;
+	tqc_leave(state->dev);
+	host->free(host, im.bytes);
+	state->threads = plan->dim > 1024 ? 256 : 128;
+	state->encode_shared = sizeof(float) * (2 * (size_t)plan->dim + (plan->effort ? 17 * 256 : 256));
+	state->decode_shared = sizeof(float) * 3 * (size_t)plan->dim;
+	return 0;
+
+err_mem:
+	state->dev->api.mem_free(state->tables);
+err_leave:
+	tqc_leave(state->dev);
+	ret = TQ_ERR_DEVICE;
+	snprintf(why, sizeof(why), "uploading %zu bytes of tables: %s", im.used, tqc_error(&state->dev->api, err));
+err_free:
+	host->free(host, im.bytes);
+err_put:
+	tqc_device_put(state->dev);
+err_log:
+	host->log(host, 0, why);
+	return ret;
+}
+
+void tqc_state_destroy(struct tqc_plan_state *state)
+{
+	if (!tqc_enter(state->dev)) {
+		state->dev->api.mem_free(state->tables);
+		tqc_leave(state->dev);
+	}
+	tqc_device_put(state->dev);
+}

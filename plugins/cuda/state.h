@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CUDA_STATE_H
+#define TQ_CUDA_STATE_H
+
+#include "device.h"
+#include "device_plan.h"
+#include "tq/plugin.h"
+
+/** Largest dimension whose rows fit a block's shared memory. */
+#define TQC_MAX_DIM 16384
+
+/** A plan on a device: its tables in one allocation. */
+struct tqc_plan_state {
+	struct tqc_device *dev;
+	struct tqc_plan plan;
+	CUdeviceptr tables;
+	size_t encode_shared, decode_shared;
+	unsigned threads;
+};
+
+/**
+ * tqc_state_create - upload a plan's tables
+ * @ordinal: which GPU
+ *
+ * Return: 0, TQ_ERR_NOMEM, TQ_ERR_DEVICE, TQ_ERR_NOT_PRESENT; the reason goes to the host's log.
+ */
+int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int ordinal,
+		     struct tqc_plan_state *state);
+void tqc_state_destroy(struct tqc_plan_state *state);
+
+#endif

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""tq encode, decode, info and eval from outside. usage: test_tq.py TQ"""
+import json
+import os
+import random
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TQ = os.path.abspath(sys.argv.pop(1))
+
+
+def run(*args, **kwargs):
+    return subprocess.run([TQ, *args], capture_output=True, text=True, timeout=300, **kwargs)
+
+
+def npy(rows, descr="<f4", version=1, header=None):
+    text = header or "{'descr': '%s', 'fortran_order': False, 'shape': (%d, %d), }" % (descr, len(rows), len(rows[0]))
+    size = "<H" if version == 1 else "<I"
+    text += " " * (-(len(text) + 9 + struct.calcsize(size)) % 64) + "\n"
+    data = b"".join(struct.pack("<%d%s" % (len(r), "e" if descr == "<f2" else "f"), *r) for r in rows)
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack(size, len(text)) + text.encode() + data
+
+
+def gauss(n, d, seed=1):
+    r = random.Random(seed)
+    return [[r.gauss(0, 1) for _ in range(d)] for _ in range(n)]
+
+
+class Tq(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.TemporaryDirectory()
+        os.chdir(self.dir.name)
+
+    def tearDown(self):
+        os.chdir("/")
+        self.dir.cleanup()
+
+    def write(self, name, data):
+        with open(name, "wb") as f:
+            f.write(data)
+        return name
+
+    def read(self, name):
+        with open(name, "rb") as f:
+            return f.read()
+
+    def ok(self, *args):
+        r = run(*args)
+        self.assertEqual((r.returncode, r.stderr), (0, ""), r)
+        return r.stdout
+
+    def refused(self, code, words, *args, **kwargs):
+        before = sorted(os.listdir("."))
+        r = run(*args, **kwargs)
+        self.assertEqual(r.returncode, code, r)
+        self.assertEqual(r.stderr.count("\n"), 1, r.stderr)
+        for word in words:
+            self.assertIn(word, r.stderr)
+        self.assertEqual(sorted(os.listdir(".")), before)
+
+    def codes(self, rows=20, dim=24, spec="bits=3 center=both"):
+        self.write("in.npy", npy(gauss(rows, dim)))
+        self.ok("encode", "in.npy", "c.tq", "--spec", spec)
+        return self.read("c.tq")
+
+    def test_all_input_kinds_give_the_same_file(self):
+        rows = [[float(int(x * 64)) / 16 for x in r] for r in gauss(30, 20)]
+        flat = b"".join(struct.pack("<20f", *r) for r in rows)
+        self.write("a.npy", npy(rows))
+        self.write("b.npy", npy(rows, version=2))
+        self.write("c.npy", npy(rows, version=3))
+        self.write("d.npy", npy(rows, "<f2"))
+        self.write("e.fvecs", b"".join(struct.pack("<i20f", 20, *r) for r in rows))
+        self.write("f.f32", flat)
+        self.write("g.bin", flat)
+        for name in sorted(os.listdir(".")):
+            self.ok("encode", name, name + ".tq", *(["--dim", "20"] if name[0] in "fg" else []))
+            self.assertEqual(self.read(name + ".tq"), self.read("a.npy.tq"), name)
+
+    def test_all_output_kinds_hold_the_same_numbers(self):
+        self.codes()
+        self.ok("decode", "c.tq", "o.npy")
+        self.ok("decode", "c.tq", "o.f32")
+        self.ok("decode", "c.tq", "o.fvecs")
+        raw = self.read("o.f32")
+        self.assertEqual(len(raw), 20 * 24 * 4)
+        self.assertEqual(self.read("o.npy")[-len(raw):], raw)
+        self.assertEqual(self.read("o.fvecs"), b"".join(
+            struct.pack("<i", 24) + raw[i:i + 96] for i in range(0, len(raw), 96)))
+        self.ok("decode", "c.tq", "h.npy", "--type", "f16")
+        half = struct.unpack("<480e", self.read("h.npy")[-960:])
+        self.assertEqual(half, tuple(struct.unpack("<e", struct.pack("<e", x))[0]
+                                     for x in struct.unpack("<480f", raw)))
+
+    def test_decoding_is_close_and_decoded_npy_is_read_again(self):
+        self.codes(spec="bits=8")
+        self.ok("decode", "c.tq", "o.npy")
+        self.ok("encode", "o.npy", "again.tq")
+        x = struct.unpack("<480f", self.read("in.npy")[-1920:])
+        y = struct.unpack("<480f", self.read("o.npy")[-1920:])
+        error = sum((a - b) ** 2 for a, b in zip(x, y)) / sum(a * a for a in x)
+        self.assertLess(error, 1e-4)
+        self.assertGreater(error, 0)
+
+    def test_threads_do_not_change_the_file(self):
+        first = self.codes(rows=3000)
+        for n in "1", "2", "7":
+            self.ok("encode", "in.npy", "c.tq", "--spec", "bits=3 center=both", "--threads", n)
+            self.assertEqual(self.read("c.tq"), first)
+
+    def test_no_rows_are_a_file_too(self):
+        self.write("in.npy", npy([], header="{'descr': '<f4', 'fortran_order': False, 'shape': (0, 5), }"))
+        self.ok("encode", "in.npy", "c.tq")
+        self.ok("decode", "c.tq", "o.npy")
+        self.assertEqual(json.loads(self.ok("info", "o.npy", "--json"))["rows"], 0)
+
+    def test_nan_in_row_17_says_row_17_and_leaves_no_file(self):
+        for bad in float("nan"), float("inf"):
+            rows = gauss(40, 16)
+            rows[17][3] = bad
+            self.write("in.npy", npy(rows))
+            self.refused(2, ["in.npy", "row 17:"], "encode", "in.npy", "c.tq")
+            self.refused(2, ["in.npy", "row 17:"], "encode", "in.npy", "c.tq", "--spec", "center=data")
+            self.refused(2, ["in.npy", "row 17:"], "eval", "in.npy")
+
+    def test_nan_in_a_late_batch_names_the_row_of_the_file(self):
+        self.write("in.f32", b"\0\0\x80\x3f" * (16 * 200000 - 1) + struct.pack("<f", float("nan")))
+        self.refused(2, ["in.f32", "row 199999:"], "encode", "in.f32", "c.tq", "--dim", "16")
+
+    def test_a_full_disk_leaves_no_file(self):
+        self.write("in.npy", npy(gauss(400, 64)))
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+        self.refused(1, ["c.tq", "File too large"], "encode", "in.npy", "c.tq", preexec_fn=limit)
+        self.ok("encode", "in.npy", "c.tq")
+        for name in "o.npy", "o.fvecs", "o.f32":
+            self.refused(1, [name, "File too large"], "decode", "c.tq", name, preexec_fn=limit)
+        kept = self.read("c.tq")
+        self.refused(1, ["c.tq"], "encode", "in.npy", "c.tq", "--spec", "bits=8", preexec_fn=limit)
+        self.assertEqual(self.read("c.tq"), kept)
+        with open("/dev/full", "w") as full:
+            r = subprocess.run([TQ, "info", "c.tq"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(r.returncode, 1)
+        self.assertIn("No space left", r.stderr)
+
+    def test_outputs_that_are_no_files_are_refused(self):
+        self.write("in.npy", npy(gauss(3, 4)))
+        self.refused(1, ["/dev/null"], "encode", "in.npy", "/dev/null")
+        self.refused(1, ["no/c.tq"], "encode", "in.npy", "no/c.tq")
+        os.mkdir("dir.tq")
+        self.refused(1, ["dir.tq"], "encode", "in.npy", "dir.tq")
+
+    def test_wrong_npy_files_are_refused_with_the_place(self):
+        good = npy(gauss(4, 4))
+        header = "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }"
+        cases = [
+            (good[:-1], "bytes of data"), (good + b"\0", "bytes of data"), (good[:5], "not a .npy"), (b"", "not a .npy"),
+            (good[:40], "cut short"), (b"\x93NUMPY\x04" + good[7:], "version 4.0"),
+            (npy(gauss(4, 4), header=header % ("<f8", "False", "(4, 4)")), "'<f8'"),
+            (npy(gauss(4, 4), header=header % (">f4", "False", "(4, 4)")), "'>f4'"),
+            (npy(gauss(4, 4), header=header % ("<f4", "True", "(4, 4)")), "Fortran"),
+            (npy(gauss(4, 4), header=header % ("<f4", "False", "(16,)")), "one dimension"),
+            (npy(gauss(4, 4), header=header % ("<f4", "False", "(4, 2, 2)")), "more than two"),
+            (npy(gauss(4, 4), header=header % ("<f4", "False", "(4, 0)")), "rows of 0"),
+            (npy(gauss(4, 4), header=header % ("<f4", "False", "(4, 65537)")), "65537"),
+            (npy(gauss(4, 4), header=header % ("<f4", "False", "(4611686018427387905, 4)")), "bytes of data"),
+            (npy(gauss(4, 4), header=header % ("<f4", "False", "(99999999999999999999, 4)")), "too large"),
+            (npy(gauss(4, 4), header="{'descr': '<f4', 'shape': (4, 4), }"), "lacks a key"),
+            (npy(gauss(4, 4), header="{'descr': '<f4', 'descr': '<f4', 'shape': (4, 4), }"), "second key"),
+            (npy(gauss(4, 4), header="{'descr': '<f4', 'x': 1, 'shape': (4, 4), }"), "unknown key"),
+        ]
+        for data, word in cases:
+            self.write("x.npy", data)
+            self.refused(2, ["x.npy", word], "info", "x.npy")
+            self.refused(2, ["x.npy", word], "encode", "x.npy", "c.tq")
+
+    def test_wrong_fvecs_and_raw_files_are_refused(self):
+        row = struct.pack("<i4f", 4, 1, 2, 3, 4)
+        self.write("x.fvecs", row + row[:-1])
+        self.refused(2, ["x.fvecs"], "encode", "x.fvecs", "c.tq")
+        self.write("x.fvecs", row + struct.pack("<i4f", 3, 1, 2, 3, 4))
+        self.refused(2, ["x.fvecs", "row 1:"], "encode", "x.fvecs", "c.tq")
+        self.write("x.fvecs", struct.pack("<i", -1) + row)
+        self.refused(2, ["x.fvecs", "byte 0"], "encode", "x.fvecs", "c.tq")
+        self.write("x.f32", b"\0" * 20)
+        self.refused(2, ["x.f32", "--dim"], "encode", "x.f32", "c.tq")
+        self.refused(2, ["x.f32"], "encode", "x.f32", "c.tq", "--dim", "3")
+        self.write("x.npy", npy(gauss(2, 4)))
+        self.refused(2, ["x.npy", "5"], "encode", "x.npy", "c.tq", "--dim", "5")
+
+    def test_a_file_cut_at_any_length_is_refused(self):
+        data = self.codes()
+        for size in list(range(0, 400)) + list(range(400, len(data), 37)) + [len(data) - 1]:
+            self.write("x.tq", data[:size])
+            self.refused(2, ["x.tq"], "info", "x.tq")
+        self.write("x.tq", data + b"\0")
+        self.refused(2, ["x.tq"], "info", "x.tq")
+
+    def test_foreign_files_are_refused(self):
+        for data in b"", b"x" * 63, b"x" * 5000, b"\0" * 4096, npy(gauss(9, 9)), self.read(TQ):
+            self.write("x.tq", data)
+            self.refused(2, ["x.tq"], "info", "x.tq")
+            self.refused(2, ["x.tq"], "decode", "x.tq", "o.npy")
+        self.refused(2, ["none.tq"], "info", "none.tq")
+        os.mkfifo("pipe.tq")
+        self.refused(2, ["pipe.tq"], "info", "pipe.tq")
+
+    def test_json_is_valid_and_says_what_is_there(self):
+        self.codes(rows=200)
+        info = json.loads(self.ok("info", "c.tq", "--json"))
+        self.assertEqual((info["rows"], info["dim"]), (200, 24))
+        self.assertEqual([s["name"] for s in info["sections"]], ["spec", "centre", "codes"])
+        self.assertEqual(info["bytes_per_row"] * 200, info["sections"][2]["bytes"])
+        self.assertIn("bits=3", json.loads(self.ok("encode", "in.npy", "c.tq", "--json", "--spec", "bits=3"))["spec"])
+        self.assertEqual(json.loads(self.ok("decode", "c.tq", "o.npy", "--json"))["rows"], 200)
+        odd = 'a"\\\xe9\n.npy'
+        os.rename("in.npy", odd)
+        self.assertEqual(json.loads(self.ok("info", odd, "--json"))["file"], odd)
+
+    def test_eval_measures_what_theory_says(self):
+        self.write("in.npy", npy(gauss(1500, 64)))
+        self.write("q.npy", npy(gauss(40, 64, 2)))
+        specs = ["bits=%d correction=%s" % (b, c) for c in ("none", "norm", "ls", "unbiased", "qjl:gauss", "qjl:ortho",
+                                                            "qjl:rht") for b in (1, 2, 4)]
+        specs += ["bits=4 code=uniform", "code=sign bits=1 correction=none", "bits=2 center=both correction=unbiased",
+                  "bits=2 center=data correction=unbiased", "bits=2 rotation=haar", "bits=2 rotation=givens:20"]
+        args = [a for s in specs for a in ("--spec", s)]
+        out = json.loads(self.ok("eval", "in.npy", "--queries", "q.npy", "--json", "--svg", "p.svg", *args))
+        self.assertEqual([r["given"] for r in out["results"]], specs)
+        for r in out["results"]:
+            m, t = r["measured"], r["theory"]
+            self.assertLess(abs(m["vnmse"] / t["vnmse"] - 1), .05, r)
+            self.assertLess(abs(m["d_variance"] / t["d_variance"] - 1), .08, r)
+            self.assertLess(abs(m["slope"] - t["slope"]), .05, r)
+        self.assertAlmostEqual(out["results"][2]["theory"]["vnmse"], .009132, delta=.009132 * .005)
+        self.assertAlmostEqual(out["results"][0]["theory"]["vnmse"], .358387, delta=.358387 * .001)
+        self.assertIn("</svg>", self.read("p.svg").decode())
+
+    def test_eval_with_held_out_queries_and_few_rows(self):
+        for n in 2, 3, 25:
+            self.write("in.npy", npy(gauss(n, 7)))
+            self.assertIn("held out", self.ok("eval", "in.npy", "--spec", "bits=4"))
+        self.write("in.npy", npy(gauss(1, 7)))
+        self.refused(2, ["in.npy", "too few"], "eval", "in.npy")
+
+    def test_usage_errors_exit_with_2_and_unmet_requests_with_1(self):
+        self.write("in.npy", npy(gauss(4, 8)))
+        self.refused(2, ["'nosuch'"], "nosuch")
+        self.refused(2, [])
+        self.refused(2, ["too few"], "encode", "in.npy")
+        self.refused(2, ["one argument too many"], "info", "in.npy", "x")
+        self.refused(2, ["--nosuch"], "info", "--nosuch", "in.npy")
+        self.refused(2, ["--threads"], "info", "--threads", "0", "in.npy")
+        self.refused(2, ["bots"], "encode", "in.npy", "c.tq", "--spec", "bots=4")
+        self.refused(2, ["c.xyz"], "encode", "c.xyz", "c.tq")
+        self.refused(1, ["nosuch"], "encode", "in.npy", "c.tq", "--driver", "nosuch")
+        self.codes()
+        self.refused(2, ["o.xyz"], "decode", "c.tq", "o.xyz")
+        self.refused(2, ["o.f32"], "decode", "c.tq", "o.f32", "--type", "f16")
+        self.refused(2, ["f64"], "decode", "c.tq", "o.npy", "--type", "f64")
+        self.assertIn("usage", self.ok("--help"))
+        self.assertIn("tq ", self.ok("--version"))
+
+    def test_the_centre_is_the_mean_or_the_file(self):
+        rows = [[int(x * 64) / 16 + 50 for x in r] for r in gauss(64, 8)]
+        self.write("in.npy", npy(rows))
+        self.write("m.npy", npy([[sum(r[j] for r in rows) / 64 for j in range(8)]]))
+        self.ok("encode", "in.npy", "a.tq", "--spec", "center=data")
+        self.ok("encode", "in.npy", "b.tq", "--spec", "center=data", "--centre", "m.npy")
+        self.assertEqual(self.read("a.tq"), self.read("b.tq"))
+        self.refused(2, ["in.npy", "64 rows"], "encode", "in.npy", "c.tq", "--spec", "center=data", "--centre", "in.npy")
+        self.refused(2, ["m.npy", "center=off"], "encode", "in.npy", "c.tq", "--centre", "m.npy")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
