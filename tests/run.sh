@@ -131,6 +131,8 @@ stage_native()
 {
 	build native || return
 	ok listed "every tests/unit/test_*.c is a test" sh tests/abi/listed.sh "$top/native"
+	ok named "TQ_PLUGIN_PATH of the tests names the plugins that were built" \
+		sh tests/abi/named.sh "$top/native"
 	run native native
 }
 
@@ -159,7 +161,9 @@ stage_install()
 
 stage_noplugins()
 {
-	build noplugins -Dplugins=disabled && run noplugins noplugins
+	build noplugins -Dplugins=disabled || return
+	ok named "TQ_PLUGIN_PATH of the tests names no plugin" sh tests/abi/named.sh "$top/noplugins"
+	run noplugins noplugins
 }
 
 stage_nohwloc()
@@ -251,6 +255,11 @@ python=/usr/bin/python3
 start=$(date +%s)
 for s in $stages; do
 	began=$(date +%s)
+	if ! command -v "stage_$s" >/dev/null; then
+		say "$s: no such stage"
+		count "$s" 0 1
+		continue
+	fi
 	"stage_$s"
 	say "$s: $(($(date +%s) - began)) s"
 done

@@ -4,14 +4,15 @@
 
     summary.py LOG.json COUNTS STAGE
 
-reads meson's log of one run, prints a line per program - Check's own summary where there is one - and
-appends "STAGE PASSED FAILED SKIPPED" to COUNTS. Exit status 1 if anything failed or nothing ran.
+reads meson's log of one run, prints a line per program - Check's own summary or "N passed, N failed"
+where there is one - and appends "STAGE PASSED FAILED SKIPPED" to COUNTS. Exit status 1 if anything failed or nothing ran.
 """
 import json
 import re
 import sys
 
 CHECK = re.compile(r"^(\d+)%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M)
+PLAIN = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 
 
 def judge(test):
@@ -20,6 +21,10 @@ def judge(test):
     lines = list(CHECK.finditer(out))
     if result == "SKIP":
         return 0, 0, 1, "skipped: " + (out.strip().splitlines() or [""])[-1]
+    plain = PLAIN.findall(out)
+    if plain and not lines:
+        passed, failed = map(int, plain[-1])
+        return passed, failed or int(result != "OK"), 0, f"{passed} passed, {failed} failed ({result})"
     if result in ("OK", "EXPECTEDFAIL") and not lines:
         return 1, 0, 0, "ok"
     if not lines:

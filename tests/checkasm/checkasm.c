@@ -3,13 +3,14 @@
 /*
  * Every operation of every driver against scalar, bit for bit, in the manner of dav1d's checkasm:
  * random plans and sizes from a seed, odd strides, rows at every alignment, buffers that end at
- *pages that may not be touched, canaries, and a crash caught and named instead of the end of the
- *run.
+ * pages that may not be touched, canaries, and a crash caught and named instead of the end of the
+ * run.
  *
  *	checkasm [--seed N] [--samples N] [--driver NAME] [--op NAME] [--bench] [PLUGIN.so | DIR]...
  *
- * Without plugins on the command line those of TQ_PLUGIN_PATH are checked. The last line is
- * "N passed, N failed"; one check is one operation of one driver.
+ * Without plugins on the command line those of TQ_PLUGIN_PATH are checked. TQ_TEST_SCALE is the
+ *part of the default number of samples to draw, for emulators. The last line is "N passed, N
+ *failed"; one check is one operation of one driver. Exit status 77, skipped, where there was none.
  */
 
 #include <dirent.h>
@@ -32,8 +33,12 @@ static struct {
 	const char *driver;
 	int op;
 	int bench;
-	unsigned passed, failed;
+	unsigned plugins, drivers, passed, failed;
 } run = {.seed = 1, .samples = 120, .op = -1};
+
+#define SKIPPED 77
+/* Seconds of one trial: milliseconds of work, but emulators are slow and machines busy */
+#define TRIAL_SECONDS 600
 
 static sigjmp_buf crash_return;
 static volatile sig_atomic_t crash_armed;
@@ -77,7 +82,7 @@ static int run_trial(struct trial *t, unsigned *drawn)
 		return 1;
 	}
 	crash_armed = 1;
-	alarm(120);
+	alarm(TRIAL_SECONDS);
 	if (trial_draw(t)) {
 		++*drawn;
 		if (t->op == OP_ROTATE || t->op == OP_UNROTATE)
@@ -143,6 +148,7 @@ static void check_driver(struct tq_context *ctx, const struct tq_plugin *p,
 		return;
 	}
 	printf("%s %s:\n", p->name, drv->driver_name);
+	run.drivers++;
 	if (run.bench) {
 		bench_driver(ctx, p->name, drv, run.op);
 		return;
@@ -165,6 +171,7 @@ static void check_plugin(struct tq_context *ctx, const char *path)
 	const char *why = check_plugin_open(path, &p);
 	uint32_t i;
 
+	run.plugins++;
 	if (why) {
 		printf("%s: [FAILED] %s\n", path, why);
 		run.failed++;
@@ -216,8 +223,11 @@ static int op_number(const char *name)
 
 static int parse(int argc, char **argv)
 {
+	const char *scale = getenv("TQ_TEST_SCALE");
 	int i;
 
+	if (scale && atof(scale) > 0)
+		run.samples = (unsigned)(atof(scale) * run.samples) + 1;
 	for (i = 1; i < argc && !strncmp(argv[i], "--", 2); i++) {
 		if (!strcmp(argv[i], "--bench"))
 			run.bench = 1;
@@ -235,6 +245,22 @@ static int parse(int argc, char **argv)
 		}
 	}
 	return i;
+}
+
+/* The last line, and the exit status */
+static int report(void)
+{
+	if (run.driver && !run.drivers) {
+		printf("%s: [FAILED] no driver or plugin here is called so and runs on this CPU\n",
+		       run.driver);
+		run.failed++;
+	}
+	if (!run.drivers && !run.failed) {
+		printf("0 drivers of %u plugins to check: 0 passed, 0 failed\n", run.plugins);
+		return SKIPPED;
+	}
+	printf("%u passed, %u failed\n", run.passed, run.failed);
+	return run.failed != 0;
 }
 
 int main(int argc, char **argv)
@@ -259,6 +285,5 @@ int main(int argc, char **argv)
 	for (; i < argc; i++)
 		check_path(ctx, argv[i]);
 	tq_context_destroy(ctx);
-	printf("%u passed, %u failed\n", run.passed, run.failed);
-	return run.failed != 0;
+	return report();
 }
