@@ -21,7 +21,7 @@ struct tq_golden {
 
 static const struct tq_golden tq_goldens[] = {
 	{ "rotation=rht:2 bits=4 correction=ls",
-	  128, 5, 3, 0xb05a37c8u, 0x2947ab89u, 0x2d590396u },
+	  128, 5, 3, 0x6d7b5be3u, 0x8ae5ba6du, 0x76da5b79u },
 	{ "rotation=rht:3 bits=3 correction=unbiased effort=1",
 	  100, 5, 3, 0x07ac2f9eu, 0x2b0cb9c9u, 0x1efc5560u },
 	{ "rotation=rht:1 bits=2 correction=norm",

@@ -14,20 +14,34 @@
 #define PANEL 16
 #define TILE 32
 
+/*
+ * What the signs of round t carry so that 2^k butterflies keep norms: 2^(-k/2). Where k is odd that is no
+ * float; where one window covers the vector, two rounds in a row share exact factors instead, 2^-(k-1)/2
+ * and 2^-(k+1)/2. A rounded factor would break what are exact ties of few-valued vectors to one side.
+ */
+static float rht_factor(const struct tq_rotation *rot, uint32_t t)
+{
+	int k = 0;
+
+	while (1u << k < rot->window)
+		k++;
+	if (!(k & 1))
+		return tq_pow2(-k / 2);
+	if (rot->window < rot->dim || (t % 2 == 0 && t + 1 == rot->rounds))
+		return (float)(0.7071067811865476 * (double)tq_pow2(-(k - 1) / 2));
+	return tq_pow2(t % 2 == 0 ? -(k - 1) / 2 : -(k + 1) / 2);
+}
+
 static void rht_fill(const struct tq_rotation *rot, uint32_t role, float *signs)
 {
-	uint32_t words[64], bits, sub, part, parts = rot->window < rot->dim ? 2 : 1, i, j, n, log2w = 0;
+	uint32_t words[64], bits, sub, part, parts = rot->window < rot->dim ? 2 : 1, i, j, n;
 	float a;
 
-	while (1u << log2w < rot->window)
-		log2w++;
-	a = tq_pow2(-(int)(log2w / 2));
-	if (log2w & 1)
-		a = (float)(0.7071067811865476 * (double)a);
 	for (sub = 0; sub < 2 * rot->rounds; sub++) {
 		part = sub & 1;
 		if (part >= parts)
 			continue;
+		a = rht_factor(rot, sub / 2);
 		for (i = 0; i < rot->window; i += n) {
 			n = rot->window - i < 2048 ? rot->window - i : 2048;
 			tq_rng_words(rot->seed, role, sub, i / 32, (n + 31) / 32, words);

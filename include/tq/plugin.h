@@ -96,7 +96,8 @@ enum tq_role {
  * @window:  rht: 2^k, the largest power of two <= dim
  * @rounds:  rht: rounds; givens: layers
  * @roll:    rht: floor(dim / 3) where window < dim, else 0
- * @signs:   rht: for each round, window floats of +-2^(-k/2) for the head, then (if window < dim)
+ * @signs:   rht: for each round, window floats of +-a for the head (a differs between rounds where k is
+ *           odd and window = dim: FORMAT.md section 2), then (if window < dim)
  *           window floats for the tail; 64-byte aligned
  * @rows:    dense: R[i * dim + j]; y_i = sum over j in order
  * @columns: dense: the transpose, R[i][j] at columns[j * dim + i]

@@ -98,9 +98,14 @@ class Rht:
     def __init__(self, d, rounds, seed, role=RHT):
         k = d.bit_length() - 1
         self.d, self.w, self.roll = d, 1 << k, d // 3 if d > 1 << k else 0
-        a = F4(2.0 ** (-k // 2) if k % 2 == 0 else 0.7071067811865476 * 2.0 ** (-(k - 1) // 2))
         self.signs = []
         for t in range(rounds):
+            if k % 2 == 0:
+                a = F4(2.0 ** (-k // 2))
+            elif self.w < d or (t % 2 == 0 and t == rounds - 1):
+                a = F4(0.7071067811865476 * 2.0 ** (-(k - 1) // 2))
+            else:
+                a = F4(2.0 ** (-(k - 1) // 2) if t % 2 == 0 else 2.0 ** (-(k + 1) // 2))
             self.signs.append([self._signs(seed, role, 2 * t, a)])
             if self.w < d:
                 self.signs[t].append(self._signs(seed, role, 2 * t + 1, a))
