@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The codebook as tables of bytes, and packing a query. query.h has both layouts.
+ */
+
+#include "query.h"
+
+static void set_entry(struct score_tables *s, const struct tq_codebook *book, uint32_t t,
+		      uint32_t i, uint32_t index, uint32_t bits)
+{
+	int32_t odd = book->odd[index], grid = (odd + 16383) / 2, mag = odd < 0 ? -odd : odd;
+	int32_t sign = odd < 0 ? -1 : 1;
+
+	if (bits <= 4) {
+		s->hi.table[t][i] = (uint8_t)((odd + 127) / 2);
+		s->pair_hi.table[t][i] = (uint8_t)odd;
+		return;
+	}
+	s->hi.table[t][i] = (uint8_t)(grid >> 7);
+	s->lo.table[t][i] = (uint8_t)(grid & 127);
+	s->pair_hi.table[t][i] = (uint8_t)(sign * (mag >> 7));
+	s->pair_lo.table[t][i] = (uint8_t)(sign * (mag & 127));
+}
+
+int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
+{
+	const struct tq_codebook *book = &plan->codebook;
+	struct score_tables *s = host->alloc(host, sizeof(*s));
+	uint32_t bits = plan->index_bits, t, i;
+
+	if (!s)
+		return TQ_ERR_NOMEM;
+	memset(s, 0, sizeof(*s));
+	for (t = 0; t < levels_ntables(bits); t++)
+		for (i = 0; i < 64; i++)
+			set_entry(s, book, t, i, levels_entry(bits, t, i), bits);
+	for (t = 0; t < levels_ntables(1); t++)
+		for (i = 0; i < 64; i++)
+			s->sign.table[t][i] = (uint8_t)levels_entry(1, t, i);
+	for (i = 0; i < book->count; i++)
+		s->odd[i] = (float)book->odd[i];
+	*state = s;
+	return TQ_OK;
+}
+
+void avx512_score_destroy(const struct tq_host *host, void *state)
+{
+	host->free(host, state);
+}
+
+static void pack_plane(const int8_t *from, uint32_t bits, size_t dim, size_t stride, int8_t *to)
+{
+	size_t vectors = levels_vectors(bits), at, v, i;
+
+	for (at = 0; at < dim; at += 64 * vectors)
+		for (v = 0; v < vectors; v++, to += stride)
+			for (i = 0; i < 64 && at + vectors * i + v < dim; i++)
+				to[i] = from[at + vectors * i + v];
+}
+
+static void pack_part(const struct tq_plan *plan, uint32_t bits, const int8_t *hi, const int8_t *lo,
+		      const float *y, char *part)
+{
+	uint32_t planes = query_planes(plan);
+
+	memset(part, 0, query_part_bytes(plan, bits));
+	if (plan->query == TQ_QUERY_F32) {
+		memcpy(part, y, plan->dim * sizeof(*y));
+		return;
+	}
+	pack_plane(hi, bits, plan->dim, 64 * planes, (int8_t *)part);
+	if (planes == 2)
+		pack_plane(lo, bits, plan->dim, 64 * planes, (int8_t *)part + 64);
+}
+
+size_t avx512_query_size(const struct tq_plan *plan, const void *state)
+{
+	return query_bytes(plan);
+}
+
+void avx512_query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q,
+		       void *packed)
+{
+	struct query_head head = {
+		.scale = q->scale,
+		.sketch_scale = q->sketch_scale,
+		.add = q->add,
+		.sum = q->sum,
+		.sketch_sum = q->sketch_sum,
+	};
+	char *part = (char *)packed + sizeof(head);
+
+	memcpy(packed, &head, sizeof(head));
+	if (plan->index_bits)
+		pack_part(plan, plan->index_bits, q->hi, q->lo, q->y, part);
+	if (has_sketch(plan))
+		pack_part(plan, 1, q->sketch_hi, q->sketch_lo, q->sketch_y,
+			  part + query_part_bytes(plan, plan->index_bits));
+}

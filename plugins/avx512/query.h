@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_AVX512_QUERY_H
+#define TQ_AVX512_QUERY_H
+
+/*
+ * State of a score driver, and a packed query:
+ *
+ *	struct query_head	64 bytes
+ *	part: the query		64-byte multiples
+ *	part: the sketched query	if the plan has a sketch
+ *
+ * An integer part holds, for each register of levels that a row becomes (levels.h), 64 bytes of the
+ * upper plane and then, for 16-bit queries, 64 bytes of the lower one, in the order of that
+ * register; zeros where the row has no coordinate. A float part is in coordinate order,
+ * zero-padded.
+ */
+
+#include "levels.h"
+
+struct query_head {
+	float scale;
+	float sketch_scale;
+	float add;
+	uint32_t reserved;
+	int64_t sum;
+	int64_t sketch_sum;
+	uint8_t pad[32];
+};
+
+/**
+ * struct score_tables - state of a score driver
+ * @hi, @lo:   levels on the grid: odd = 2 g - 127, or 2 (128 hi + lo) - 16383 from 5 bits
+ * @pair_hi, @pair_lo: levels as a query has them: odd = hi, or 128 hi + lo from 5 bits
+ * @sign:      a sketch bit as 0 or 1
+ * @odd:       odd as float
+ */
+struct score_tables {
+	struct level_bytes hi, lo;
+	struct level_bytes pair_hi, pair_lo;
+	struct level_bytes sign;
+	float odd[256];
+};
+
+/** query_planes - 8-bit planes of an integer query */
+LEVELS_INLINE uint32_t query_planes(const struct tq_plan *plan)
+{
+	return plan->query == TQ_QUERY_S16 ? 2 : 1;
+}
+
+LEVELS_INLINE int has_sketch(const struct tq_plan *plan)
+{
+	return plan->layout.sketch_at != TQ_NO_FIELD;
+}
+
+/** packed_bytes - size of an integer part over codes of @bits bits */
+LEVELS_INLINE size_t packed_bytes(size_t dim, uint32_t bits, uint32_t planes)
+{
+	size_t chunk = levels_chunk(bits);
+
+	return (dim + chunk - 1) / chunk * chunk * planes;
+}
+
+LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
+{
+	if (!bits)
+		return 0;
+	if (plan->query == TQ_QUERY_F32)
+		return ((size_t)plan->dim + 15) / 16 * 64;
+	return packed_bytes(plan->dim, bits, query_planes(plan));
+}
+
+LEVELS_INLINE size_t query_bytes(const struct tq_plan *plan)
+{
+	return sizeof(struct query_head) + query_part_bytes(plan, plan->index_bits) +
+	       query_part_bytes(plan, has_sketch(plan) ? 1 : 0);
+}
+
+/** query_part - the query itself, or its sketch */
+LEVELS_INLINE const void *query_part(const struct tq_plan *plan, const void *packed, int sketch)
+{
+	return (const char *)packed + sizeof(struct query_head) +
+	       (sketch ? query_part_bytes(plan, plan->index_bits) : 0);
+}
+
+int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
+void avx512_score_destroy(const struct tq_host *host, void *state);
+size_t avx512_query_size(const struct tq_plan *plan, const void *state);
+void avx512_query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q,
+		       void *packed);
+
+#endif
