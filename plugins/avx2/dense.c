@@ -7,6 +7,9 @@
  *
  *	             j ->
  *	sum[r][i] += x[r][j] * table[j * d + i ..  i + 15]
+ *
+ * The last part of a row may be narrower than 16. It is loaded with the beginning of the next row,
+ *as far as there is one; the lanes past d are not stored.
  */
 
 #include "lanes.h"
@@ -18,18 +21,19 @@ AVX2_INLINE void dense_tile(const float *table, size_t d, const float *x, float 
 {
 	__m256i mask[2] = {lane_mask((ptrdiff_t)(d - i)), lane_mask((ptrdiff_t)(d - i) - 8)};
 	__m256 sum[DENSE_ROWS][2], t[2], v;
-	int full = d - i >= 16, r;
+	const float *from = table + i;
 	size_t j;
+	int r;
 
 	for (r = 0; r < rows; r++)
 		sum[r][0] = sum[r][1] = _mm256_setzero_ps();
-	for (j = 0; j < d; j++) {
-		if (full) {
-			t[0] = _mm256_loadu_ps(table + j * d + i);
-			t[1] = _mm256_loadu_ps(table + j * d + i + 8);
+	for (j = 0; j < d; j++, from += d) {
+		if ((d - 1 - j) * d + d - i >= 16) {
+			t[0] = _mm256_loadu_ps(from);
+			t[1] = _mm256_loadu_ps(from + 8);
 		} else {
-			t[0] = _mm256_maskload_ps(table + j * d + i, mask[0]);
-			t[1] = _mm256_maskload_ps(table + j * d + i + 8, mask[1]);
+			t[0] = part8f(from, (ptrdiff_t)(d - i));
+			t[1] = part8f(from + 8, (ptrdiff_t)(d - i) - 8);
 		}
 		for (r = 0; r < rows; r++) {
 			v = _mm256_broadcast_ss(x + (size_t)r * d + j);

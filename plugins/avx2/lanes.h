@@ -51,6 +51,21 @@ AVX2_INLINE __m256i part32(const uint8_t *p, size_t n)
 				       part16(p + 16, n - 16), 1);
 }
 
+/**
+ * part8f - floats @p[0] .. @p[@n - 1], zeros above; @n may be below 0 or above 8
+ *
+ * No masked load: one whose lanes all lie past the end is slow on hardware, and QEMU 7.2 reads all
+ * 32 bytes before it masks, so a row that ends at the end of a mapping would crash there.
+ */
+AVX2_INLINE __m256 part8f(const float *p, ptrdiff_t n)
+{
+	if (n >= 8)
+		return _mm256_loadu_ps(p);
+	if (n <= 0)
+		return _mm256_setzero_ps();
+	return _mm256_castsi256_ps(part32((const uint8_t *)p, 4 * (size_t)n));
+}
+
 /** store_part8 - the low @n <= 8 bytes of @v */
 AVX2_INLINE void store_part8(uint8_t *p, uint64_t v, size_t n)
 {

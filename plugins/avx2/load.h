@@ -37,7 +37,7 @@ AVX2_INLINE __m256 load_part8(const void *x, int dtype, size_t i, ptrdiff_t n)
 	if (n <= 0)
 		return _mm256_setzero_ps();
 	if (dtype == TQ_F32)
-		return _mm256_maskload_ps((const float *)x + i, lane_mask(n));
+		return part8f((const float *)x + i, n);
 	half = part16((const uint8_t *)((const uint16_t *)x + i), 2 * (size_t)n);
 	if (dtype == TQ_F16)
 		return _mm256_cvtph_ps(half);

@@ -177,7 +177,7 @@ AVX2_INLINE void quantize_pass(const struct tq_plan *plan, const struct avx2_tab
 	n = d - at;
 	if (n) {
 		for (i = 0; i < 4; i++)
-			v[i] = _mm256_maskload_ps(y + at + 8 * i, lane_mask((ptrdiff_t)n - 8 * i));
+			v[i] = part8f(y + at + 8 * i, (ptrdiff_t)n - 8 * i);
 		idx = quantize_block(tab, &rb, v, bits, want_sums, n, &sums);
 		if (row)
 			pack_block(&plan->layout, row, idx, at, n);
