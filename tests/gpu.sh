@@ -15,7 +15,8 @@ ninja -C $dir >$dir/build.log 2>&1 || { tail -20 $dir/build.log; exit 1; }
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 TQ_PLUGIN_PATH=$PWD/$dir/plugins/cuda
 export TQ_PLUGIN_PATH
-gcc -O2 -Iinclude tests/gpu/compare.c -o $dir/compare -L$dir/core -ltq "-Wl,-rpath,$PWD/$dir/core"
+gcc -O2 -D_GNU_SOURCE -Iinclude -Icore tests/cross/backends.c core/crc32c.c -o $dir/backends -L$dir/core -ltq \
+	"-Wl,-rpath,$PWD/$dir/core"
 compute-sanitizer --tool memcheck --error-exitcode 9 $dir/tools/tq-probe \
 	--explain "bits=3 correction=qjl:rht effort=1 center=both" --dim 100 --driver cuda | tail -1
-$dir/compare cuda
+$dir/backends cuda

@@ -203,7 +203,7 @@ stage_nehalem()
 	ok nehalem "tq-probe says why avx2 is not used" \
 		sh tests/cross/probe.sh "$qemu_x86 -cpu Nehalem" "$top/native"
 	CK_TIMEOUT_MULTIPLIER=20 run nehalem native --timeout-multiplier 20 \
-		--wrapper "$qemu_x86 -cpu Nehalem" golden avx2
+		--wrapper "$qemu_x86 -cpu Nehalem" golden backends_avx2
 }
 
 # AVX2 by emulation, without AVX-VNNI and AVX-512.
