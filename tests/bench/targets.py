@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the CPU backends are meant to reach, as formulas over the results."""
+
+PLAIN = "bits={} correction=ls"
+
+
+def score(res, plugin, bits=4, dim=128, queries=1, place="memory"):
+    return res.one("score", driver=plugin, bits=bits, dim=dim, queries=queries, place=place)
+
+
+def codec(res, what, plugin, dim=128, bits=4, dtype="f32"):
+    return res.one(what, driver=plugin, dim=dim, bits=bits, dtype=dtype, spec=PLAIN.format(bits))
+
+
+def ratio(a, b):
+    return a / b if a and b else None
+
+
+def get(row, key):
+    return row[key] if row else None
+
+
+def score_targets(res, p):
+    one = score(res, p)
+    yield ("score 4 bits d=128, one query, against an fp16 dot product", ">=", 3.0,
+           one and ratio(one["fp16_ns"], one["ns"]), "x")
+    yield ("score 4 bits d=128, one query: share of the speed of reading the code bytes", ">=", 85.0,
+           one and 100 * ratio(one["stream_ns"], one["ns"]), "%")
+    yield ("8 grouped queries: time per query against one query", "<=", 0.333,
+           ratio(get(score(res, p, queries=8), "ns"), get(one, "ns")), "x")
+    yield ("2 bits against 4 bits, rows per second", ">=", 1.6,
+           ratio(get(one, "ns"), get(score(res, p, bits=2), "ns")), "x")
+    yield ("1 bit against 4 bits, rows per second", ">=", 2.5,
+           ratio(get(one, "ns"), get(score(res, p, bits=1), "ns")), "x")
+    for dim in (768, 1536):
+        rows = [res.one("batch", driver=p, bits=4, dim=dim, queries=q) for q in (1, 64)]
+        yield (f"batch of 64, 4 bits, d={dim}, 100,000 rows: rows x queries per second against one query",
+               ">=", 3.0, ratio(get(rows[0], "ns"), get(rows[1], "ns")), "x")
+
+
+def codec_targets(res, p):
+    for dim in (128, 1536):
+        row = codec(res, "encode", p, dim)
+        yield (f"encode 4 bits rht:2 d={dim}, f32: ns per coordinate", "<=", 0.8, row and row["ns"] / dim, "ns")
+        yield (f"encode d={dim}: share of a memcpy of the input", ">=", 25.0,
+               row and 100 * ratio(row["copy_ns"], row["ns"]), "%")
+        yield (f"decode against encode, d={dim}: speed", ">=", 1.0,
+               ratio(get(row, "ns"), get(codec(res, "decode", p, dim), "ns")), "x")
+        yield (f"encode d={dim}: avx2's rate against avx512's", ">=", 0.6,
+               ratio(get(codec(res, "encode", "avx512", dim), "ns"), get(codec(res, "encode", "avx2", dim), "ns")),
+               "x")
+
+
+def per_coordinate(row):
+    return row["ns"] / row["dim"] if row else None
+
+
+def shape_targets(res, p):
+    for dim, near in ((96, 128), (768, 1024), (1536, 1024)):
+        yield (f"score 4 bits d={dim}: rate per coordinate against d={near}", ">=", 0.75,
+               ratio(per_coordinate(score(res, p, dim=near)), per_coordinate(score(res, p, dim=dim))), "x")
+        yield (f"encode 4 bits d={dim}: rate per coordinate against d={near}", ">=", 0.75,
+               ratio(per_coordinate(codec(res, "encode", p, near)), per_coordinate(codec(res, "encode", p, dim))),
+               "x")
+
+
+def scalar_targets(res):
+    row = codec(res, "encode", "avx2")
+    yield ("avx2 against scalar, encode 4 bits d=128", ">=", 8.0, row and ratio(row["scalar_ns"], row["ns"]), "x")
+    row = score(res, "avx2")
+    yield ("avx2 against scalar, score 4 bits d=128", ">=", 10.0, row and ratio(row["scalar_ns"], row["ns"]), "x")
+
+
+def all_targets(res):
+    """(plugin, text, relation, target, measured or None, unit)"""
+    for part in (score_targets, codec_targets, shape_targets):
+        for target in part(res, "avx512"):
+            yield ("avx512", *target)
+    for target in scalar_targets(res):
+        yield ("avx2", *target)
+
+
+def verdict(relation, target, measured):
+    if measured is None:
+        return "not measured"
+    met = measured >= target if relation == ">=" else measured <= target
+    return "met" if met else "**missed**"
