@@ -127,6 +127,30 @@ int tq_pipeline_measure(struct tq_pipeline *pipe)
 	return TQ_OK;
 }
 
+/* A device is given whole batches; what is not bit-exact may depend on the batch. */
+static bool splits(const struct tq_choice *choice)
+{
+	return !choice->driver || (choice->driver->memory == TQ_MEM_HOST &&
+				   choice->driver->flags & TQ_DRV_BITEXACT);
+}
+
+static void find_splits(struct tq_pipeline *pipe)
+{
+	bool maps = splits(&pipe->rotation.choice) && splits(&pipe->sketch.choice);
+	bool op[TQ_OP_COUNT];
+	int i;
+
+	for (i = 0; i < TQ_OP_COUNT; i++)
+		op[i] = splits(&pipe->op[i].choice);
+	pipe->split_encode = pipe->op[TQ_OP_ENCODE].ops ? op[TQ_OP_ENCODE] :
+							  maps && op[TQ_OP_QUANTIZE];
+	pipe->split_decode = pipe->op[TQ_OP_DECODE].ops ? op[TQ_OP_DECODE] :
+							  maps && op[TQ_OP_DEQUANTIZE];
+	pipe->split_prepare = maps && op[TQ_OP_SCORE];
+	pipe->split_score = op[TQ_OP_SCORE];
+	pipe->split_pairs = op[TQ_OP_SCORE_PAIRS];
+}
+
 static float sketch_coef(const struct tq_plan *plan)
 {
 	if (plan->correction == TQ_CORR_QJL_GAUSS)
@@ -162,6 +186,8 @@ int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const
 			      pin);
 	if (ret)
 		tq_pipeline_destroy(pipe);
+	else
+		find_splits(pipe);
 	return ret;
 }
 

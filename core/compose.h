@@ -2,6 +2,7 @@
 #ifndef TQ_COMPOSE_H
 #define TQ_COMPOSE_H
 
+#include <stdbool.h>
 #include "plan.h"
 #include "select.h"
 
@@ -36,6 +37,8 @@ struct tq_served {
  * struct tq_pipeline - the stages of a plan, each with its driver
  * @query_bytes: size of a packed query, a multiple of 64
  * @coef:        constant of the sketch: FORMAT.md section 5
+ * @split_encode: the drivers that encode run on the CPU and give a row the same result in any batch:
+ *               a call may be cut into several. The others likewise
  *
  * Read-only after tq_pipeline_create().
  */
@@ -47,6 +50,7 @@ struct tq_pipeline {
 	struct tq_served op[TQ_OP_COUNT];
 	size_t query_bytes;
 	float coef;
+	bool split_encode, split_decode, split_prepare, split_score, split_pairs;
 };
 
 /**

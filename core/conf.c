@@ -108,6 +108,8 @@ static int read_options(struct tq_context *ctx, struct tq_config *config,
 	at.name = "threads";
 	if (!options->threads)
 		return TQ_OK;
+	if (options->threads == TQ_THREADS_AUTO)
+		return tq_conf_set_text(ctx, config, tq_schema_find("threads"), "auto", &at);
 	return tq_conf_set(ctx, config, tq_schema_find("threads"), &threads, &at);
 }
 
@@ -247,6 +249,11 @@ void tq_config_free(struct tq_context *ctx, struct tq_config *config)
 		tq_free(ctx, block);
 	}
 	tq_free(ctx, config);
+}
+
+bool tq_config_is_set(const struct tq_config *config, const char *name)
+{
+	return config->origin[tq_schema_find(name)].kind != TQ_FROM_DEFAULT;
 }
 
 const char *tq_config_profile(const struct tq_config *config, const char *name)

@@ -49,8 +49,8 @@ struct tq_plugin_value {
 	struct tq_origin origin;
 };
 
-/** Threads: as many as there are cores. */
-#define TQ_THREADS_AUTO (-1)
+/** The word auto of the setting "threads". */
+#define TQ_CONF_THREADS_AUTO (-1)
 
 #define TQ_MAX_SETTINGS 16
 
@@ -66,7 +66,7 @@ struct tq_plugin_value {
  * @cpu_level:       the highest CPU level that may be used, a value of the schema's words
  * @cpu_mask:        what @cpu_level leaves of TQ_CPU_*: and it with what the CPU has
  * @log_level:       enum tq_log_level
- * @threads:         0 or 1: the caller's thread; n: a pool of n; TQ_THREADS_AUTO
+ * @threads:         0 or 1: the caller's thread; n: a pool of n; TQ_CONF_THREADS_AUTO
  * @memory_limit:    most bytes that the tables of one quantizer may take, UINT64_MAX for no limit
  * @profile:         name of the profile that stands for "none given"; NULL for none
  * @locked:          the environment and the user's file were not read
@@ -109,6 +109,9 @@ int tq_config_load(struct tq_context *ctx, const struct tq_options *options,
 
 /** tq_config_free - NULL is allowed */
 void tq_config_free(struct tq_context *ctx, struct tq_config *config);
+
+/** tq_config_is_set - did anybody give the setting @name; false where it has its default */
+bool tq_config_is_set(const struct tq_config *config, const char *name);
 
 /** tq_config_show - one line per setting: name = value, and where it came from */
 void tq_config_show(const struct tq_config *config, FILE *out);

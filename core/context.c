@@ -5,6 +5,7 @@
 #include <string.h>
 #include "conf.h"
 #include "context.h"
+#include "pool.h"
 #include "registry.h"
 #include "topo.h"
 
@@ -17,11 +18,24 @@ const char *tq_version(void)
 	return TQ_VERSION;
 }
 
+/* The first version ended before parallel_for. */
+#define OPTIONS_SIZE_MIN offsetof(struct tq_options, parallel_for)
+
+/* What the caller's header knows of struct tq_options, the rest zero. */
+static int options_take(const struct tq_options *given, struct tq_options *o)
+{
+	memset(o, 0, sizeof(*o));
+	if (!given)
+		return TQ_OK;
+	if (given->struct_size < OPTIONS_SIZE_MIN || given->struct_size > sizeof(*o))
+		return tq_fail(TQ_ERR_ARG, "options->struct_size is %u, expected %zu to %zu",
+			       given->struct_size, OPTIONS_SIZE_MIN, sizeof(*o));
+	memcpy(o, given, given->struct_size);
+	return TQ_OK;
+}
+
 static int options_check(const struct tq_options *o)
 {
-	if (o->struct_size != sizeof(*o))
-		return tq_fail(TQ_ERR_ARG, "options->struct_size is %u, expected %zu", o->struct_size,
-			       sizeof(*o));
 	if (o->flags & ~(TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS | TQ_NO_PLUGIN_SEARCH))
 		return tq_fail(TQ_ERR_ARG, "options->flags 0x%x: unknown bits", o->flags);
 	if (o->allocator && (!o->allocator->alloc || !o->allocator->free))
@@ -33,52 +47,77 @@ static int options_check(const struct tq_options *o)
 
 static struct tq_context *context_alloc(const struct tq_options *o)
 {
-	struct tq_context blank = { .allocator = tq_default_allocator }, *ctx;
+	struct tq_context blank = {.allocator = tq_default_allocator}, *ctx;
 
-	if (o && o->allocator)
+	if (o->allocator)
 		blank.allocator = *o->allocator;
-	if (o) {
-		blank.log = o->log;
-		blank.log_arg = o->log_arg;
-		blank.log_level = o->log_level;
-		blank.flags = o->flags;
-	}
+	blank.log = o->log;
+	blank.log_arg = o->log_arg;
+	blank.log_level = o->log_level;
+	blank.flags = o->flags;
+	blank.parallel_for = o->parallel_for;
+	blank.parallel_arg = o->parallel_arg;
 	ctx = tq_alloc(&blank, sizeof(*ctx));
 	if (ctx)
 		*ctx = blank;
 	return ctx;
 }
 
-int tq_context_create(const struct tq_options *options, struct tq_context **out)
+/* A hook without a number is the embedder's whole machine. */
+static uint32_t threads_wanted(const struct tq_context *ctx)
 {
+	int n = ctx->config->threads;
+
+	if (n == TQ_CONF_THREADS_AUTO ||
+	    (ctx->parallel_for && !tq_config_is_set(ctx->config, "threads")))
+		return tq_topo_cores();
+	return n ? (uint32_t)n : 1;
+}
+
+static int threads_prepare(struct tq_context *ctx)
+{
+	ctx->threads = threads_wanted(ctx);
+	if (ctx->threads == 1 || ctx->parallel_for)
+		return TQ_OK;
+	return tq_pool_create(ctx, ctx->threads, &ctx->pool);
+}
+
+int tq_context_create(const struct tq_options *given, struct tq_context **out)
+{
+	struct tq_options options;
 	struct tq_context *ctx;
 	int err;
 
 	if (!out)
 		return tq_fail(TQ_ERR_ARG, "ctx is NULL");
 	*out = NULL;
-	err = options ? options_check(options) : TQ_OK;
+	err = options_take(given, &options);
+	if (!err)
+		err = options_check(&options);
 	if (err)
 		return err;
-	ctx = context_alloc(options);
+	ctx = context_alloc(&options);
 	if (!ctx)
 		return TQ_ERR_NOMEM;
-	err = tq_config_load(ctx, options, &ctx->config);
+	err = tq_config_load(ctx, &options, &ctx->config);
 	if (err)
 		goto err_free_ctx;
 	ctx->log_level = ctx->config->log_level;
-	ctx->threads = ctx->config->threads == TQ_THREADS_AUTO ? tq_topo_cores() :
-								 (uint32_t)ctx->config->threads;
-	err = tq_registry_create(ctx);
+	err = threads_prepare(ctx);
 	if (err)
 		goto err_free_config;
+	err = tq_registry_create(ctx);
+	if (err)
+		goto err_free_pool;
 	*out = ctx;
 	return TQ_OK;
 
+err_free_pool:
+	tq_pool_destroy(ctx, ctx->pool);
 err_free_config:
 	tq_config_free(ctx, ctx->config);
 err_free_ctx:
-	tq_free(&(struct tq_context){ .allocator = ctx->allocator }, ctx);
+	tq_free(&(struct tq_context){.allocator = ctx->allocator}, ctx);
 	return err;
 }
 
@@ -88,10 +127,16 @@ void tq_context_destroy(struct tq_context *ctx)
 
 	if (!ctx)
 		return;
+	tq_pool_destroy(ctx, ctx->pool);
 	tq_registry_destroy(ctx);
 	tq_config_free(ctx, ctx->config);
 	last = *ctx;
 	tq_free(&last, ctx);
+}
+
+uint32_t tq_context_threads(const struct tq_context *ctx)
+{
+	return ctx ? ctx->threads : 0;
 }
 
 void tq_context_config(struct tq_context *ctx, FILE *out)

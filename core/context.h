@@ -6,6 +6,7 @@
 
 struct tq_registry;
 struct tq_config;
+struct tq_pool;
 
 /**
  * struct tq_context - what one embedder's use of the library owns
@@ -14,7 +15,10 @@ struct tq_config;
  * @log_arg:   passed to @log
  * @log_level: lines above this level are not made
  * @flags:     TQ_NO_*
- * @threads:   0 or 1: the caller's thread alone
+ * @threads:   over how many a large call is split, at least 1
+ * @parallel_for: the embedder's threads, or NULL
+ * @parallel_arg: passed to it
+ * @pool:      NULL if @threads is 1 or the embedder has its own
  * @registry:  plugins and drivers, behind its own lock
  * @config:    the settings in force
  *
@@ -27,6 +31,9 @@ struct tq_context {
 	int log_level;
 	uint32_t flags;
 	uint32_t threads;
+	tq_parallel_for_fn parallel_for;
+	void *parallel_arg;
+	struct tq_pool *pool;
 	struct tq_registry *registry;
 	struct tq_config *config;
 };

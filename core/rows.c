@@ -1,42 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The row codec's calls: check the arguments, then one indirect call per batch.
+ * Rows in and out: check the arguments, then one indirect call per batch, or per tile of rows where
+ * the context has threads and the batch is worth splitting.
  */
 
-#include "codec.h"
+#include <stdbool.h>
+#include "args.h"
+#include "parallel.h"
 
-/* A NULL among the pointers of a call, by its name. */
-#define CHECK_POINTER(p)                                                                           \
-	do {                                                                                       \
-		if (!(p))                                                                          \
-			return tq_fail(TQ_ERR_ARG, "%s is NULL", #p);                              \
-	} while (0)
-
-/* @n rows of @dim elements @stride apart: do they fit into the address space? */
-static int check_rows(const struct tq_quantizer *q, const char *name, size_t stride, size_t n,
-		      size_t element)
-{
-	if (stride < q->plan->dim)
-		return tq_fail(TQ_ERR_ARG, "%s: %zu is less than the dimension %u", name, stride,
-			       q->plan->dim);
-	if (stride > PTRDIFF_MAX / element || n > PTRDIFF_MAX / (stride * element))
-		return tq_fail(TQ_ERR_ARG, "%s: %zu rows of %zu exceed memory", name, n, stride);
-	return TQ_OK;
-}
-
-static int check_codes(const struct tq_quantizer *q, const char *name, size_t n)
-{
-	if (n > PTRDIFF_MAX / q->plan->layout.row_bytes)
-		return tq_fail(TQ_ERR_ARG, "%s: %zu rows exceed memory", name, n);
-	return TQ_OK;
-}
-
-static int check_scores(size_t ld, size_t columns)
-{
-	if (ld < columns)
-		return tq_fail(TQ_ERR_ARG, "ld: %zu is less than the number of rows %zu", ld, columns);
-	return TQ_OK;
-}
+/* What a thread takes at a time: some 50 us of the fastest drivers' work. */
+#define FLOATS_PER_TILE 65536
+#define QUERY_FLOATS_PER_TILE 8192
 
 static int fail_nonfinite(uint64_t row, const char *what)
 {
@@ -50,7 +24,7 @@ static int is_f16_limit(const struct tq_plan *plan, const uint8_t *at)
 }
 
 /* What the stored types could not hold: scales beyond f16, an overflown <x, centre>. */
-static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t n)
+static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t first, size_t n)
 {
 	const struct tq_layout *layout = &plan->layout;
 	const uint8_t *row;
@@ -59,11 +33,12 @@ static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t
 
 	if (plan->scale != TQ_F16 && plan->center != TQ_CENTER_BOTH)
 		return TQ_OK;
-	for (i = 0; i < n; i++) {
+	for (i = first; i < first + n; i++) {
 		row = codes + i * layout->row_bytes;
 		if (is_f16_limit(plan, row + layout->scale_at) ||
 		    (layout->rnorm_at != TQ_NO_FIELD && is_f16_limit(plan, row + layout->rnorm_at)))
-			return tq_fail_row(TQ_ERR_RANGE, i, "x: row %zu is too large for scale=f16", i);
+			return tq_fail_row(TQ_ERR_RANGE, i, "x: row %zu is too large for scale=f16",
+					   i);
 		if (layout->cross_at == TQ_NO_FIELD)
 			continue;
 		memcpy(&cross, row + layout->cross_at, sizeof(cross));
@@ -74,31 +49,68 @@ static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t
 	return TQ_OK;
 }
 
+/* A batch of encode, decode or prepare. */
+struct batch {
+	const struct tq_quantizer *q;
+	const void *in;
+	void *out;
+	int dtype;
+	size_t stride;
+	const float *centre;
+};
+
+/* On one thread if the drivers cannot be split. */
+static int split(const struct tq_quantizer *q, bool may, size_t n, size_t work, size_t each,
+		 tq_rows_fn fn, void *arg)
+{
+	return may ? tq_rows_split(q->ctx, n, tq_rows_tile(work, each), fn, arg) : fn(arg, 0, 0, n);
+}
+
+static int check_finite(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	const struct batch *b = arg;
+	const char *x = (const char *)b->in + first * b->stride * tq_dtype_size(b->dtype);
+	size_t row = tq_first_nonfinite(x, b->dtype, b->q->plan->dim, b->stride, n, b->centre);
+
+	return row < n ? fail_nonfinite(first + row, "x") : TQ_OK;
+}
+
+static int encode_tile(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	const struct batch *b = arg;
+	const struct tq_plan *plan = b->q->plan;
+	const char *x = (const char *)b->in + first * b->stride * tq_dtype_size(b->dtype);
+	uint8_t *codes = b->out;
+	int ret;
+
+	ret = tq_pipeline_encode(&b->q->pipe, x, b->dtype, b->stride, n,
+				 codes + first * plan->layout.row_bytes);
+	return ret ? ret : check_stored(plan, codes, first, n);
+}
+
 int tq_encode_as(const struct tq_quantizer *q, const void *x, int dtype, size_t stride, size_t n,
 		 void *codes)
 {
-	size_t element = tq_dtype_size(dtype), row;
+	struct batch b = {q, x, codes, dtype, stride, NULL};
+	size_t element = tq_dtype_size(dtype);
 	int ret;
 
-	CHECK_POINTER(q);
+	TQ_CHECK_POINTER(q);
 	if (!element)
 		return tq_fail(TQ_ERR_ARG, "dtype: %d is none", dtype);
 	if (n == 0)
 		return TQ_OK;
-	CHECK_POINTER(x);
-	CHECK_POINTER(codes);
-	ret = check_rows(q, "stride", stride, n, element);
+	TQ_CHECK_POINTER(x);
+	TQ_CHECK_POINTER(codes);
+	ret = tq_check_rows(q, "stride", stride, n, element);
 	if (!ret)
-		ret = check_codes(q, "codes", n);
-	if (ret)
-		return ret;
-	row = tq_first_nonfinite(x, dtype, q->plan->dim, stride, n, q->plan->centre);
-	if (row < n)
-		return fail_nonfinite(row, "x");
-	ret = tq_pipeline_encode(&q->pipe, x, dtype, stride, n, codes);
-	if (ret)
-		return ret;
-	return check_stored(q->plan, codes, n);
+		ret = tq_check_codes(q, "codes", n);
+	b.centre = q->plan->centre;
+	if (!ret)
+		ret = split(q, true, n, FLOATS_PER_TILE, q->plan->dim, check_finite, &b);
+	return ret ? ret
+		   : split(q, q->pipe.split_encode, n, FLOATS_PER_TILE, q->plan->dim, encode_tile,
+			   &b);
 }
 
 int tq_encode(const struct tq_quantizer *q, const float *x, size_t stride, size_t n, void *codes)
@@ -106,25 +118,36 @@ int tq_encode(const struct tq_quantizer *q, const float *x, size_t stride, size_
 	return tq_encode_as(q, x, TQ_F32, stride, n, codes);
 }
 
+static int decode_tile(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	const struct batch *b = arg;
+	size_t at = first * b->stride * tq_dtype_size(b->dtype);
+
+	return tq_pipeline_decode(&b->q->pipe,
+				  (const uint8_t *)b->in + first * b->q->plan->layout.row_bytes, n,
+				  (char *)b->out + at, b->dtype, b->stride);
+}
+
 int tq_decode_as(const struct tq_quantizer *q, const void *codes, size_t n, void *x, int dtype,
 		 size_t stride)
 {
+	struct batch b = {q, codes, x, dtype, stride, NULL};
 	size_t element = tq_dtype_size(dtype);
 	int ret;
 
-	CHECK_POINTER(q);
+	TQ_CHECK_POINTER(q);
 	if (!element)
 		return tq_fail(TQ_ERR_ARG, "dtype: %d is none", dtype);
 	if (n == 0)
 		return TQ_OK;
-	CHECK_POINTER(codes);
-	CHECK_POINTER(x);
-	ret = check_rows(q, "stride", stride, n, element);
+	TQ_CHECK_POINTER(codes);
+	TQ_CHECK_POINTER(x);
+	ret = tq_check_rows(q, "stride", stride, n, element);
 	if (!ret)
-		ret = check_codes(q, "codes", n);
+		ret = tq_check_codes(q, "codes", n);
 	if (ret)
 		return ret;
-	return tq_pipeline_decode(&q->pipe, codes, n, x, dtype, stride);
+	return split(q, q->pipe.split_decode, n, FLOATS_PER_TILE, q->plan->dim, decode_tile, &b);
 }
 
 int tq_decode(const struct tq_quantizer *q, const void *codes, size_t n, float *x, size_t stride)
@@ -132,106 +155,35 @@ int tq_decode(const struct tq_quantizer *q, const void *codes, size_t n, float *
 	return tq_decode_as(q, codes, n, x, TQ_F32, stride);
 }
 
-static int check_prepared(const void *prepared)
+static int prepare_tile(void *arg, uint32_t lane, size_t first, size_t n)
 {
-	CHECK_POINTER(prepared);
-	if ((uintptr_t)prepared % 64)
-		return tq_fail(TQ_ERR_ARG, "prepared: not aligned to 64 bytes");
-	return TQ_OK;
+	const struct batch *b = arg;
+	const struct tq_pipeline *pipe = &b->q->pipe;
+
+	return tq_pipeline_prepare(pipe, (const float *)b->in + first * b->stride, b->stride, n,
+				   (char *)b->out + first * pipe->query_bytes);
 }
 
 int tq_query_prepare(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
 		     void *prepared)
 {
-	const float *centre;
-	size_t row;
+	struct batch b = {q, x, prepared, TQ_F32, stride, NULL};
 	int ret;
 
-	CHECK_POINTER(q);
+	TQ_CHECK_POINTER(q);
 	if (nq == 0)
 		return TQ_OK;
-	CHECK_POINTER(x);
-	ret = check_prepared(prepared);
+	TQ_CHECK_POINTER(x);
+	ret = tq_check_prepared(prepared);
 	if (!ret)
-		ret = check_rows(q, "stride", stride, nq, sizeof(*x));
+		ret = tq_check_rows(q, "stride", stride, nq, sizeof(*x));
 	if (ret)
 		return ret;
 	if (nq > PTRDIFF_MAX / q->pipe.query_bytes)
 		return tq_fail(TQ_ERR_ARG, "nq: %zu queries exceed memory", nq);
-	centre = q->plan->center == TQ_CENTER_BOTH ? q->plan->centre : NULL;
-	row = tq_first_nonfinite(x, TQ_F32, q->plan->dim, stride, nq, centre);
-	if (row < nq)
-		return fail_nonfinite(row, "x");
-	return tq_pipeline_prepare(&q->pipe, x, stride, nq, prepared);
-}
-
-int tq_score(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
-	     size_t n, float *scores, size_t ld)
-{
-	const struct tq_served *score;
-	int ret;
-
-	CHECK_POINTER(q);
-	if (nq == 0 || n == 0)
-		return TQ_OK;
-	CHECK_POINTER(codes);
-	CHECK_POINTER(scores);
-	ret = check_prepared(prepared);
-	if (!ret)
-		ret = check_codes(q, "codes", n);
-	if (!ret)
-		ret = check_scores(ld, n);
-	if (ret)
-		return ret;
-	score = &q->pipe.op[TQ_OP_SCORE];
-	score->ops->score(q->plan, score->state, prepared, nq, codes, n, scores, ld);
-	return TQ_OK;
-}
-
-int tq_score_list(const struct tq_quantizer *q, const void *prepared, const void *codes,
-		  const uint32_t *ids, size_t n, float *scores)
-{
-	const struct tq_served *score;
-	int ret;
-
-	CHECK_POINTER(q);
-	if (n == 0)
-		return TQ_OK;
-	CHECK_POINTER(codes);
-	CHECK_POINTER(ids);
-	CHECK_POINTER(scores);
-	ret = check_prepared(prepared);
-	if (ret)
-		return ret;
-	score = &q->pipe.op[TQ_OP_SCORE];
-	score->ops->score_list(q->plan, score->state, prepared, codes, ids, n, scores);
-	return TQ_OK;
-}
-
-int tq_score_pairs(const struct tq_quantizer *q, const void *a, size_t na, const void *b, size_t nb,
-		   float *scores, size_t ld)
-{
-	const struct tq_served *pairs;
-	int ret;
-
-	CHECK_POINTER(q);
-	if (q->plan->index_bits == 0)
-		return tq_fail(TQ_ERR_UNSUPPORTED, "pairs: codes of signs alone have no levels");
-	if (q->plan->center == TQ_CENTER_DATA)
-		return tq_fail(TQ_ERR_UNSUPPORTED, "pairs: needs center=off or center=both");
-	if (na == 0 || nb == 0)
-		return TQ_OK;
-	CHECK_POINTER(a);
-	CHECK_POINTER(b);
-	CHECK_POINTER(scores);
-	ret = check_codes(q, "a", na);
-	if (!ret)
-		ret = check_codes(q, "b", nb);
-	if (!ret)
-		ret = check_scores(ld, nb);
-	if (ret)
-		return ret;
-	pairs = &q->pipe.op[TQ_OP_SCORE_PAIRS];
-	pairs->ops->score_pairs(q->plan, pairs->state, a, na, b, nb, scores, ld);
-	return TQ_OK;
+	b.centre = q->plan->center == TQ_CENTER_BOTH ? q->plan->centre : NULL;
+	ret = split(q, true, nq, FLOATS_PER_TILE, q->plan->dim, check_finite, &b);
+	return ret ? ret
+		   : split(q, q->pipe.split_prepare, nq, QUERY_FLOATS_PER_TILE, q->plan->dim,
+			   prepare_tile, &b);
 }

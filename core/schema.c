@@ -40,7 +40,7 @@ static const struct tq_setting_word log_words[] = {
 };
 
 static const struct tq_setting_word thread_words[] = {
-	{ "auto", TQ_THREADS_AUTO },
+	{ "auto", TQ_CONF_THREADS_AUTO },
 	{ NULL, 0 },
 };
 
@@ -116,8 +116,8 @@ const struct tq_setting tq_schema[] = {
 	  .min = 0,
 	  .max = 4096,
 	  .words = thread_words,
-	  .doc = "0 or 1: the caller's thread alone. n: a pool of n. auto: one per core. Results are the\n"
-		 "same for any number.",
+	  .doc = "0 or 1: the caller's thread alone. n: a pool of n, the caller's among them. auto: one per\n"
+		 "core. Results are the same for any number.",
 	  .example = "threads = \"auto\";" },
 	{ .name = "memory_limit",
 	  .env = "TQ_MEMORY_LIMIT",

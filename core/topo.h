@@ -32,8 +32,31 @@ struct tq_topo {
 	uint32_t ncache[3];
 };
 
-/** tq_topo_cores - hardware threads that this process may run on; at least 1 */
+/** Where one thread goes: the system's number of a hardware thread and of the memory node beside it. */
+struct tq_place {
+	int cpu;
+	int node;
+};
+
+/** tq_topo_units - hardware threads that this process may run on; at least 1 */
+uint32_t tq_topo_units(void);
+
+/**
+ * tq_topo_cores - cores that this process may run on; at least 1
+ *
+ * tq_topo_units() where hwloc is not there or knows no cores.
+ */
 uint32_t tq_topo_cores(void);
+
+/**
+ * tq_topo_places - a core for each of @n threads, spread over sockets, memory nodes and caches
+ * @places: room for @n
+ *
+ * Return: @n; 0 if there are fewer cores than that, if nothing is known of them, or if the topology
+ * is not this machine's (HWLOC_SYNTHETIC, HWLOC_XMLFILE): then @places is filled all the same where it
+ * could be, and nobody is to be pinned.
+ */
+uint32_t tq_topo_places(struct tq_place *places, uint32_t n);
 
 /** tq_topo_read - look at the machine; takes milliseconds, keeps nothing */
 void tq_topo_read(struct tq_topo *topo);

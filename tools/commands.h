@@ -20,7 +20,7 @@ int command_eval(int argc, char **argv);
  * struct settings - the options that all commands have
  * @json:    print JSON
  * @driver:  pin, or NULL
- * @threads: for the context
+ * @threads: for the context, 0 if not given
  * @dim:     of raw files, 0 if not given
  */
 struct settings {

@@ -111,7 +111,7 @@ static void print_head(const char *in, const char *queries, const struct eval_da
 	       "Specs: what they leave out is rotation=rht:2 code=lm bits=4 correction=ls effort=0 "
 	       "center=off scale=f32.\n\n",
 	       in, data->n, data->dim, data->nq, queries ? "from " : "held out",
-	       queries ? queries : "", threads ? threads : 1, threads > 1 ? "s" : "");
+	       queries ? queries : "", threads, threads > 1 ? "s" : "");
 	printf("%-48s %5s %6s |%9s %9s |%7s %7s |%8s %8s |%5s %6s |%9s %8s |%9s %7s | %s\n", "spec",
 	       "bytes", "bits/c", "vNMSE", "theory", "slope", "theory", "d*var", "theory", "1@1",
 	       "10@10", "encode/s", "x memcpy", "score/s", "x f32", "drivers");
@@ -224,7 +224,7 @@ static int measure_all(const struct eval_options *o, struct tq_context *ctx,
 	int ret = results ? 0 : cli_fail(CLI_UNMET, "out of memory");
 
 	if (!ret && !o->common.json)
-		print_head(base->path, o->queries, data, o->common.threads);
+		print_head(base->path, o->queries, data, tq_context_threads(ctx));
 	for (size_t i = 0; i < o->nspecs && !ret; i++) {
 		if (o->common.json)
 			progress("specs", i, o->nspecs);

@@ -26,7 +26,10 @@ int settings_take(struct settings *s, int letter, const char *argument)
 		s->driver = argument;
 		break;
 	case SETTINGS_THREADS:
-		ret = cli_number("--threads", argument, 1, 4096, &value);
+		if (!strcmp(argument, "auto"))
+			value = TQ_THREADS_AUTO;
+		else
+			ret = cli_number("--threads", argument, 1, 4096, &value);
 		s->threads = (uint32_t)value;
 		break;
 	case SETTINGS_DIM:

@@ -51,9 +51,29 @@ typedef void (*tq_log_fn)(void *arg, int level, const char *line);
 /** The library opens no plugin file but those of @plugin_path; linked-in plugins remain. */
 #define TQ_NO_PLUGIN_SEARCH (1u << 3)
 
+/** @threads of struct tq_options: one thread per core that the process may run on. */
+#define TQ_THREADS_AUTO UINT32_MAX
+
+/** tq_task_fn - one of the tasks that a tq_parallel_for_fn is given */
+typedef void (*tq_task_fn)(void *arg, size_t task);
+
+/**
+ * tq_parallel_for_fn - the embedder's own threads in place of the library's
+ * @pool: the parallel_arg of struct tq_options
+ * @n:    tasks, at most the context's number of threads
+ * @task: to be called as task(@arg, i) once for each i < @n, in any order and on any threads
+ * @arg:  passed through
+ *
+ * Returns when all calls have returned. One thread may do them all: the first task to run takes as
+ * much of the work as it can get. May be entered from several threads at once, and never by a task
+ * of its own. Tasks do not block, take no lock and must not be left by longjmp.
+ */
+typedef void (*tq_parallel_for_fn)(void *pool, size_t n, tq_task_fn task, void *arg);
+
 /**
  * struct tq_options - all optional; zero is the default everywhere
- * @struct_size: sizeof(struct tq_options)
+ * @struct_size: sizeof(struct tq_options) as the caller was compiled. Members are only ever appended;
+ *               a smaller size of an older header is taken, with zero for what it lacks
  * @flags:       TQ_NO_*
  * @allocator:   NULL for aligned_alloc/free; copied
  * @log:         NULL for silence
@@ -62,7 +82,26 @@ typedef void (*tq_log_fn)(void *arg, int level, const char *line);
  * @plugin_path: ':'-separated absolute directories or files, before every other place; NULL for none
  * @config_file: read instead of the user's and the system's file; NULL for the usual ones
  * @driver:      pin: a driver name ("rht-avx2") or a plugin name ("avx2"); NULL for none
- * @threads:     0 or 1: the caller's thread alone; n: a pool of n
+ * @threads:     0: the setting "threads", 1 unless somebody set it; 1: the caller's thread alone;
+ *               n: a pool of n, the caller's among them; TQ_THREADS_AUTO: one per core
+ * @parallel_for: NULL, or the embedder's threads, which are then used for everything that a pool
+ *               would be used for. @threads says how many there are; where nobody set it, one per core
+ * @parallel_arg: passed to @parallel_for
+ *
+ * Threads. The library starts none unless it is told to. A pool belongs to its context and is started
+ * by the first call that is large enough to be split; its threads block all signals, and where hwloc
+ * knows the machine each is pinned to a core of its own, spread over the memory nodes, before it
+ * touches its stack, on which the working rows lie. The caller's own thread is never pinned. Encoding,
+ * decoding, preparing queries, scores and top-k are split by rows into tiles whose size depends on the
+ * arguments alone; a row's result depends on no other row, so bytes and scores are the same for any
+ * number of threads. Calls that overlap do not wait for each other: one has the pool, the others run
+ * in their callers' threads. No lock is held while a hook runs; the allocator is called by pool
+ * threads too and must not longjmp out of them. Work of drivers on devices, and of drivers that are
+ * not bit-exact, is never split.
+ *
+ * After fork() the child has none of the pool's threads: its calls run in their own thread, with the
+ * same results, and destroying the context there joins nobody. The fork must not happen while another
+ * thread is inside a call.
  */
 struct tq_options {
 	uint32_t struct_size;
@@ -75,6 +114,8 @@ struct tq_options {
 	const char *config_file;
 	const char *driver;
 	uint32_t threads;
+	tq_parallel_for_fn parallel_for;
+	void *parallel_arg;
 };
 
 /**
@@ -92,8 +133,18 @@ TQ_API int tq_context_create(const struct tq_options *options, struct tq_context
 /**
  * tq_context_destroy - release a context
  * @ctx: NULL is allowed; every object made from it must be gone
+ *
+ * Joins the threads of the pool, if there is one.
  */
 TQ_API void tq_context_destroy(struct tq_context *ctx);
+
+/**
+ * tq_context_threads - over how many threads a large call is split
+ * @ctx: the context
+ *
+ * Return: 1 where only the caller's thread works; 0 if @ctx is NULL.
+ */
+TQ_API uint32_t tq_context_threads(const struct tq_context *ctx);
 
 /**
  * tq_version - the library's version, "major.minor.patch"

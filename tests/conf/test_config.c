@@ -114,7 +114,7 @@ START_TEST(every_type_of_value_is_read)
 	ck_assert(config->cpu_mask & TQ_CPU_X86_64_V2);
 	ck_assert(config->cpu_mask & TQ_CPU_NEON);
 	ck_assert(!(config->cpu_mask & TQ_CPU_X86_64_V3));
-	ck_assert_int_eq(config->threads, TQ_THREADS_AUTO);
+	ck_assert_int_eq(config->threads, TQ_CONF_THREADS_AUTO);
 	ck_assert_uint_eq(config->memory_limit, 3u << 20);
 	ck_assert_str_eq(tq_config_plugin_value(config, "cuda", "device"), "3");
 	ck_assert_str_eq(tq_config_plugin_value(config, "cuda", "name"), "x");
@@ -498,7 +498,7 @@ START_TEST(the_dumped_examples_load)
 
 	write_file(system_file, examples);
 	load_well(NULL);
-	ck_assert_int_eq(config->threads, TQ_THREADS_AUTO);
+	ck_assert_int_eq(config->threads, TQ_CONF_THREADS_AUTO);
 	ck_assert_str_eq(config->profile, "search4");
 	ck_assert_ptr_nonnull(config->profiles);
 	ck_assert_ptr_nonnull(config->plugin_values);

@@ -109,7 +109,7 @@ class Tq(unittest.TestCase):
 
     def test_threads_do_not_change_the_file(self):
         first = self.codes(rows=3000)
-        for n in "1", "2", "7":
+        for n in "1", "2", "7", "auto":
             self.ok("encode", "in.npy", "c.tq", "--spec", "bits=3 center=both", "--threads", n)
             self.assertEqual(self.read("c.tq"), first)
 
