@@ -18,9 +18,6 @@
 
 #define AVX2_INLINE static inline __attribute__((always_inline))
 
-/** Largest dimension of the fused encode and decode: their rows live on the stack. */
-#define AVX2_FUSED_DIM_MAX 4096
-
 /** Cells of the table that finds the level of a code with 5 bits or more. */
 #define AVX2_CELLS 1024
 
@@ -60,15 +57,9 @@ struct avx2_tables {
 int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx2_tables_destroy(const struct tq_host *host, void *state);
 
-/** avx2_rht_room - floats of the buffer that avx2_rht_forward() and avx2_rht_backward() work in */
-AVX2_INLINE size_t avx2_rht_room(const struct tq_rotation *rot)
-{
-	return rot->dim + (size_t)rot->rounds * rot->roll;
-}
-
 /**
  * avx2_rht_forward - y = R x in place
- * @buf: avx2_rht_room() floats; x lies at @buf + rounds * roll, y at @buf
+ * @buf: dim + rounds * roll floats; x lies at @buf + rounds * roll, y at @buf
  */
 void avx2_rht_forward(const struct tq_rotation *rot, float *buf);
 

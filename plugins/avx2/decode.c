@@ -6,6 +6,7 @@
  */
 
 #include "load.h"
+#include "../simd/row.h"
 
 AVX2_INLINE void finish_row(const struct tq_plan *plan, const float *y, int32_t exponent, int dtype,
 			    void *x)
@@ -25,7 +26,7 @@ AVX2_INLINE void finish_row(const struct tq_plan *plan, const float *y, int32_t 
 AVX2_INLINE void decode_as(const struct tq_plan *plan, const struct avx2_tables *tab,
 			   const uint8_t *codes, size_t n, void *x, int dtype, size_t stride)
 {
-	float buf[2 * AVX2_FUSED_DIM_MAX + 16] __attribute__((aligned(64)));
+	float buf[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
 	const float *out = buf + plan->rotation.rounds * plan->rotation.roll;
 	size_t step = stride * (dtype == TQ_F32 ? 4 : 2), i;
 	int32_t exponent;

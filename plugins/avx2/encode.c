@@ -6,6 +6,7 @@
  */
 
 #include "load.h"
+#include "../simd/row.h"
 
 typedef void (*encode_rows)(const struct tq_plan *plan, const struct avx2_tables *tab,
 			    const void *x, size_t stride, size_t n, uint8_t *codes);
@@ -13,7 +14,7 @@ typedef void (*encode_rows)(const struct tq_plan *plan, const struct avx2_tables
 AVX2_INLINE void encode_as(const struct tq_plan *plan, const struct avx2_tables *tab, const void *x,
 			   int dtype, uint32_t center, size_t stride, size_t n, uint8_t *codes)
 {
-	float buf[2 * AVX2_FUSED_DIM_MAX + 16] __attribute__((aligned(64)));
+	float buf[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
 	float *in = buf + plan->rotation.rounds * plan->rotation.roll;
 	size_t step = stride * (dtype == TQ_F32 ? 4 : 2), i;
 	struct tq_row_stat stat;

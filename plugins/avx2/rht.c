@@ -9,12 +9,10 @@
  * so the first pass over memory does six stages; further passes do three (two, one) each, eight
  * registers h apart. Blocks of 4096 floats are finished, stage after stage, before the next one is
  * touched: they stay in L1.
- *
- * The roll by floor(d/3) after a round moves the vector to a lower address instead of around: only
- * the last floor(d/3) coordinates are copied, to just below the others.
  */
 
 #include "lanes.h"
+#include "../simd/rounds.h"
 
 #define RHT_BLOCK 4096
 
@@ -178,142 +176,26 @@ static void window_backward(float *y, const float *signs, size_t w)
 	window(y, NULL, signs, w);
 }
 
-/* The signs of round t: the head's, then the tail's */
-AVX2_INLINE const float *round_signs(const struct tq_rotation *rot, uint32_t t)
-{
-	return rot->signs + (size_t)t * rot->window * (rot->window < rot->dim ? 2 : 1);
-}
-
-static void round_forward(const struct tq_rotation *rot, uint32_t t, float *y)
-{
-	const float *signs = round_signs(rot, t);
-	size_t w = rot->window;
-
-	window_forward(y, signs, w);
-	if (w < rot->dim)
-		window_forward(y + rot->dim - w, signs + w, w);
-}
-
-static void round_backward(const struct tq_rotation *rot, uint32_t t, float *y)
-{
-	const float *signs = round_signs(rot, t);
-	size_t w = rot->window;
-
-	if (w < rot->dim)
-		window_backward(y + rot->dim - w, signs + w, w);
-	window_backward(y, signs, w);
-}
-
 void avx2_rht_forward(const struct tq_rotation *rot, float *buf)
 {
-	size_t d = rot->dim, r = rot->roll;
-	float *y = buf + rot->rounds * r;
-	uint32_t t;
-
-	for (t = 0; t < rot->rounds; t++) {
-		round_forward(rot, t, y);
-		if (r)
-			memcpy(y - r, y + d - r, r * sizeof(float));
-		y -= r;
-	}
+	rounds_forward(rot, buf);
 }
 
 void avx2_rht_backward(const struct tq_rotation *rot, float *buf)
 {
-	size_t d = rot->dim, r = rot->roll;
-	float *y = buf;
-	uint32_t t;
-
-	for (t = rot->rounds; t-- > 0;) {
-		if (r)
-			memcpy(y + d, y, r * sizeof(float));
-		y += r;
-		round_backward(rot, t, y);
-	}
-}
-
-/* Dimensions whose buffer would not fit the stack: the vector moves between @y and @scratch instead
- */
-static void roll_to(const float *from, float *to, size_t d, size_t r)
-{
-	memcpy(to + r, from, (d - r) * sizeof(float));
-	memcpy(to, from + d - r, r * sizeof(float));
-}
-
-static void rotate_large(const struct tq_rotation *rot, const float *x, float *y, float *scratch)
-{
-	size_t d = rot->dim, r = rot->roll;
-	float *from = r && (rot->rounds & 1) ? scratch : y, *to = from == y ? scratch : y, *swap;
-	uint32_t t;
-
-	memcpy(from, x, d * sizeof(float));
-	for (t = 0; t < rot->rounds; t++) {
-		round_forward(rot, t, from);
-		if (r) {
-			roll_to(from, to, d, r);
-			swap = from;
-			from = to;
-			to = swap;
-		}
-	}
-}
-
-static void unrotate_large(const struct tq_rotation *rot, const float *x, float *y, float *scratch)
-{
-	size_t d = rot->dim, r = rot->roll;
-	float *from = r && (rot->rounds & 1) ? scratch : y, *to = from == y ? scratch : y, *swap;
-	uint32_t t;
-
-	memcpy(from, x, d * sizeof(float));
-	for (t = rot->rounds; t-- > 0;) {
-		if (r) {
-			roll_to(from, to, d, d - r);
-			swap = from;
-			from = to;
-			to = swap;
-		}
-		round_backward(rot, t, from);
-	}
+	rounds_backward(rot, buf);
 }
 
 static void rht_rotate(const struct tq_rotation *rot, const void *state, const float *x, float *y,
 		       size_t n, float *scratch)
 {
-	float buf[2 * AVX2_FUSED_DIM_MAX] __attribute__((aligned(64)));
-	size_t d = rot->dim, i;
-
-	for (i = 0; i < n; i++, x += d, y += d) {
-		if (rot->roll == 0) {
-			memcpy(y, x, d * sizeof(float));
-			avx2_rht_forward(rot, y);
-		} else if (d <= AVX2_FUSED_DIM_MAX) {
-			memcpy(buf + rot->rounds * rot->roll, x, d * sizeof(float));
-			avx2_rht_forward(rot, buf);
-			memcpy(y, buf, d * sizeof(float));
-		} else {
-			rotate_large(rot, x, y, scratch);
-		}
-	}
+	rounds_rotate(rot, x, y, n, scratch);
 }
 
 static void rht_unrotate(const struct tq_rotation *rot, const void *state, const float *x, float *y,
 			 size_t n, float *scratch)
 {
-	float buf[2 * AVX2_FUSED_DIM_MAX] __attribute__((aligned(64)));
-	size_t d = rot->dim, i;
-
-	for (i = 0; i < n; i++, x += d, y += d) {
-		if (rot->roll == 0) {
-			memcpy(y, x, d * sizeof(float));
-			avx2_rht_backward(rot, y);
-		} else if (d <= AVX2_FUSED_DIM_MAX) {
-			memcpy(buf, x, d * sizeof(float));
-			avx2_rht_backward(rot, buf);
-			memcpy(y, buf + rot->rounds * rot->roll, d * sizeof(float));
-		} else {
-			unrotate_large(rot, x, y, scratch);
-		}
-	}
+	rounds_unrotate(rot, x, y, n, scratch);
 }
 
 const struct tq_rotation_ops avx2_rht_ops = {

@@ -7,13 +7,11 @@
  * the prefix p of the index is known, kept as -p (comparisons give -1), and the next threshold is
  * bounds[(2p + 1) * 2^(b - s) - 1], fetched by one permutation whose selector is -p modulo 8.
  *
- * From 5 bits on y * to_cell + AVX2_CELLS / 2, clamped, is the number of a cell. The search starts
- * at the first level that a y in that cell can have and passes at most @steps thresholds. A slack
- * of 2^-14 of a sigma on both sides of the cell covers the rounding of the cell's number (values up
- * to 9, a few units of 2^-24 each), so the comparisons, which are exact, decide alone.
+ * From 5 bits on a y is searched from the first level of its cell; ../simd/cells.h.
  */
 
 #include "common.h"
+#include "../simd/cells.h"
 
 static void split_tables(const struct tq_codebook *book, uint32_t bits, struct avx2_tables *t)
 {
@@ -34,28 +32,6 @@ static void split_tables(const struct tq_codebook *book, uint32_t bits, struct a
 	}
 }
 
-static void cell_tables(const struct tq_codebook *book, struct avx2_tables *t)
-{
-	double slack = 1.0 / 16384, width, low, high, reach;
-	uint32_t cell, first, last, nbounds = book->count - 1;
-
-	reach = book->bounds[nbounds - 1] * 1.0009765625;
-	t->to_cell = (float)(AVX2_CELLS / 2 / reach);
-	width = 1.0 / t->to_cell;
-	t->steps = 0;
-	for (cell = 0, first = 0, last = 0; cell < AVX2_CELLS; cell++) {
-		low = (cell - AVX2_CELLS / 2.0) * width - slack;
-		high = (cell + 1 - AVX2_CELLS / 2.0) * width + slack;
-		while (cell && first < nbounds && book->bounds[first] < low)
-			first++;
-		while (last < nbounds && (cell == AVX2_CELLS - 1 || book->bounds[last] <= high))
-			last++;
-		t->first[cell] = (int32_t)first;
-		if (last - first > t->steps)
-			t->steps = last - first;
-	}
-}
-
 int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
 	const struct tq_codebook *book = &plan->codebook;
@@ -72,7 +48,7 @@ int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, v
 	if (plan->index_bits >= 1 && plan->index_bits <= 4)
 		split_tables(book, plan->index_bits, t);
 	if (plan->index_bits > 4) {
-		cell_tables(book, t);
+		t->steps = cells_create(book, AVX2_CELLS, AVX2_CELLS / 2, t->first, &t->to_cell);
 		for (k = 0; k < book->count / 2; k++) {
 			mag = (uint32_t)book->odd[book->count / 2 + k];
 			t->mag_hi[k] = (uint8_t)(mag >> 7);
