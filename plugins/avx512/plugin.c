@@ -7,9 +7,17 @@
 
 #include "tq/plugin.h"
 
+extern const struct tq_rotation_ops avx512_rht_ops;
+extern const struct tq_rotation_ops avx512_dense_ops;
+extern const struct tq_quantizer_ops avx512_quantize_ops;
+extern const struct tq_quantizer_ops avx512_encode_ops;
+extern const struct tq_quantizer_ops avx512_decode_ops;
 extern const struct tq_quantizer_ops avx512_score_ops;
 
 #define PRIORITY 300
+#define ONE_TO_EIGHT_BITS 0x1fe
+#define WITHOUT_SKETCH                                                                             \
+	(1u << TQ_CORR_NONE | 1u << TQ_CORR_NORM | 1u << TQ_CORR_LS | 1u << TQ_CORR_UNBIASED)
 
 #define AVX512_DRIVER(generic, driver)                                                             \
 	.struct_size = sizeof(struct tq_driver), .priority = PRIORITY, .name = generic,            \
@@ -21,7 +29,53 @@ extern const struct tq_quantizer_ops avx512_score_ops;
 		.cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX512 | TQ_CPU_AVX512_VNNI | TQ_CPU_AVX512_VBMI  \
 	}
 
+#define NEED_VBMI                                                                                  \
+	{                                                                                          \
+		.arch = TQ_ARCH_X86_64,                                                            \
+		.cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX512 | TQ_CPU_AVX512_VBMI                       \
+	}
+
+#define NEED_AVX512                                                                                \
+	{                                                                                          \
+		.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX512                    \
+	}
+
 static const struct tq_driver drivers[] = {
+	{
+		AVX512_DRIVER("rotate(rht)", "rht-avx512"),
+		.need = NEED_AVX512,
+		.rotation_ops = &avx512_rht_ops,
+	},
+	{
+		AVX512_DRIVER("rotate(dense)", "dense-avx512"),
+		.need = NEED_AVX512,
+		.rotation_ops = &avx512_dense_ops,
+	},
+	{
+		AVX512_DRIVER("quantize(grid)", "quantize-avx512"),
+		.need = NEED_VBMI,
+		.bits = ONE_TO_EIGHT_BITS,
+		.effort_max = 1,
+		.ops = &avx512_quantize_ops,
+	},
+	{
+		AVX512_DRIVER("encode(rht,grid)", "encode-avx512"),
+		.need = NEED_VBMI,
+		.dim_max = 4096,
+		.bits = ONE_TO_EIGHT_BITS,
+		.corrections = WITHOUT_SKETCH,
+		.effort_max = 1,
+		.ops = &avx512_encode_ops,
+	},
+	{
+		AVX512_DRIVER("decode(rht,grid)", "decode-avx512"),
+		.need = NEED_VBMI,
+		.dim_max = 4096,
+		.bits = ONE_TO_EIGHT_BITS,
+		.corrections = WITHOUT_SKETCH,
+		.effort_max = 2,
+		.ops = &avx512_decode_ops,
+	},
 	{
 		AVX512_DRIVER("score(grid)", "score-avx512"),
 		.need = NEED_VNNI_VBMI,
