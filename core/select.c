@@ -238,16 +238,27 @@ static int pin_check(const struct query *q)
 		       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
-/* A pinned driver that should have served this stage and was refused on the way: fail closed. */
-static int pin_broken(const struct query *q, struct tq_entry *const *list, size_t n)
+/*
+ * A pinned driver that should have served this stage and was refused on the way: fail closed. Where a
+ * plugin is pinned and one of its drivers was @chosen, others of it may be for CPUs with more features.
+ */
+static int pin_broken(const struct query *q, struct tq_entry *const *list, size_t n,
+		      const struct tq_entry *chosen)
 {
+	bool served = q->pin && chosen && is_called(chosen, q->pin);
+	char why[TQ_REASON_MAX];
 	size_t i;
 
-	for (i = 0; i < n; i++)
-		if (q->pin && is_called(list[i], q->pin) && tq_entry_refused(list[i]))
-			return tq_fail(TQ_ERR_NO_DRIVER, "%s: pinned driver \"%s\" is %s: %s",
-				       q->stage, list[i]->driver->driver_name,
-				       tq_driver_state_name(list[i]->state), list[i]->reason);
+	for (i = 0; i < n; i++) {
+		if (!q->pin || !is_called(list[i], q->pin) || !tq_entry_refused(list[i]))
+			continue;
+		if (list[i]->state == TQ_STATE_NOT_PRESENT &&
+		    (served || !fits(q, list[i], why, sizeof(why))))
+			continue;
+		return tq_fail(TQ_ERR_NO_DRIVER, "%s: pinned driver \"%s\" is %s: %s", q->stage,
+			       list[i]->driver->driver_name, tq_driver_state_name(list[i]->state),
+			       list[i]->reason);
+	}
 	return TQ_OK;
 }
 
@@ -287,7 +298,7 @@ static int answer(const struct query *q, unsigned *pinned, struct tq_choice *out
 		if (got)
 			choose(q, list[i], pinned, out);
 	}
-	err = pin_broken(q, list, n);
+	err = pin_broken(q, list, n, got ? list[i - 1] : NULL);
 	if (err)
 		return err;
 	for (; i < n; i++)

@@ -27,7 +27,7 @@ plain_stages="native abi install"
 full_stages="native abi install noplugins nohwloc clang asan tsan nehalem haswell aarch64"
 
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
-plain_packages="$base_packages g++ python3-numpy"
+plain_packages="$base_packages g++ python3-numpy valgrind"
 full_packages="$plain_packages clang-14 libclang-rt-14-dev qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
 say()

@@ -24,7 +24,7 @@ static void remove_conf(void)
 	unlink(conf);
 }
 
-static struct tq_context *open_context(const char *settings)
+static struct tq_context *open_plugin(const char *settings, const char *path)
 {
 	struct tq_options o = { .struct_size = sizeof(o), .flags = TQ_NO_ENV };
 	struct tq_context *ctx = NULL;
@@ -33,9 +33,14 @@ static struct tq_context *open_context(const char *settings)
 	fputs(settings, f);
 	fclose(f);
 	o.config_file = conf;
-	o.plugin_path = ZOO_DIR "/tq-good.so";
+	o.plugin_path = path;
 	ck_assert_msg(tq_context_create(&o, &ctx) == TQ_OK, "%s", tq_error_text());
 	return ctx;
+}
+
+static struct tq_context *open_context(const char *settings)
+{
+	return open_plugin(settings, ZOO_DIR "/tq-good.so");
 }
 
 static void rotated_by(const char *settings, const char *pin, const char *driver)
@@ -71,6 +76,23 @@ START_TEST(a_pin_beats_the_order)
 	rotated_by("order = [ \"good\" ];", "rht-scalar", "rht-scalar");
 	rotated_by("driver = \"scalar\";", NULL, "rht-scalar");
 	rotated_by("driver = \"scalar\";", "rht-good", "rht-good");
+}
+END_TEST
+
+START_TEST(a_pinned_plugin_serves_with_the_drivers_that_this_cpu_can_run)
+{
+	struct tq_quantizer_options o = { .struct_size = sizeof(o), .driver = "wide" };
+	struct tq_context *ctx = open_plugin("", ZOO_DIR "/tq-wide.so");
+	struct tq_quantizer *q;
+	struct tq_spec spec;
+
+	tq_spec_init(&spec);
+	ck_assert_msg(tq_quantizer_create(ctx, &spec, 64, &o, &q) == TQ_OK, "%s", tq_error_text());
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_ROTATE), "rht-narrow");
+	tq_quantizer_destroy(q);
+	o.driver = "rht-wide";
+	ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 64, &o, &q), TQ_ERR_NO_DRIVER);
+	tq_context_destroy(ctx);
 }
 END_TEST
 
@@ -135,6 +157,7 @@ int main(void)
 	tcase_add_test(tc, priority_decides_where_nothing_else_does);
 	tcase_add_test(tc, the_configured_order_beats_priority);
 	tcase_add_test(tc, a_pin_beats_the_order);
+	tcase_add_test(tc, a_pinned_plugin_serves_with_the_drivers_that_this_cpu_can_run);
 	tcase_add_test(tc, deny_refuses_a_plugin_or_a_driver_with_its_reason);
 	tcase_add_test(tc, a_missing_group_is_named_and_the_limit_told_from_the_cpu);
 	tcase_add_test(tc, an_unknown_rotation_has_no_driver_and_the_error_names_it);

@@ -203,6 +203,17 @@ static const struct tq_driver drivers[] = {
 #endif
 		.effort_max = 2,
 	},
+#ifdef ZOO_NARROW
+	{
+		.struct_size = sizeof(struct tq_driver),
+		.priority = 800,
+		.name = "rotate(rht)",
+		.driver_name = "rht-narrow",
+		.rotation_ops = &rotation_ops,
+		.flags = FLAGS,
+		.effort_max = 2,
+	},
+#endif
 #ifdef ZOO_TWICE
 	{
 		.struct_size = sizeof(struct tq_driver),
