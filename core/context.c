@@ -58,8 +58,10 @@ static struct tq_context *context_alloc(const struct tq_options *o)
 	blank.parallel_for = o->parallel_for;
 	blank.parallel_arg = o->parallel_arg;
 	ctx = tq_alloc(&blank, sizeof(*ctx));
-	if (ctx)
-		*ctx = blank;
+	if (!ctx)
+		return NULL;
+	*ctx = blank;
+	tq_shared_init(ctx);
 	return ctx;
 }
 
@@ -117,6 +119,7 @@ err_free_pool:
 err_free_config:
 	tq_config_free(ctx, ctx->config);
 err_free_ctx:
+	tq_shared_free(ctx);
 	tq_free(&(struct tq_context){.allocator = ctx->allocator}, ctx);
 	return err;
 }
@@ -130,6 +133,7 @@ void tq_context_destroy(struct tq_context *ctx)
 	tq_pool_destroy(ctx, ctx->pool);
 	tq_registry_destroy(ctx);
 	tq_config_free(ctx, ctx->config);
+	tq_shared_free(ctx);
 	last = *ctx;
 	tq_free(&last, ctx);
 }

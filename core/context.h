@@ -3,6 +3,7 @@
 #define TQ_CORE_CONTEXT_H
 
 #include "core.h"
+#include "shared.h"
 
 struct tq_registry;
 struct tq_config;
@@ -21,8 +22,9 @@ struct tq_pool;
  * @pool:      NULL if @threads is 1 or the embedder has its own
  * @registry:  plugins and drivers, behind its own lock
  * @config:    the settings in force
+ * @shared:    tables that quantizers share, behind a lock of their own
  *
- * Everything but the registry is read-only after tq_context_create().
+ * Everything but the registry and @shared is read-only after tq_context_create().
  */
 struct tq_context {
 	struct tq_allocator allocator;
@@ -36,6 +38,7 @@ struct tq_context {
 	struct tq_pool *pool;
 	struct tq_registry *registry;
 	struct tq_config *config;
+	struct tq_shared shared;
 };
 
 /** tq_default_allocator - aligned_alloc() and free() */

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "core.h"
+#include "context.h"
 #include "file.h"
 #include "plan.h"
 
@@ -212,7 +213,7 @@ static int check_codebook(struct tq_file *f)
 {
 	struct tq_codebook book;
 	uint32_t hash;
-	int ret = tq_codebook_build(f->ctx, f->spec.code, tq_spec_index_bits(&f->spec),
+	int ret = tq_shared_codebook(f->ctx, f->spec.code, tq_spec_index_bits(&f->spec),
 				    f->header->dim, &book);
 
 	if (ret != TQ_OK)

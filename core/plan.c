@@ -3,6 +3,7 @@
  * A spec made ready for one dimension: every table that a driver may need.
  */
 
+#include "context.h"
 #include "plan.h"
 #include "rotation.h"
 
@@ -59,7 +60,7 @@ int tq_plan_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t 
 	memcpy(own->rotation_name, spec->rotation, sizeof(own->rotation_name));
 	ret = copy_centre(ctx, own, centre);
 	if (!ret)
-		ret = tq_codebook_build(ctx, plan->code, plan->index_bits, dim, &plan->codebook);
+		ret = tq_shared_codebook(ctx, plan->code, plan->index_bits, dim, &plan->codebook);
 	if (!ret)
 		ret = tq_rotation_create(ctx, own->rotation_name, spec->rotation_arg, dim,
 					 spec->seed, &plan->rotation);

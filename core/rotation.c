@@ -6,6 +6,7 @@
  */
 
 #include <math.h>
+#include "context.h"
 #include "rng.h"
 #include "rotation.h"
 
@@ -79,10 +80,7 @@ static int dense_alloc(struct tq_context *ctx, struct tq_rotation *rot, float **
 	*columns = tq_alloc(ctx, size);
 	rot->rows = *rows;
 	rot->columns = *columns;
-	if (*rows && *columns)
-		return TQ_OK;
-	tq_rotation_destroy(ctx, rot);
-	return TQ_ERR_NOMEM;
+	return *rows && *columns ? TQ_OK : TQ_ERR_NOMEM;
 }
 
 static void transpose(const float *from, float *to, size_t d)
@@ -162,7 +160,7 @@ static void haar_panel(size_t d, size_t j0, const double *v, const double *beta,
 			rows[i * d + j0 + j] = (float)(sign[i] * q[i * PANEL + j]);
 }
 
-static int haar_create(struct tq_context *ctx, uint32_t role, struct tq_rotation *rot)
+static int haar_build(struct tq_context *ctx, uint32_t role, struct tq_rotation *rot)
 {
 	size_t d = rot->dim, j0;
 	double *v, *beta, *sign, *q;
@@ -174,7 +172,7 @@ static int haar_create(struct tq_context *ctx, uint32_t role, struct tq_rotation
 		return ret;
 	v = tq_alloc(ctx, sizeof(*v) * (reflection_at(d, d) + 2 * d + d * PANEL));
 	if (!v)
-		goto err_free_rotation;
+		return TQ_ERR_NOMEM;
 	beta = v + reflection_at(d, d);
 	sign = beta + d;
 	q = sign + d;
@@ -184,13 +182,9 @@ static int haar_create(struct tq_context *ctx, uint32_t role, struct tq_rotation
 	transpose(rows, columns, d);
 	tq_free(ctx, v);
 	return TQ_OK;
-
-err_free_rotation:
-	tq_rotation_destroy(ctx, rot);
-	return TQ_ERR_NOMEM;
 }
 
-static int gauss_create(struct tq_context *ctx, uint32_t role, struct tq_rotation *rot)
+static int gauss_build(struct tq_context *ctx, uint32_t role, struct tq_rotation *rot)
 {
 	size_t d = rot->dim, i, j, n, m;
 	float *rows, *columns;
@@ -210,6 +204,21 @@ static int gauss_create(struct tq_context *ctx, uint32_t role, struct tq_rotatio
 	}
 	transpose(rows, columns, d);
 	return TQ_OK;
+}
+
+/* A dense matrix: another quantizer's, or a new one. */
+static int dense_create(struct tq_context *ctx, uint32_t role, struct tq_rotation *rot)
+{
+	int ret;
+
+	if (tq_shared_dense_get(ctx, role, rot))
+		return TQ_OK;
+	ret = role == TQ_ROLE_QJL_GAUSS ? gauss_build(ctx, role, rot) : haar_build(ctx, role, rot);
+	if (!ret)
+		ret = tq_shared_dense_add(ctx, role, rot);
+	if (ret)
+		tq_rotation_destroy(ctx, rot);
+	return ret;
 }
 
 static void givens_fill(const struct tq_rotation *rot, uint32_t *order, float *cosines, float *sines)
@@ -287,7 +296,7 @@ int tq_rotation_create(struct tq_context *ctx, const char *name, uint32_t arg, u
 	}
 	if (!strcmp(name, "haar")) {
 		describe(rot, TQ_ROT_DENSE, name, arg, dim, seed);
-		return haar_create(ctx, TQ_ROLE_HAAR, rot);
+		return dense_create(ctx, TQ_ROLE_HAAR, rot);
 	}
 	if (!strcmp(name, "givens")) {
 		describe(rot, TQ_ROT_GIVENS, name, arg, dim, seed);
@@ -303,10 +312,10 @@ int tq_sketch_create(struct tq_context *ctx, uint32_t correction, uint32_t dim, 
 	switch (correction) {
 	case TQ_CORR_QJL_GAUSS:
 		describe(rot, TQ_ROT_DENSE, "gauss", 0, dim, seed);
-		return gauss_create(ctx, TQ_ROLE_QJL_GAUSS, rot);
+		return dense_create(ctx, TQ_ROLE_QJL_GAUSS, rot);
 	case TQ_CORR_QJL_ORTHO:
 		describe(rot, TQ_ROT_DENSE, "ortho", 0, dim, seed);
-		return haar_create(ctx, TQ_ROLE_QJL_HAAR, rot);
+		return dense_create(ctx, TQ_ROLE_QJL_HAAR, rot);
 	case TQ_CORR_QJL_RHT:
 		describe(rot, TQ_ROT_RHT, "rht", SKETCH_RHT_ROUNDS, dim, seed);
 		return rht_create(ctx, TQ_ROLE_QJL_RHT, rot);
@@ -319,8 +328,8 @@ int tq_sketch_create(struct tq_context *ctx, uint32_t correction, uint32_t dim, 
 void tq_rotation_destroy(struct tq_context *ctx, struct tq_rotation *rot)
 {
 	tq_free(ctx, (void *)(uintptr_t)rot->signs);
-	tq_free(ctx, (void *)(uintptr_t)rot->rows);
-	tq_free(ctx, (void *)(uintptr_t)rot->columns);
+	if (rot->kind == TQ_ROT_DENSE)
+		tq_shared_dense_put(ctx, rot);
 	tq_free(ctx, (void *)(uintptr_t)rot->order);
 	tq_free(ctx, (void *)(uintptr_t)rot->cosines);
 	tq_free(ctx, (void *)(uintptr_t)rot->sines);
