@@ -3,7 +3,10 @@
  * A quantizer's life, and what it says of itself. rows.c has what it does to rows.
  */
 
+#include <inttypes.h>
 #include "codec.h"
+#include "conf.h"
+#include "context.h"
 
 static const char *const rotation_words[] = { "rht", "haar", "givens", "none", NULL };
 
@@ -22,6 +25,31 @@ static int check_centre(const struct tq_spec *spec, uint32_t dim, const float *c
 	return TQ_OK;
 }
 
+/* Dense matrices are kept by rows and by columns; all else is a few floats a coordinate. */
+static uint64_t table_bytes(const struct tq_spec *spec, uint32_t dim)
+{
+	uint64_t d = dim, dense = 2 * sizeof(float) * d * d, bytes = 0;
+
+	if (!strcmp(spec->rotation, "haar"))
+		bytes += dense;
+	else
+		bytes += 2 * sizeof(float) * d * spec->rotation_arg;
+	if (spec->correction == TQ_CORR_QJL_GAUSS || spec->correction == TQ_CORR_QJL_ORTHO)
+		bytes += dense;
+	return bytes;
+}
+
+static int check_memory(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim)
+{
+	uint64_t bytes = table_bytes(spec, dim), limit = ctx->config->memory_limit;
+
+	if (bytes <= limit)
+		return TQ_OK;
+	return tq_fail(TQ_ERR_FULL,
+		       "memory_limit is %" PRIu64 " bytes; the tables of rotation=%s at %u dimensions "
+		       "take %" PRIu64, limit, spec->rotation, dim, bytes);
+}
+
 static int check_args(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
 		      const struct tq_quantizer_options *options, struct tq_quantizer **out)
 {
@@ -36,6 +64,8 @@ static int check_args(struct tq_context *ctx, const struct tq_spec *spec, uint32
 		return tq_fail(TQ_ERR_ARG, "options.struct_size: %u is not %zu", options->struct_size,
 			       sizeof(*options));
 	ret = tq_spec_check(spec, dim);
+	if (!ret)
+		ret = check_memory(ctx, spec, dim);
 	if (ret)
 		return ret;
 	return check_centre(spec, dim, options ? options->centre : NULL);

@@ -55,6 +55,9 @@ int settings_operands(int argc, char **argv, int n, const char *usage);
 /** settings_context - create the context; 0 or an exit code with a line printed */
 int settings_context(const struct settings *s, struct tq_context **ctx);
 
+/** settings_spec - the spec @text, or the configured profile if it is NULL, else the defaults */
+int settings_spec(struct tq_context *ctx, const char *text, struct tq_spec *spec);
+
 /** driver_names - "rht-avx2 grid-avx2": the drivers that serve @q, each once */
 void driver_names(const struct tq_quantizer *q, char *buf, size_t size);
 

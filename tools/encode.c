@@ -128,11 +128,9 @@ static int encode_file(const struct encode_options *o, struct tq_context *ctx,
 	float *centre = NULL;
 	int status, ret;
 
-	tq_spec_init(&spec);
-	status = o->spec ? tq_spec_parse(&spec, o->spec) : TQ_OK;
-	if (status != TQ_OK)
-		return cli_fail_status(status, "--spec");
-	ret = load_centre(spec.center, o->centre, in, &centre);
+	ret = settings_spec(ctx, o->spec, &spec);
+	if (!ret)
+		ret = load_centre(spec.center, o->centre, in, &centre);
 	if (ret)
 		return ret;
 	options.centre = centre;

@@ -71,6 +71,17 @@ int settings_context(const struct settings *s, struct tq_context **ctx)
 	return ret == TQ_OK ? 0 : cli_fail_status(ret, NULL);
 }
 
+int settings_spec(struct tq_context *ctx, const char *text, struct tq_spec *spec)
+{
+	int status;
+
+	tq_spec_init(spec);
+	if (!text && tq_context_profile(ctx, NULL, &text) != TQ_OK)
+		return 0;
+	status = tq_spec_parse(spec, text);
+	return status == TQ_OK ? 0 : cli_fail_status(status, "--spec");
+}
+
 void driver_names(const struct tq_quantizer *q, char *buf, size_t size)
 {
 	size_t used = 0;

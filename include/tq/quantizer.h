@@ -45,7 +45,8 @@ struct tq_quantizer_options {
  * O(dim^3) time and 8 dim^2 bytes and are limited to TQ_MAX_DENSE_DIM.
  *
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_SPEC; TQ_ERR_UNSUPPORTED; TQ_ERR_NONFINITE (centre);
- * TQ_ERR_NO_DRIVER where a pinned driver cannot serve; TQ_ERR_NOMEM.
+ * TQ_ERR_NO_DRIVER where a pinned driver cannot serve; TQ_ERR_FULL where the tables would take more
+ * than the setting memory_limit; TQ_ERR_NOMEM.
  */
 TQ_API int tq_quantizer_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
 			       const struct tq_quantizer_options *options,

@@ -368,12 +368,34 @@ static int is_dense(const char *rotation, const char *correction)
 	       !strcmp(correction, "qjl:ortho");
 }
 
+/* A context keeps a dense matrix while a quantizer uses it: these use those of all points. */
+static void keep_dense(struct run *r, struct tq_quantizer **keep)
+{
+	static const char *const users[] = {"rotation=haar correction=qjl:ortho seed=7",
+					    "rotation=haar correction=qjl:gauss seed=7"};
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = "scalar"};
+	struct tq_spec spec;
+	size_t k;
+
+	for (k = 0; k < COUNT(users); k++) {
+		tq_spec_init(&spec);
+		if (tq_spec_parse(&spec, users[k]) ||
+		    tq_quantizer_create(r->ctx, &spec, r->dim, &o, &keep[k])) {
+			printf("FAILED %s: d=%u %s\n", tq_error_text(), r->dim, users[k]);
+			r->failed++;
+		}
+	}
+}
+
 static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 {
+	struct tq_quantizer *keep[2] = {NULL, NULL};
 	size_t i, c, k;
 	unsigned bits;
 
 	inputs_create(r, dim);
+	if (full || dim <= DENSE_DIM)
+		keep_dense(r, keep);
 	for (i = 0; i < COUNT(rotations); i++) {
 		struct sums sums = {0};
 
@@ -392,6 +414,8 @@ static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 		       sums.scores);
 		fflush(stdout);
 	}
+	tq_quantizer_destroy(keep[0]);
+	tq_quantizer_destroy(keep[1]);
 	inputs_destroy(r);
 }
 
