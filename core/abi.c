@@ -102,7 +102,13 @@ static int check_ops(const struct tq_driver *d, char *why, size_t size)
 				"driver %s: %d of the 4 slots query_size, query_pack, score and "
 				"score_list are filled: all or none",
 				d->driver_name, slots);
-	if ((d->name[0] == 'q' && !ops->quantize && !ops->dequantize) ||
+	slots = !!ops->weigh + !!ops->mix + !!ops->raw_score + !!ops->raw_mix;
+	if (slots != 0 && slots != 4)
+		return bad(why, size,
+				"driver %s: %d of the 4 slots weigh, mix, raw_score and raw_mix are "
+				"filled: all or none",
+				d->driver_name, slots);
+	if ((d->name[0] == 'a' && !ops->mix) || (d->name[0] == 'q' && !ops->quantize && !ops->dequantize) ||
 	    (d->name[0] == 's' && !ops->score && !ops->score_pairs) ||
 	    (d->name[0] == 'e' && !ops->encode) || (d->name[0] == 'd' && !ops->decode))
 		return bad(why, size, "driver %s: no operation of %s is filled", d->driver_name,
@@ -135,7 +141,7 @@ static int check_driver(const struct tq_plugin *p, size_t i, char *why, size_t s
 	if (is_generic(d->name, "rotate(", ")"))
 		return check_rotation(d, why, size);
 	if (!strcmp(d->name, "quantize(grid)") || !strcmp(d->name, "score(grid)") ||
-	    is_generic(d->name, "encode(", ",grid)") || is_generic(d->name, "decode(", ",grid)"))
+	    !strcmp(d->name, "attend(grid)") || is_generic(d->name, "encode(", ",grid)") || is_generic(d->name, "decode(", ",grid)"))
 		return check_ops(d, why, size);
 	return bad(why, size, "driver %s: unknown generic name \"%.40s\"", d->driver_name,
 			d->name);

@@ -110,6 +110,7 @@ int tq_gate_test_quantize(struct tq_gate_bench *b, const struct tq_plan *plan);
 int tq_gate_test_score(struct tq_gate_bench *b, const struct tq_plan *plan);
 int tq_gate_test_encode(struct tq_gate_bench *b, const struct tq_plan *plan);
 int tq_gate_test_decode(struct tq_gate_bench *b, const struct tq_plan *plan);
+int tq_gate_test_attend(struct tq_gate_bench *b, const struct tq_plan *plan);
 int tq_gate_test_golden(struct tq_gate_bench *b);
 
 #endif

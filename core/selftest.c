@@ -120,6 +120,8 @@ static void family_of(const struct tq_entry *e, const struct tq_plan *plan, stru
 			      .query = plan->query };
 	if (e->driver->name[0] != 's')
 		f->query = 0;
+	if (e->driver->name[0] == 'a')
+		f->effort = f->center = 0;
 	if (e->driver->name[0] != 'e' && e->driver->name[0] != 'd')
 		return;
 	f->arg = plan->rotation.arg;
@@ -133,6 +135,8 @@ static int run(struct tq_gate_bench *b, const struct tq_plan *plan)
 		return tq_gate_test_quantize(b, plan);
 	case 's':
 		return tq_gate_test_score(b, plan);
+	case 'a':
+		return tq_gate_test_attend(b, plan);
 	case 'e':
 		return tq_gate_test_encode(b, plan);
 	default:
@@ -208,6 +212,7 @@ static bool names_plan(const struct tq_entry *e, const struct tq_plan *plan)
 	snprintf(encode, sizeof(encode), "encode(%s,grid)", word);
 	snprintf(decode, sizeof(decode), "decode(%s,grid)", word);
 	return !strcmp(e->driver->name, "quantize(grid)") || !strcmp(e->driver->name, "score(grid)") ||
+	       !strcmp(e->driver->name, "attend(grid)") ||
 	       !strcmp(e->driver->name, encode) || !strcmp(e->driver->name, decode);
 }
 

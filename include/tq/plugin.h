@@ -18,6 +18,7 @@
  *	score(grid)		query_size, query_pack, score, score_list, score_pairs
  *	encode(ROTATION,grid)	encode: all stages in one pass
  *	decode(ROTATION,grid)	decode
+ *	attend(grid)		weigh, mix, raw_score, raw_mix: attention over coded and 16-bit rows
  *
  * For each operation the core picks the selectable driver of highest priority that supports the plan
  * and composes the stages; an encode or decode driver replaces the composition. Sketches of qjl:* are
@@ -291,8 +292,16 @@ struct tq_rotation_ops {
  * @encode:      fused; input was checked: every value finite. Returns 0 or a TQ_ERR_*
  * @decode:      fused
  *
+ * @weigh:       weights[t] = tq_exp(logits[t] - max), 0 for a logit of -infinity; returns their sum in
+ *               16 lanes. @weights may be @logits
+ * @mix:         sums[w * ld + i] += what @n rows, at most TQ_MIX_ROWS, weigh in rotated coordinate i;
+ *               weights[w * ldw + t], FORMAT.md section 8
+ * @raw_score:   scores[g * ld + t] = dot16 of float query g and 16-bit row t, @d elements of type
+ *               @dtype, rows @stride elements apart
+ * @raw_mix:     sums[w * ld + i] += weights[w * ldw + t] * row_t,i, in the order of t
+ *
  * A slot may be NULL: the next driver fills it. query_size, query_pack, score and score_list are
- * taken together or not at all.
+ * taken together or not at all; so are weigh, mix, raw_score and raw_mix.
  */
 struct tq_quantizer_ops {
 	uint32_t struct_size;
@@ -315,6 +324,15 @@ struct tq_quantizer_ops {
 		      size_t stride, size_t n, uint8_t *codes);
 	int (*decode)(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n,
 		      void *x, int dtype, size_t stride);
+	float (*weigh)(const float *logits, size_t n, float max, float *weights);
+	void (*mix)(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw,
+		    size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld);
+	void (*raw_score)(int dtype, const float *queries, size_t ldq, size_t nq,
+			  const uint16_t *rows, size_t stride, size_t n, size_t d, float *scores,
+			  size_t ld);
+	void (*raw_mix)(int dtype, const float *weights, size_t ldw, size_t nw,
+			const uint16_t *rows, size_t stride, size_t n, size_t d, float *sums,
+			size_t ld);
 };
 
 enum tq_memory {

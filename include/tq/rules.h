@@ -374,6 +374,39 @@ static inline float tq_pair_finish(const struct tq_plan *plan, const uint8_t *ro
 	return s;
 }
 
+/** Rows of one mix: their integer sums stay below 2^31 with levels of one plane. */
+#define TQ_MIX_ROWS 1024
+/** Largest magnitude of a weight as an integer. */
+#define TQ_MIX_TOP 16256
+/** Weights whose largest is below this add nothing: no denormal takes part. */
+#define TQ_MIX_TINY 7.888609052210118e-31f /* 2^-100 */
+
+/**
+ * tq_exp - e^x for x <= 0, 0 below -87: a fixed polynomial, so all drivers weigh alike
+ *
+ * x = n ln 2 + f with ln 2 in two parts; the polynomial is that of the Cephes library's expf.
+ * Relative error below 2e-7.
+ */
+static inline float tq_exp(float x)
+{
+	float n, f, p;
+
+	if (!(x >= -87.0f))
+		return 0.0f;
+	n = tq_rint(x * 1.44269504088896341f);
+	f = x - n * 0.693359375f;
+	f = f - n * -2.12194440e-4f;
+	p = 1.9875691500e-4f;
+	p = p * f + 1.3981999507e-3f;
+	p = p * f + 8.3334519073e-3f;
+	p = p * f + 4.1665795894e-2f;
+	p = p * f + 1.6666665459e-1f;
+	p = p * f + 5.0000001201e-1f;
+	p = p * (f * f);
+	p = (p + f) + 1.0f;
+	return p * tq_pow2((int)n);
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -23,6 +23,14 @@ static const struct tq_quantizer_ops score_ops = {
 	.score_pairs = scalar_score_pairs,
 };
 
+static const struct tq_quantizer_ops attend_ops = {
+	.struct_size = sizeof(struct tq_quantizer_ops),
+	.weigh = scalar_weigh,
+	.mix = scalar_mix,
+	.raw_score = scalar_raw_score,
+	.raw_mix = scalar_raw_mix,
+};
+
 #define SCALAR_DRIVER(generic, driver)                                                             \
 	.struct_size = sizeof(struct tq_driver), .priority = PRIORITY, .name = generic,            \
 	.driver_name = driver, .memory = TQ_MEM_HOST,                                              \
@@ -35,6 +43,7 @@ static const struct tq_driver drivers[] = {
 	{ SCALAR_DRIVER("rotate(givens)", "givens-scalar"), .rotation_ops = &scalar_givens_ops },
 	{ SCALAR_DRIVER("quantize(grid)", "quantize-scalar"), .ops = &quantize_ops },
 	{ SCALAR_DRIVER("score(grid)", "score-scalar"), .ops = &score_ops },
+	{ SCALAR_DRIVER("attend(grid)", "attend-scalar"), .ops = &attend_ops },
 };
 
 extern TQ_PLUGIN_DEFINE(scalar);

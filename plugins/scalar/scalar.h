@@ -27,4 +27,24 @@ void scalar_score_list(const struct tq_plan *plan, const void *state, const void
 void scalar_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld);
 
+/* Level numbers odd[] of @n coordinates from @at on; both are multiples of 8 but for the row's end */
+static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t *row, size_t at,
+				      size_t n, int16_t *level)
+{
+	uint8_t index[SCALAR_CHUNK];
+	size_t i;
+
+	tq_unpack_indices(plan, row, at, n, index);
+	for (i = 0; i < n; i++)
+		level[i] = plan->codebook.odd[index[i]];
+}
+
+float scalar_weigh(const float *logits, size_t n, float max, float *weights);
+void scalar_mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw,
+		size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld);
+void scalar_raw_score(int dtype, const float *queries, size_t ldq, size_t nq, const uint16_t *rows,
+		      size_t stride, size_t n, size_t d, float *scores, size_t ld);
+void scalar_raw_mix(int dtype, const float *weights, size_t ldw, size_t nw, const uint16_t *rows,
+		    size_t stride, size_t n, size_t d, float *sums, size_t ld);
+
 #endif

@@ -66,17 +66,6 @@ void scalar_query_pack(const struct tq_plan *plan, const void *state, const stru
 		pack_part(plan, q, q->sketch_hi, q->sketch_lo, q->sketch_y, part + part_bytes(plan));
 }
 
-static void load_levels(const struct tq_plan *plan, const uint8_t *row, size_t at, size_t n,
-			int16_t *level)
-{
-	uint8_t index[SCALAR_CHUNK];
-	size_t i;
-
-	tq_unpack_indices(plan, row, at, n, index);
-	for (i = 0; i < n; i++)
-		level[i] = plan->codebook.odd[index[i]];
-}
-
 static void load_signs(const struct tq_plan *plan, const uint8_t *row, size_t at, size_t n,
 		       int16_t *sign)
 {
@@ -122,7 +111,7 @@ static void sum_row(const struct tq_plan *plan, const char *packed, size_t query
 		if (sketch)
 			load_signs(plan, row, at, n, factor);
 		else
-			load_levels(plan, row, at, n, factor);
+			scalar_load_levels(plan, row, at, n, factor);
 		for (i = 0; i < nq; i++) {
 			query = packed + i * query_bytes + part;
 			if (plan->query == TQ_QUERY_F32)
@@ -184,9 +173,9 @@ static void score_pairs_row(const struct tq_plan *plan, const uint8_t *a, const 
 
 	for (at = 0; at < plan->dim; at += n) {
 		n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
-		load_levels(plan, a, at, n, left);
+		scalar_load_levels(plan, a, at, n, left);
 		for (j = 0; j < nb; j++) {
-			load_levels(plan, b + j * row_bytes, at, n, right);
+			scalar_load_levels(plan, b + j * row_bytes, at, n, right);
 			sum_whole(left, right, n, &sum[j]);
 		}
 	}
