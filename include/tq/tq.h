@@ -21,5 +21,6 @@
 #include "tq/context.h"
 #include "tq/quantizer.h"
 #include "tq/file.h"
+#include "tq/kv.h"
 
 #endif

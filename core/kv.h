@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CORE_KV_H
+#define TQ_CORE_KV_H
+
+/*
+ * The parts of a KV cache. kv.c makes it, kv_format.c says where rows lie in a page, kv_page.c has the
+ * pages, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done with them, kv_file.c saves.
+ *
+ * Two kinds of pages:
+ *
+ *	16-bit	keys of head 0, 1, ... then values of head 0, 1, ...; a token is one row of each
+ *	coded	for each head: key rows, 16-bit tails of keys, value rows; each at a multiple of 64
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "codec.h"
+#include "tq/kv.h"
+
+/* Tokens that one part of an attend covers; also the most tokens of a page. */
+#define TQ_KV_SPLIT 512
+/* Query rows that go through a part together. */
+#define TQ_KV_ROWS 16
+
+/** A quantizer, with the driver of attend(grid) for it. One per distinct spec and dimension. */
+struct tq_kv_codec {
+	struct tq_kv_codec *next;
+	struct tq_quantizer *q;
+	struct tq_served attend;
+};
+
+/** Keys or values of one head: coded by @codec, or in 16 bits where that is NULL. */
+struct tq_kv_part {
+	struct tq_kv_codec *codec;
+	uint32_t dim;
+	size_t row_bytes;
+};
+
+/** One KV head: what its rows are, and where they start in a coded page. */
+struct tq_kv_head {
+	struct tq_kv_part key, value;
+	size_t key_at, tail_at, value_at;
+};
+
+/**
+ * struct tq_kv_layer - the heads, and the centre of their keys
+ * @coded_bytes: of a coded page; 0 if nothing of this layer is ever coded
+ * @centred:     @centre is set, and never changes again
+ */
+struct tq_kv_layer {
+	struct tq_kv_head *heads;
+	size_t coded_bytes;
+	atomic_bool centred;
+	float *centre;
+};
+
+/** The cache. Read-only but for @used, @codecs while it is created, and centres under @lock. */
+struct tq_kv {
+	struct tq_context *ctx;
+	struct tq_kv_options o;
+	uint32_t group;	    /* query heads per KV head */
+	uint32_t key_width; /* key_dim + key_raw_dim */
+	uint32_t out_dim;   /* of an output: value_dim, or key_dim where that is 0 */
+	size_t raw_bytes;   /* of a 16-bit page */
+	struct tq_kv_codec *codecs;
+	struct tq_kv_codec *base; /* serves 16-bit rows, and names files */
+	struct tq_kv_layer *layers;
+	pthread_mutex_t lock;
+	_Atomic uint64_t used;
+};
+
+struct tq_kv_page {
+	atomic_uint refs;
+	bool coded;
+	size_t bytes;
+	_Alignas(64) unsigned char data[];
+};
+
+/** @count tokens from position @start on, in rows @offset .. of a page. */
+struct tq_kv_entry {
+	struct tq_kv_page *page;
+	uint64_t start;
+	uint32_t offset;
+	uint32_t count;
+};
+
+/** One layer of a sequence. @tokens is the position behind the last. */
+struct tq_kv_run {
+	struct tq_kv_entry *entries;
+	size_t nentries, room;
+	uint64_t tokens;
+};
+
+struct tq_kv_seq {
+	struct tq_kv *kv;
+	struct tq_kv_run runs[];
+};
+
+static inline uint64_t tq_kv_end(const struct tq_kv_entry *e)
+{
+	return e->start + e->count;
+}
+
+/** tq_kv_layout - specs to codecs, and the places of rows in pages */
+int tq_kv_layout(struct tq_kv *kv);
+
+/** tq_kv_raw_key, tq_kv_raw_value - a head's rows in a 16-bit page; @stride receives elements */
+uint16_t *tq_kv_raw_key(const struct tq_kv *kv, struct tq_kv_page *page, uint32_t head,
+			size_t *stride);
+uint16_t *tq_kv_raw_value(const struct tq_kv *kv, struct tq_kv_page *page, uint32_t head,
+			  size_t *stride);
+
+/**
+ * tq_kv_page_new - a page with one reference
+ * @credit: bytes that the caller is about to give back
+ *
+ * Return: TQ_OK; TQ_ERR_FULL; TQ_ERR_NOMEM.
+ */
+int tq_kv_page_new(struct tq_kv *kv, uint32_t layer, bool coded, size_t credit,
+		   struct tq_kv_page **page);
+void tq_kv_page_get(struct tq_kv_page *page);
+void tq_kv_page_put(struct tq_kv *kv, struct tq_kv_page *page);
+static inline bool tq_kv_page_shared(const struct tq_kv_page *page)
+{
+	return atomic_load_explicit(&page->refs, memory_order_acquire) > 1;
+}
+
+/** tq_kv_run_push - an entry at the end; TQ_ERR_NOMEM */
+int tq_kv_run_push(struct tq_kv *kv, struct tq_kv_run *run, const struct tq_kv_entry *e);
+
+/** tq_kv_run_rewind - forget what lies behind @tokens */
+void tq_kv_run_rewind(struct tq_kv *kv, struct tq_kv_run *run, uint64_t tokens);
+
+/** tq_kv_check_options - everything but the specs */
+int tq_kv_check_options(const struct tq_kv_options *o);
+
+#endif

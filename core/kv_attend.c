@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention over a layer of a KV cache: arguments, scratch, the steps of each block of query rows, and
+ * partial results put together.
+ */
+
+#include <math.h>
+#include "kv_attend.h"
+
+/* ---- scratch ---- */
+
+/* Takes aligned pieces of the caller's scratch, or only counts them where @base is NULL. */
+struct carver {
+	unsigned char *base;
+	size_t used;
+};
+
+static void *carve(struct carver *c, size_t bytes)
+{
+	void *p = c->base ? c->base + c->used : NULL;
+
+	c->used += (bytes + 63) / 64 * 64;
+	return p;
+}
+
+static size_t query_bytes(const struct tq_kv *kv)
+{
+	const struct tq_kv_codec *c;
+	size_t most = 64;
+
+	for (c = kv->codecs; c; c = c->next)
+		if (c->q->pipe.query_bytes > most)
+			most = c->q->pipe.query_bytes;
+	return most;
+}
+
+/* Lays the arrays of a block out for @entries entries: as many parts at the most */
+static size_t lay_out(const struct tq_kv *kv, size_t entries, bool pages, unsigned char *scratch,
+		      struct tq_kv_block *b, struct tq_kv_cut **cuts)
+{
+	size_t heads = kv->o.kv_heads, rows = heads * TQ_KV_ROWS;
+	struct carver c = { .base = scratch };
+
+	*cuts = carve(&c, entries * sizeof(**cuts));
+	b->queries = carve(&c, rows * kv->key_width * sizeof(float));
+	b->prepared_bytes = TQ_KV_ROWS * query_bytes(kv);
+	b->prepared = carve(&c, heads * b->prepared_bytes);
+	b->bias = carve(&c, rows * sizeof(float));
+	b->work = carve(&c, heads * (3 * TQ_KV_ROWS + 1) * kv->out_dim * sizeof(float));
+	b->top = carve(&c, entries * rows * sizeof(float));
+	b->sum = carve(&c, entries * rows * sizeof(float));
+	b->mix = carve(&c, entries * rows * kv->out_dim * sizeof(float));
+	b->page_sum = pages ? carve(&c, entries * rows * sizeof(float)) : NULL;
+	return c.used;
+}
+
+size_t tq_kv_attend_scratch(const struct tq_kv_seq *seq, uint64_t tokens)
+{
+	struct tq_kv_block b;
+	struct tq_kv_cut *cuts;
+	size_t most = 1, n;
+	uint64_t more;
+	uint32_t i;
+
+	if (!seq)
+		return 0;
+	for (i = 0; i < seq->kv->o.layers; i++) {
+		more = tokens > seq->runs[i].tokens ? tokens - seq->runs[i].tokens : 0;
+		n = seq->runs[i].nentries + (size_t)(more / seq->kv->o.page_tokens) + 3;
+		most = n > most ? n : most;
+	}
+	return lay_out(seq->kv, most, true, NULL, &b, &cuts);
+}
+
+/* ---- arguments ---- */
+
+static int check_call(const struct tq_kv *kv, const struct tq_kv_attend *c)
+{
+	size_t query = (size_t)kv->o.query_heads * kv->key_width, row, i;
+
+	if (c->struct_size != sizeof(*c))
+		return tq_fail(TQ_ERR_ARG, "call.struct_size: %u is not %zu", c->struct_size, sizeof(*c));
+	if (!c->tokens)
+		return tq_fail(TQ_ERR_ARG, "call.tokens: 0");
+	if (!tq_dtype_size(c->dtype))
+		return tq_fail(TQ_ERR_ARG, "call.dtype: %d is none", c->dtype);
+	if (!c->query || !c->out || !c->scratch)
+		return tq_fail(TQ_ERR_ARG, "call.%s is NULL", !c->query ? "query" : !c->out ? "out" : "scratch");
+	if (c->query_stride < query)
+		return tq_fail(TQ_ERR_ARG, "call.query_stride: %zu is less than a token's %zu", c->query_stride,
+			       query);
+	if (c->out_stride < (size_t)kv->o.query_heads * kv->out_dim)
+		return tq_fail(TQ_ERR_ARG, "call.out_stride: %zu is less than a token's %zu", c->out_stride,
+			       (size_t)kv->o.query_heads * kv->out_dim);
+	if (!(c->scale >= 0.0f && c->scale < INFINITY) || !(c->softcap >= 0.0f && c->softcap < INFINITY))
+		return tq_fail(TQ_ERR_ARG, "call.%s: not a finite number of 0 or more",
+			       c->scale >= 0.0f && c->scale < INFINITY ? "softcap" : "scale");
+	for (i = 0; c->sink_logits && i < kv->o.query_heads; i++)
+		if (!(c->sink_logits[i] < INFINITY))
+			return tq_fail(TQ_ERR_ARG, "call.sink_logits: head %zu is NaN or infinity", i);
+	if ((uintptr_t)c->scratch % 64)
+		return tq_fail(TQ_ERR_ARG, "call.scratch: not aligned to 64 bytes");
+	row = tq_first_nonfinite(c->query, c->dtype, query, c->query_stride, c->tokens, NULL);
+	if (row < c->tokens)
+		return tq_fail_row(TQ_ERR_NONFINITE, row, "call.query: token %zu holds NaN or infinity", row);
+	return TQ_OK;
+}
+
+/* ---- the parts ---- */
+
+static size_t cut_up(const struct tq_kv_run *run, struct tq_kv_cut *cuts)
+{
+	size_t n = 0, tokens = 0, i;
+	const struct tq_kv_entry *e;
+
+	for (i = 0; i < run->nentries; i++, tokens += e->count) {
+		e = &run->entries[i];
+		if (n && tokens + e->count <= TQ_KV_SPLIT && e[-1].page->coded == e->page->coded) {
+			cuts[n - 1].n++;
+			continue;
+		}
+		cuts[n++] = (struct tq_kv_cut){ .first = (uint32_t)i, .n = 1 };
+		tokens = 0;
+	}
+	return n;
+}
+
+/* ---- steps of a block ---- */
+
+static void load_queries(const struct tq_kv_block *b, uint32_t head, float *to)
+{
+	const struct tq_kv *kv = b->kv;
+	size_t at, i;
+	uint32_t r;
+
+	for (r = 0; r < b->rows; r++, to += kv->key_width) {
+		at = tq_kv_query_token(b, r) * b->call->query_stride +
+		     (head * (size_t)kv->group + (b->first + r) % kv->group) * kv->key_width;
+		for (i = 0; i < kv->key_width; i++)
+			to[i] = tq_load_element(b->call->query, b->call->dtype, at + i);
+	}
+}
+
+static int prepare_head(const struct tq_kv_block *b, uint32_t head)
+{
+	const struct tq_kv_codec *codec = b->layer->heads[head].key.codec;
+	const struct tq_kv *kv = b->kv;
+	float *queries = b->queries + (size_t)head * TQ_KV_ROWS * kv->key_width;
+	float *bias = b->bias + (size_t)head * TQ_KV_ROWS;
+	bool centred = b->layer->centre && atomic_load(&b->layer->centred);
+	uint32_t r;
+
+	load_queries(b, head, queries);
+	for (r = 0; r < b->rows; r++)
+		bias[r] = !centred ? 0.0f :
+				     tq_dot16(queries + r * (size_t)kv->key_width,
+					      b->layer->centre + (size_t)head * kv->o.key_dim, kv->o.key_dim);
+	if (!codec)
+		return TQ_OK;
+	return tq_pipeline_prepare(&codec->q->pipe, queries, kv->key_width, b->rows,
+				   b->prepared + head * b->prepared_bytes);
+}
+
+/* acc = acc + mix * factor over a head's row */
+static void add_scaled(float *acc, const float *mix, float factor, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		acc[i] = acc[i] + mix[i] * factor;
+}
+
+static float row_top(const struct tq_kv_block *b, uint32_t head, uint32_t row, float sink)
+{
+	const float *top = b->top + head * b->ncuts * TQ_KV_ROWS + row;
+	float most = sink;
+	size_t s;
+
+	for (s = 0; s < b->ncuts; s++)
+		most = top[s * TQ_KV_ROWS] > most ? top[s * TQ_KV_ROWS] : most;
+	return most;
+}
+
+static void add_page_mass(const struct tq_kv_block *b, uint32_t head, uint32_t row, float most, float total)
+{
+	const float *top = b->top + head * b->ncuts * TQ_KV_ROWS + row;
+	const float *page = b->page_sum + head * b->run->nentries * TQ_KV_ROWS + row;
+	const struct tq_kv_cut *cut;
+	size_t s, i;
+
+	for (s = 0; s < b->ncuts; s++) {
+		cut = &b->cuts[s];
+		for (i = cut->first; i < cut->first + cut->n; i++)
+			b->call->page_mass[i] += page[i * TQ_KV_ROWS] *
+						 tq_exp(top[s * TQ_KV_ROWS] - most) / total;
+	}
+}
+
+/* Every part of one row, relative to the largest logit. Returns the sum of weights. */
+static float gather_row(const struct tq_kv_block *b, uint32_t head, uint32_t row, float most, float sink,
+			float *turned, float *plain)
+{
+	size_t place = head * b->ncuts * TQ_KV_ROWS + row, d = b->kv->out_dim, s;
+	bool codes = b->layer->heads[head].value.codec;
+	float total = sink > -INFINITY ? tq_exp(sink - most) : 0.0f, coded = 0.0f, factor;
+	const struct tq_kv_entry *e;
+
+	memset(turned, 0, d * sizeof(*turned));
+	memset(plain, 0, d * sizeof(*plain));
+	for (s = 0; s < b->ncuts; s++, place += TQ_KV_ROWS) {
+		if (!(b->top[place] > -INFINITY))
+			continue;
+		e = &b->run->entries[b->cuts[s].first];
+		factor = tq_exp(b->top[place] - most);
+		total = total + b->sum[place] * factor;
+		if (e->page->coded)
+			coded = coded + b->sum[place] * factor;
+		add_scaled(e->page->coded && codes ? turned : plain, b->mix + place * d, factor, d);
+	}
+	/* values that are centred keys get the centre back */
+	if (!b->kv->o.value_dim && codes && b->layer->centre && coded > 0.0f)
+		add_scaled(plain, b->layer->centre + head * d, coded, d);
+	return total;
+}
+
+static void store_row(const struct tq_kv_block *b, uint32_t head, uint32_t row, const float *x,
+		      float total, float most)
+{
+	size_t token = tq_kv_query_token(b, row), d = b->kv->out_dim, i;
+	size_t query_head = head * (size_t)b->kv->group + (b->first + row) % b->kv->group;
+	size_t at = token * b->call->out_stride + query_head * d;
+	float inv = total > 0.0f ? 1.0f / total : 0.0f;
+
+	for (i = 0; i < d; i++)
+		tq_store_element(b->call->out, b->call->dtype, at + i, x[i] * inv);
+	if (b->call->lse)
+		b->call->lse[token * b->kv->o.query_heads + query_head] =
+			total > 0.0f ? (float)((double)most + log((double)total)) : -INFINITY;
+}
+
+static void combine_head(const struct tq_kv_block *b, uint32_t head)
+{
+	const struct tq_kv_codec *codec = b->layer->heads[head].value.codec;
+	size_t d = b->kv->out_dim, room = TQ_KV_ROWS * d;
+	float *turned = b->work + head * (3 * room + d), *plain = turned + room, *back = plain + room;
+	float total[TQ_KV_ROWS], most[TQ_KV_ROWS], sink;
+	const struct tq_map *map;
+	uint32_t r;
+
+	for (r = 0; r < b->rows; r++) {
+		sink = !b->call->sink_logits ?
+			       -INFINITY :
+			       b->call->sink_logits[head * (size_t)b->kv->group + (b->first + r) % b->kv->group];
+		most[r] = row_top(b, head, r, sink);
+		total[r] = most[r] > -INFINITY ?
+				   gather_row(b, head, r, most[r], sink, turned + r * d, plain + r * d) :
+				   0.0f;
+		if (total[r] > 0.0f)
+			continue;
+		memset(turned + r * d, 0, d * sizeof(*turned));
+		memset(plain + r * d, 0, d * sizeof(*plain));
+	}
+	if (codec) {
+		map = &codec->q->pipe.rotation;
+		map->ops->unrotate(map->rot, map->state, turned, back, b->rows, back + room);
+		for (r = 0; r < b->rows; r++)
+			add_scaled(plain + r * d, back + r * d, 1.0f, d);
+	}
+	for (r = 0; r < b->rows; r++)
+		store_row(b, head, r, plain + r * d, total[r], most[r]);
+}
+
+static int attend_block(struct tq_kv_block *b)
+{
+	uint32_t heads = b->kv->o.kv_heads, h, r;
+	float most, total;
+	size_t s;
+	int ret = TQ_OK;
+
+	for (h = 0; !ret && h < heads; h++)
+		ret = prepare_head(b, h);
+	if (ret)
+		return ret;
+	for (h = 0; h < heads; h++)
+		for (s = 0; s < b->ncuts; s++)
+			tq_kv_part_attend(b, h, s);
+	for (h = 0; h < heads; h++)
+		combine_head(b, h);
+	for (h = 0; b->page_sum && h < heads; h++) {
+		for (r = 0; r < b->rows; r++) {
+			most = row_top(b, h, r, -INFINITY);
+			for (total = 0.0f, s = 0; s < b->ncuts; s++)
+				total += b->sum[(h * b->ncuts + s) * TQ_KV_ROWS + r] *
+					 tq_exp(b->top[(h * b->ncuts + s) * TQ_KV_ROWS + r] - most);
+			if (total > 0.0f)
+				add_page_mass(b, h, r, most, total);
+		}
+	}
+	return TQ_OK;
+}
+
+int tq_kv_attend(const struct tq_kv_seq *seq, uint32_t layer, const struct tq_kv_attend *call)
+{
+	struct tq_kv_block b = { 0 };
+	struct tq_kv_cut *cuts;
+	size_t rows, need;
+	int ret;
+
+	if (!seq || !call)
+		return tq_fail(TQ_ERR_ARG, "%s is NULL", seq ? "call" : "seq");
+	if (layer >= seq->kv->o.layers)
+		return tq_fail(TQ_ERR_ARG, "layer: %u of %u", layer, seq->kv->o.layers);
+	ret = check_call(seq->kv, call);
+	if (ret)
+		return ret;
+	b.kv = seq->kv;
+	b.layer = &seq->kv->layers[layer];
+	b.run = &seq->runs[layer];
+	b.call = call;
+	need = lay_out(b.kv, b.run->nentries, call->page_mass, call->scratch, &b, &cuts);
+	if (need > call->scratch_bytes)
+		return tq_fail(TQ_ERR_RANGE, "call.scratch_bytes: %zu, %zu are needed", call->scratch_bytes, need);
+	b.cuts = cuts;
+	b.ncuts = cut_up(b.run, cuts);
+	b.scale = call->scale > 0.0f ? call->scale : (float)(1.0 / sqrt((double)b.kv->key_width));
+	if (call->page_mass)
+		memset(call->page_mass, 0, b.run->nentries * sizeof(*call->page_mass));
+	rows = (size_t)call->tokens * b.kv->group;
+	for (b.first = 0; !ret && b.first < rows; b.first += TQ_KV_ROWS) {
+		b.rows = rows - b.first < TQ_KV_ROWS ? (uint32_t)(rows - b.first) : TQ_KV_ROWS;
+		ret = attend_block(&b);
+	}
+	return ret;
+}

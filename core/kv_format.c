@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the rows of each layer and head are: specs, overrides, and the places in a coded page. Heads with
+ * the same spec share one quantizer.
+ */
+
+#include "kv.h"
+
+static size_t align64(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
+static int check_spec(const struct tq_spec *spec, const char *what, bool value)
+{
+	if (spec->center != TQ_CENTER_OFF)
+		return tq_fail(TQ_ERR_SPEC, "%s: center must be off: options.center centres keys", what);
+	if (value && spec->correction >= TQ_CORR_QJL_GAUSS)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "%s: qjl corrections estimate inner products; values need rows",
+			       what);
+	return TQ_OK;
+}
+
+static bool same_spec(const struct tq_spec *a, const struct tq_spec *b)
+{
+	char x[TQ_SPEC_STRING_MAX], y[TQ_SPEC_STRING_MAX];
+
+	return !tq_spec_print(a, x, sizeof(x)) && !tq_spec_print(b, y, sizeof(y)) && !strcmp(x, y);
+}
+
+static int serve(struct tq_kv *kv, struct tq_kv_codec *c)
+{
+	struct tq_choice choice = { 0 };
+	int ret;
+
+	ret = tq_select_op(kv->ctx, "attend(grid)", offsetof(struct tq_quantizer_ops, mix), c->q->plan,
+			   kv->o.driver, NULL, &choice, &c->q->why);
+	if (ret)
+		return ret;
+	c->attend.ops = choice.driver->ops;
+	if (c->attend.ops->create)
+		ret = c->attend.ops->create(choice.host, c->q->plan, &c->attend.state);
+	if (ret)
+		return tq_fail(ret, "%s: create failed: %s", choice.driver->driver_name,
+			       tq_status_text(ret));
+	c->attend.choice = choice;
+	return TQ_OK;
+}
+
+/* The codec for a spec: one that is there, or a new one */
+static int codec_for(struct tq_kv *kv, const struct tq_spec *spec, uint32_t dim,
+		     struct tq_kv_codec **out)
+{
+	struct tq_quantizer_options o = { .struct_size = sizeof(o), .driver = kv->o.driver };
+	struct tq_kv_codec *c;
+	int ret;
+
+	for (c = kv->codecs; c; c = c->next) {
+		if (tq_dim(c->q) == dim && same_spec(tq_quantizer_spec(c->q), spec)) {
+			*out = c;
+			return TQ_OK;
+		}
+	}
+	c = tq_alloc(kv->ctx, sizeof(*c));
+	if (!c)
+		return TQ_ERR_NOMEM;
+	ret = tq_quantizer_create(kv->ctx, spec, dim, &o, &c->q);
+	if (ret) {
+		tq_free(kv->ctx, c);
+		return ret;
+	}
+	c->next = kv->codecs;
+	kv->codecs = c;
+	*out = c;
+	return serve(kv, c);
+}
+
+/* @text over preset=cache; @raw where it says so */
+static int parse(const char *text, const char *what, struct tq_spec *spec, bool *raw)
+{
+	int ret;
+
+	*raw = text && !strcmp(text, TQ_KV_RAW);
+	tq_spec_init(spec);
+	ret = tq_spec_parse(spec, "preset=cache");
+	if (ret || !text || *raw)
+		return ret;
+	ret = tq_spec_parse(spec, text);
+	return ret ? tq_fail(ret, "%s: %.400s", what, tq_error_text()) : TQ_OK;
+}
+
+static int part_init(struct tq_kv *kv, const char *text, const char *what, uint32_t dim, bool value,
+		     struct tq_kv_part *part)
+{
+	struct tq_spec spec;
+	bool raw;
+	int ret;
+
+	part->dim = dim;
+	part->codec = NULL;
+	part->row_bytes = 2 * (size_t)dim;
+	ret = parse(text, what, &spec, &raw);
+	if (ret || raw)
+		return ret;
+	/* 8-bit queries would cost more accuracy than 4-bit keys leave in the softmax */
+	if (spec.query == TQ_QUERY_AUTO)
+		spec.query = TQ_QUERY_S16;
+	ret = check_spec(&spec, what, value);
+	if (!ret)
+		ret = codec_for(kv, &spec, dim, &part->codec);
+	if (!ret)
+		part->row_bytes = tq_code_size(part->codec->q);
+	return ret;
+}
+
+static bool covers(const struct tq_kv_override *v, uint32_t layer, uint32_t head)
+{
+	return layer >= v->first_layer && layer <= v->last_layer && head >= v->first_head &&
+	       head <= v->last_head;
+}
+
+static int head_init(struct tq_kv *kv, uint32_t layer, uint32_t head)
+{
+	const char *key = kv->o.key_spec, *value = kv->o.value_spec;
+	const char *key_what = "options.key_spec", *value_what = "options.value_spec";
+	struct tq_kv_head *h = &kv->layers[layer].heads[head];
+	char text[2][64];
+	size_t i;
+	int ret;
+
+	for (i = 0; i < kv->o.noverrides; i++) {
+		if (!covers(&kv->o.overrides[i], layer, head))
+			continue;
+		if (kv->o.overrides[i].key_spec) {
+			key = kv->o.overrides[i].key_spec;
+			snprintf(text[0], sizeof(text[0]), "options.overrides[%zu].key_spec", i);
+			key_what = text[0];
+		}
+		if (kv->o.overrides[i].value_spec) {
+			value = kv->o.overrides[i].value_spec;
+			snprintf(text[1], sizeof(text[1]), "options.overrides[%zu].value_spec", i);
+			value_what = text[1];
+		}
+	}
+	ret = part_init(kv, key, key_what, kv->o.key_dim, !kv->o.value_dim, &h->key);
+	if (ret)
+		return ret;
+	if (kv->o.value_dim)
+		return part_init(kv, value, value_what, kv->o.value_dim, true, &h->value);
+	h->value = h->key;
+	return TQ_OK;
+}
+
+static int layer_init(struct tq_kv *kv, uint32_t layer)
+{
+	struct tq_kv_layer *l = &kv->layers[layer];
+	size_t at = 0, tokens = kv->o.page_tokens;
+	struct tq_kv_head *h;
+	bool coded = false;
+	uint32_t i;
+	int ret;
+
+	l->heads = tq_alloc(kv->ctx, kv->o.kv_heads * sizeof(*l->heads));
+	if (!l->heads)
+		return TQ_ERR_NOMEM;
+	for (i = 0; i < kv->o.kv_heads; i++) {
+		h = &l->heads[i];
+		ret = head_init(kv, layer, i);
+		if (ret)
+			return ret;
+		h->key_at = at;
+		h->tail_at = h->key_at + align64(tokens * h->key.row_bytes);
+		at = h->tail_at + align64(2 * tokens * kv->o.key_raw_dim);
+		h->value_at = kv->o.value_dim ? at : h->key_at;
+		if (kv->o.value_dim)
+			at += align64(tokens * h->value.row_bytes);
+		coded |= h->key.codec || h->value.codec;
+	}
+	l->coded_bytes = coded ? at : 0;
+	return TQ_OK;
+}
+
+int tq_kv_layout(struct tq_kv *kv)
+{
+	struct tq_spec spec;
+	uint32_t layer;
+	bool raw;
+	int ret;
+
+	kv->group = kv->o.query_heads / kv->o.kv_heads;
+	kv->key_width = kv->o.key_dim + kv->o.key_raw_dim;
+	kv->out_dim = kv->o.value_dim ? kv->o.value_dim : kv->o.key_dim;
+	kv->raw_bytes = 2 * (size_t)kv->o.page_tokens * kv->o.kv_heads *
+			((size_t)kv->key_width + kv->o.value_dim);
+	ret = parse(NULL, "", &spec, &raw);
+	if (!ret)
+		ret = codec_for(kv, &spec, kv->o.key_dim, &kv->base);
+	for (layer = 0; !ret && layer < kv->o.layers; layer++)
+		ret = layer_init(kv, layer);
+	return ret;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention of a block's queries of one head over one part: logits by entry, masked, weighed against the
+ * part's largest, and the values mixed.
+ */
+
+#include <math.h>
+#include "kv_attend.h"
+
+/* Positions that a query row sees: from @first (and the sinks) up to @last */
+struct view {
+	uint64_t first, last, sinks;
+};
+
+static struct view view_of(const struct tq_kv_block *b, uint32_t row)
+{
+	const struct tq_kv_attend *call = b->call;
+	uint64_t at = call->position + tq_kv_query_token(b, row);
+	struct view v = { .last = UINT64_MAX };
+
+	if (call->causal || call->window)
+		v.last = at;
+	if (call->window && at + 1 > call->window)
+		v.first = at + 1 - call->window;
+	if (call->window && call->keep_sinks)
+		v.sinks = b->kv->o.sinks;
+	return v;
+}
+
+/* Does any row of the block see any token of the entry? Views move forward with the rows. */
+static bool seen(const struct tq_kv_block *b, const struct tq_kv_entry *e)
+{
+	struct view early = view_of(b, 0), late = view_of(b, b->rows - 1);
+
+	return e->start <= late.last && (tq_kv_end(e) > early.first || e->start < early.sinks);
+}
+
+static const float *queries_of(const struct tq_kv_block *b, uint32_t head)
+{
+	return b->queries + (size_t)head * TQ_KV_ROWS * b->kv->key_width;
+}
+
+static void logits_coded(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
+			 float *logits)
+{
+	const struct tq_kv_head *h = &b->layer->heads[head];
+	const struct tq_quantizer *q = h->key.codec->q;
+	const struct tq_served *score = &q->pipe.op[TQ_OP_SCORE];
+	const float *bias = b->bias + (size_t)head * TQ_KV_ROWS;
+	uint32_t r, t;
+
+	score->ops->score(q->plan, score->state, b->prepared + head * b->prepared_bytes, b->rows,
+			  e->page->data + h->key_at + e->offset * h->key.row_bytes, e->count, logits,
+			  TQ_KV_SPLIT);
+	for (r = 0; r < b->rows; r++)
+		for (t = 0; t < e->count; t++)
+			logits[r * TQ_KV_SPLIT + t] = logits[r * TQ_KV_SPLIT + t] + bias[r];
+}
+
+static void add_tails(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
+		      float *logits)
+{
+	const struct tq_kv *kv = b->kv;
+	const uint16_t *tails = (const uint16_t *)(const void *)(e->page->data +
+								 b->layer->heads[head].tail_at);
+	float tail[TQ_KV_SPLIT];
+	uint32_t r, t;
+
+	for (r = 0; r < b->rows; r++) {
+		kv->base->attend.ops->raw_score((int)kv->o.raw_type,
+						queries_of(b, head) + r * (size_t)kv->key_width + kv->o.key_dim,
+						0, 1, tails + e->offset * (size_t)kv->o.key_raw_dim,
+						kv->o.key_raw_dim, e->count, kv->o.key_raw_dim, tail,
+						TQ_KV_SPLIT);
+		for (t = 0; t < e->count; t++)
+			logits[r * TQ_KV_SPLIT + t] = logits[r * TQ_KV_SPLIT + t] + tail[t];
+	}
+}
+
+static void logits_entry(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
+			 float *logits)
+{
+	const struct tq_kv_head *h = &b->layer->heads[head];
+	const struct tq_kv *kv = b->kv;
+	const uint16_t *rows;
+	size_t stride;
+
+	if (e->page->coded && h->key.codec) {
+		logits_coded(b, head, e, logits);
+	} else if (e->page->coded) {
+		rows = (const uint16_t *)(const void *)(e->page->data + h->key_at);
+		kv->base->attend.ops->raw_score((int)kv->o.raw_type, queries_of(b, head), kv->key_width,
+						b->rows, rows + e->offset * (size_t)kv->o.key_dim,
+						kv->o.key_dim, e->count, kv->o.key_dim, logits,
+						TQ_KV_SPLIT);
+	} else {
+		rows = tq_kv_raw_key(kv, e->page, head, &stride);
+		kv->base->attend.ops->raw_score((int)kv->o.raw_type, queries_of(b, head), kv->key_width,
+						b->rows, rows + e->offset * stride, stride, e->count,
+						kv->key_width, logits, TQ_KV_SPLIT);
+	}
+	if (e->page->coded && kv->o.key_raw_dim)
+		add_tails(b, head, e, logits);
+}
+
+/* tanh by the library's own exponential: the same on every machine */
+static float cap(float x, float softcap)
+{
+	float a = fabsf(x / softcap), e = tq_exp(-2.0f * a), y = softcap * ((1.0f - e) / (1.0f + e));
+
+	return x < 0.0f ? -y : y;
+}
+
+/* Scale, cap, mask; returns the largest */
+static float finish(const struct tq_kv_block *b, uint32_t row, const struct tq_kv_entry *e, float *logits)
+{
+	float softcap = b->call->softcap, top = -INFINITY, x;
+	struct view v = view_of(b, row);
+	uint64_t at = e->start;
+	uint32_t t;
+
+	if (at >= v.first && tq_kv_end(e) - 1 <= v.last && softcap == 0.0f) {
+		for (t = 0; t < e->count; t++) {
+			logits[t] = logits[t] * b->scale;
+			top = logits[t] > top ? logits[t] : top;
+		}
+		return top;
+	}
+	for (t = 0; t < e->count; t++, at++) {
+		x = logits[t] * b->scale;
+		if (softcap != 0.0f)
+			x = cap(x, softcap);
+		logits[t] = at > v.last || (at < v.first && at >= v.sinks) ? -INFINITY : x;
+		top = logits[t] > top ? logits[t] : top;
+	}
+	return top;
+}
+
+static void mix_entry(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
+		      const float *weights, float *mix)
+{
+	const struct tq_kv_head *h = &b->layer->heads[head];
+	const struct tq_kv *kv = b->kv;
+	const struct tq_served *s = tq_kv_ops(kv, h->value.codec);
+	const uint16_t *rows;
+	size_t stride = kv->out_dim;
+
+	if (e->page->coded && h->value.codec) {
+		s->ops->mix(h->value.codec->q->plan, s->state, weights, TQ_KV_SPLIT, b->rows,
+			    e->page->data + h->value_at + e->offset * h->value.row_bytes, e->count, mix,
+			    kv->out_dim);
+		return;
+	}
+	if (e->page->coded)
+		rows = (const uint16_t *)(const void *)(e->page->data + h->value_at);
+	else
+		rows = tq_kv_raw_value(kv, e->page, head, &stride);
+	kv->base->attend.ops->raw_mix((int)kv->o.raw_type, weights, TQ_KV_SPLIT, b->rows,
+				      rows + e->offset * stride, stride, e->count, kv->out_dim, mix,
+				      kv->out_dim);
+}
+
+static void sum_pages(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_cut *cut,
+		      const float *weights)
+{
+	const struct tq_kv_entry *e = b->run->entries + cut->first, *end = e + cut->n;
+	float *to = b->page_sum + (head * b->run->nentries + cut->first) * TQ_KV_ROWS;
+	size_t at = 0, t;
+	uint32_t r;
+
+	for (; e < end; at += e->count, e++, to += TQ_KV_ROWS) {
+		for (r = 0; r < b->rows; r++) {
+			for (to[r] = 0.0f, t = 0; t < e->count; t++)
+				to[r] = to[r] + weights[r * TQ_KV_SPLIT + at + t];
+		}
+	}
+}
+
+void tq_kv_part_attend(const struct tq_kv_block *b, uint32_t head, size_t part)
+{
+	_Alignas(64) float logits[TQ_KV_ROWS * TQ_KV_SPLIT];
+	const struct tq_kv_cut *cut = &b->cuts[part];
+	const struct tq_kv_entry *first = b->run->entries + cut->first, *end = first + cut->n, *e;
+	size_t place = (head * b->ncuts + part) * TQ_KV_ROWS, n = 0;
+	float *top = b->top + place, *sum = b->sum + place, *mix = b->mix + place * b->kv->out_dim, most;
+	bool any = false;
+	uint32_t r, t;
+
+	for (r = 0; r < b->rows; r++)
+		top[r] = -INFINITY;
+	memset(sum, 0, b->rows * sizeof(*sum));
+	memset(mix, 0, b->rows * (size_t)b->kv->out_dim * sizeof(*mix));
+	for (e = first; e < end; n += e->count, e++) {
+		if (!seen(b, e)) {
+			for (r = 0; r < b->rows; r++)
+				for (t = 0; t < e->count; t++)
+					logits[r * TQ_KV_SPLIT + n + t] = -INFINITY;
+			continue;
+		}
+		any = true;
+		logits_entry(b, head, e, logits + n);
+		for (r = 0; r < b->rows; r++) {
+			most = finish(b, r, e, logits + r * TQ_KV_SPLIT + n);
+			top[r] = most > top[r] ? most : top[r];
+		}
+	}
+	for (r = 0; r < b->rows; r++) {
+		if (top[r] > -INFINITY)
+			sum[r] = b->kv->base->attend.ops->weigh(logits + r * TQ_KV_SPLIT, n, top[r],
+								logits + r * TQ_KV_SPLIT);
+		else
+			memset(logits + r * TQ_KV_SPLIT, 0, n * sizeof(*logits));
+	}
+	if (b->page_sum)
+		sum_pages(b, head, cut, logits);
+	for (e = first, n = 0; any && e < end; n += e->count, e++)
+		if (seen(b, e))
+			mix_entry(b, head, e, logits + n, mix);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sequence back from a .tq file. Nothing in the file is trusted: it is read through a cursor that ends
+ * where the section ends, and must describe the cache that it is read into.
+ */
+
+#include "kv.h"
+#include "kv_file.h"
+#include "tq/file.h"
+
+struct cursor {
+	const char *path;
+	const unsigned char *at;
+	uint64_t left;
+};
+
+static int take(struct cursor *c, void *to, size_t bytes)
+{
+	if (bytes > c->left)
+		return tq_fail(TQ_ERR_FORMAT, "%s: section kv ends too early", c->path);
+	memcpy(to, c->at, bytes);
+	c->at += bytes;
+	c->left -= bytes;
+	return TQ_OK;
+}
+
+/* The one kv section */
+static int find_section(const struct tq_file *f, struct cursor *c)
+{
+	struct tq_file_section s = { .struct_size = sizeof(s) };
+	bool found = false;
+	size_t i;
+
+	for (i = 0; tq_file_section_at(f, i, &s) == TQ_OK; i++) {
+		if (s.type != TQ_SECTION_KV)
+			continue;
+		if (found)
+			return tq_fail(TQ_ERR_FORMAT, "%s: two sections kv", c->path);
+		found = true;
+		c->at = s.data;
+		c->left = s.bytes;
+	}
+	return found ? TQ_OK : tq_fail(TQ_ERR_FORMAT, "%s: no section kv", c->path);
+}
+
+static int check_number(const struct cursor *c, const char *what, uint32_t got, uint32_t want)
+{
+	return got == want ? TQ_OK :
+			     tq_fail(TQ_ERR_UNSUPPORTED, "%s: %s is %u, the cache's is %u", c->path, what, got,
+				     want);
+}
+
+static int check_header(const struct tq_kv *kv, struct cursor *c, struct tq_kv_file_header *h)
+{
+	const struct tq_kv_options *o = &kv->o;
+	size_t i;
+	int ret;
+
+	ret = take(c, h, sizeof(*h));
+	if (ret)
+		return ret;
+	if (h->version != TQ_KV_FILE_VERSION)
+		return tq_fail(TQ_ERR_VERSION, "%s: kv version %u, this library knows %d", c->path,
+			       h->version, TQ_KV_FILE_VERSION);
+	const struct {
+		const char *what;
+		uint32_t got, want;
+	} same[] = {
+		{ "layers", h->layers, o->layers }, { "kv_heads", h->kv_heads, o->kv_heads },
+		{ "query_heads", h->query_heads, o->query_heads }, { "key_dim", h->key_dim, o->key_dim },
+		{ "key_raw_dim", h->key_raw_dim, o->key_raw_dim },
+		{ "value_dim", h->value_dim, o->value_dim }, { "raw_type", h->raw_type, o->raw_type },
+		{ "sinks", h->sinks, o->sinks }, { "window", h->window, o->window },
+		{ "page_tokens", h->page_tokens, o->page_tokens }, { "center", h->center, o->center },
+		{ "center_tokens", h->center_tokens, o->center_tokens },
+	};
+
+	for (i = 0; !ret && i < sizeof(same) / sizeof(same[0]); i++)
+		ret = check_number(c, same[i].what, same[i].got, same[i].want);
+	return ret;
+}
+
+static bool is_codec(const struct tq_kv_codec *codec, const struct tq_kv_file_codec *f)
+{
+	char spec[sizeof(f->spec)] = "";
+
+	return tq_dim(codec->q) == f->dim && tq_codebook_hash(codec->q) == f->hash &&
+	       !tq_spec_print(tq_quantizer_spec(codec->q), spec, sizeof(spec)) &&
+	       !memcmp(spec, f->spec, strlen(spec) + 1);
+}
+
+/* Each head's codec in the file must be the cache's */
+static int check_codecs(const struct tq_kv *kv, struct cursor *c, uint32_t ncodecs)
+{
+	const unsigned char *codecs = c->at;
+	struct tq_kv_file_codec f;
+	uint32_t number[2], layer, head, k;
+	const struct tq_kv_codec *want;
+	int ret;
+
+	if (ncodecs > c->left / sizeof(f))
+		return tq_fail(TQ_ERR_FORMAT, "%s: section kv ends too early", c->path);
+	c->at += ncodecs * sizeof(f);
+	c->left -= ncodecs * sizeof(f);
+	for (layer = 0; layer < kv->o.layers; layer++) {
+		for (head = 0; head < kv->o.kv_heads; head++) {
+			ret = take(c, number, sizeof(number));
+			for (k = 0; !ret && k < 2; k++) {
+				want = k ? kv->layers[layer].heads[head].value.codec :
+					   kv->layers[layer].heads[head].key.codec;
+				if (number[k] < ncodecs)
+					memcpy(&f, codecs + number[k] * sizeof(f), sizeof(f));
+				if (want ? number[k] >= ncodecs || !is_codec(want, &f) :
+					   number[k] != TQ_KV_FILE_RAW)
+					ret = tq_fail(TQ_ERR_UNSUPPORTED,
+						      "%s: layer %u, head %u: another %s spec", c->path, layer,
+						      head, k ? "value" : "key");
+			}
+			if (ret)
+				return ret;
+		}
+	}
+	return TQ_OK;
+}
+
+/* A centre that the cache lacks is taken over; one that it has must be the same. */
+static int read_centre(struct tq_kv *kv, uint32_t layer, uint32_t centred, struct cursor *c)
+{
+	size_t n = (size_t)kv->o.kv_heads * kv->o.key_dim;
+	struct tq_kv_layer *l = &kv->layers[layer];
+	const unsigned char *from = c->at;
+	int ret = TQ_OK;
+
+	if (!centred)
+		return TQ_OK;
+	if (!l->centre || centred != 1)
+		return tq_fail(TQ_ERR_FORMAT, "%s: layer %u: a centre, where there is none", c->path, layer);
+	if (n * sizeof(float) > c->left)
+		return tq_fail(TQ_ERR_FORMAT, "%s: section kv ends too early", c->path);
+	c->at += n * sizeof(float);
+	c->left -= n * sizeof(float);
+	if (tq_first_nonfinite(from, TQ_F32, n, n, 1, NULL) == 0)
+		return tq_fail(TQ_ERR_FORMAT, "%s: layer %u: the centre holds NaN or infinity", c->path, layer);
+	pthread_mutex_lock(&kv->lock);
+	if (!atomic_load(&l->centred)) {
+		memcpy(l->centre, from, n * sizeof(float));
+		atomic_store(&l->centred, true);
+	} else if (memcmp(l->centre, from, n * sizeof(float))) {
+		ret = tq_fail(TQ_ERR_UNSUPPORTED, "%s: layer %u: the cache has learned another centre",
+			      c->path, layer);
+	}
+	pthread_mutex_unlock(&kv->lock);
+	return ret;
+}
+
+static int check_entry(const struct tq_kv *kv, uint32_t layer, const struct tq_kv_file_entry *e,
+		       uint64_t end, uint64_t tokens, uint32_t centred)
+{
+	uint32_t page = kv->o.page_tokens;
+
+	return e->coded <= 1 && !e->zero && e->count && e->count <= page && e->offset <= page - e->count &&
+	       e->start >= end && e->start < tokens && e->count <= tokens - e->start &&
+	       !(e->coded && (!kv->layers[layer].coded_bytes || e->start < kv->o.sinks)) &&
+	       !(e->coded && kv->layers[layer].centre && !centred);
+}
+
+static int read_entries(struct tq_kv *kv, uint32_t layer, struct cursor *c,
+			const struct tq_kv_file_layer *head, struct tq_kv_run *run)
+{
+	struct tq_kv_entry entry;
+	struct tq_kv_file_entry e;
+	uint64_t end = 0;
+	uint32_t i;
+	int ret = TQ_OK;
+
+	for (i = 0; i < head->nentries; i++) {
+		ret = take(c, &e, sizeof(e));
+		if (!ret && !check_entry(kv, layer, &e, end, head->tokens, head->centred))
+			ret = tq_fail(TQ_ERR_FORMAT, "%s: layer %u: entry %u is none", c->path, layer, i);
+		if (!ret)
+			ret = tq_kv_page_new(kv, layer, e.coded, 0, &entry.page);
+		if (ret)
+			return ret;
+		entry.start = e.start;
+		entry.offset = e.offset;
+		entry.count = e.count;
+		end = tq_kv_end(&entry);
+		ret = tq_kv_run_push(kv, run, &entry);
+		if (ret) {
+			tq_kv_page_put(kv, entry.page);
+			return ret;
+		}
+	}
+	for (i = 0; !ret && i < run->nentries; i++)
+		ret = take(c, run->entries[i].page->data, run->entries[i].page->bytes);
+	run->tokens = head->tokens;
+	return ret;
+}
+
+static int read_layer(struct tq_kv_seq *seq, uint32_t layer, struct cursor *c)
+{
+	struct tq_kv_file_layer head;
+	int ret;
+
+	ret = take(c, &head, sizeof(head));
+	if (!ret && head.tokens > UINT64_C(1) << 48)
+		ret = tq_fail(TQ_ERR_FORMAT, "%s: layer %u: %llu tokens", c->path, layer,
+			      (unsigned long long)head.tokens);
+	if (!ret)
+		ret = read_centre(seq->kv, layer, head.centred, c);
+	return ret ? ret : read_entries(seq->kv, layer, c, &head, &seq->runs[layer]);
+}
+
+static int read_all(struct tq_kv_seq *seq, struct cursor *c)
+{
+	struct tq_kv_file_header h;
+	uint32_t i;
+	int ret;
+
+	ret = check_header(seq->kv, c, &h);
+	if (!ret)
+		ret = check_codecs(seq->kv, c, h.ncodecs);
+	for (i = 0; !ret && i < seq->kv->o.layers; i++)
+		ret = read_layer(seq, i, c);
+	if (!ret && c->left)
+		ret = tq_fail(TQ_ERR_FORMAT, "%s: section kv has %llu bytes too many", c->path,
+			      (unsigned long long)c->left);
+	return ret;
+}
+
+int tq_kv_seq_restore(struct tq_kv *kv, const char *path, struct tq_kv_seq **out)
+{
+	struct cursor c = { .path = path };
+	struct tq_file *f;
+	int ret;
+
+	if (!kv || !path || !out)
+		return tq_fail(TQ_ERR_ARG, "%s is NULL", !kv ? "kv" : !path ? "path" : "seq");
+	*out = NULL;
+	ret = tq_file_open(kv->ctx, path, 0, &f);
+	if (ret)
+		return ret;
+	ret = find_section(f, &c);
+	if (!ret)
+		ret = tq_kv_seq_create(kv, out);
+	if (!ret)
+		ret = read_all(*out, &c);
+	if (ret && *out) {
+		tq_kv_seq_drop(*out);
+		*out = NULL;
+	}
+	tq_file_close(f);
+	return ret;
+}
