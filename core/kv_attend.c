@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include "kv_attend.h"
+#include "parallel.h"
 
 /* ---- scratch ---- */
 
@@ -270,32 +271,59 @@ static void combine_head(const struct tq_kv_block *b, uint32_t head)
 		store_row(b, head, r, plain + r * d, total[r], most[r]);
 }
 
+/* Largest logit and sum of weights of a row over all parts, for the pages' shares */
+static void add_page_masses(const struct tq_kv_block *b, uint32_t head, uint32_t row)
+{
+	const float *top = b->top + head * b->ncuts * TQ_KV_ROWS + row;
+	const float *sum = b->sum + head * b->ncuts * TQ_KV_ROWS + row;
+	float most = row_top(b, head, row, -INFINITY), total = 0.0f;
+	size_t s;
+
+	for (s = 0; s < b->ncuts; s++)
+		total = total + sum[s * TQ_KV_ROWS] * tq_exp(top[s * TQ_KV_ROWS] - most);
+	if (total > 0.0f)
+		add_page_mass(b, head, row, most, total);
+}
+
+static int prepare_heads(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	int ret = TQ_OK;
+
+	for (; !ret && n; first++, n--)
+		ret = prepare_head(arg, (uint32_t)first);
+	return ret;
+}
+
+static int attend_parts(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	const struct tq_kv_block *b = arg;
+
+	for (; n; first++, n--)
+		tq_kv_part_attend(b, (uint32_t)(first / b->ncuts), first % b->ncuts);
+	return TQ_OK;
+}
+
+static int combine_heads(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	for (; n; first++, n--)
+		combine_head(arg, (uint32_t)first);
+	return TQ_OK;
+}
+
 static int attend_block(struct tq_kv_block *b)
 {
 	uint32_t heads = b->kv->o.kv_heads, h, r;
-	float most, total;
-	size_t s;
-	int ret = TQ_OK;
+	struct tq_context *ctx = b->kv->ctx;
+	int ret;
 
-	for (h = 0; !ret && h < heads; h++)
-		ret = prepare_head(b, h);
+	ret = tq_rows_split(ctx, heads, 1, prepare_heads, b);
 	if (ret)
 		return ret;
-	for (h = 0; h < heads; h++)
-		for (s = 0; s < b->ncuts; s++)
-			tq_kv_part_attend(b, h, s);
-	for (h = 0; h < heads; h++)
-		combine_head(b, h);
-	for (h = 0; b->page_sum && h < heads; h++) {
-		for (r = 0; r < b->rows; r++) {
-			most = row_top(b, h, r, -INFINITY);
-			for (total = 0.0f, s = 0; s < b->ncuts; s++)
-				total += b->sum[(h * b->ncuts + s) * TQ_KV_ROWS + r] *
-					 tq_exp(b->top[(h * b->ncuts + s) * TQ_KV_ROWS + r] - most);
-			if (total > 0.0f)
-				add_page_mass(b, h, r, most, total);
-		}
-	}
+	tq_rows_split(ctx, heads * b->ncuts, 1, attend_parts, b);
+	tq_rows_split(ctx, heads, 1, combine_heads, b);
+	for (h = 0; b->page_sum && h < heads; h++)
+		for (r = 0; r < b->rows; r++)
+			add_page_masses(b, h, r);
 	return TQ_OK;
 }
 

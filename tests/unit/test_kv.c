@@ -505,6 +505,31 @@ START_TEST(random_operations_keep_the_model)
 }
 END_TEST
 
+/* The same tokens and queries in a context with threads: the same bits */
+START_TEST(threads_change_nothing)
+{
+	const struct tq_kv_options *o = &shapes[_i].o;
+	struct tq_options options = { .struct_size = sizeof(options), .threads = 3 };
+	struct tq_context *many;
+	struct model m, twin;
+	struct tq_kv *kv, *other;
+
+	ck_assert_int_eq(tq_context_create(&options, &many), TQ_OK);
+	ck_assert_int_eq(tq_kv_create(ctx, o, &kv), TQ_OK);
+	ck_assert_int_eq(tq_kv_create(many, o, &other), TQ_OK);
+	model_open(&m, kv, o);
+	ck_assert_int_eq(append(&m, o, 300), TQ_OK);
+	memset(&twin, 0, sizeof(twin));
+	save_and_restore(&m, other, o, &twin);
+	check_sequence(&m, o, &twin);
+	model_close(&m);
+	model_close(&twin);
+	tq_kv_destroy(kv);
+	tq_kv_destroy(other);
+	tq_context_destroy(many);
+}
+END_TEST
+
 START_TEST(a_full_pool_leaves_the_cache_usable)
 {
 	struct tq_kv_options o = { BASE(1, 2, 2, 64, 0, 64) };
@@ -690,6 +715,7 @@ int main(void)
 	tcase_set_timeout(tc, 900);
 	tcase_add_loop_test(tc, tokens_are_what_was_appended_and_attention_is_what_float64_says, 0, SHAPES);
 	tcase_add_loop_test(tc, random_operations_keep_the_model, 0, SHAPES);
+	tcase_add_loop_test(tc, threads_change_nothing, 0, SHAPES);
 	tcase_add_test(tc, a_full_pool_leaves_the_cache_usable);
 	tcase_add_test(tc, sizes_are_told_before);
 	tcase_add_test(tc, wrong_calls_are_refused_and_change_nothing);
