@@ -22,6 +22,9 @@ static const char usage[] =
 	"\n"
 	"  --driver NAME   pin a driver or plugin (with --explain)\n"
 	"  --config FILE   read this configuration file\n"
+	"  -v, --verbose   versions, licences, CPU needs and paths too\n"
+	"  --json          print JSON\n"
+	"  --help, --version\n"
 	"\n"
 	"Exit codes: 0 fine; 1 the request could not be met as configured; 2 usage or input error.\n";
 
@@ -115,16 +118,50 @@ static int list(const struct request *r, struct tq_context *ctx)
 
 /* ---- one spec ---- */
 
+static const char *const stages[TQ_STAGE_COUNT] = { "rotate", "sketch", "quantize",
+						    "score",  "encode", "decode" };
+
+static int explain_json(const struct tq_quantizer *q, const char *spec)
+{
+	char *text = NULL, *line, *rest;
+	size_t size;
+	FILE *lines = open_memstream(&text, &size);
+	struct json j;
+	int s;
+
+	if (!lines)
+		return cli_fail(CLI_UNMET, "out of memory");
+	tq_quantizer_explain(q, lines);
+	if (fclose(lines)) {
+		free(text);
+		return cli_fail(CLI_UNMET, "out of memory");
+	}
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "spec", spec);
+	json_unsigned(&j, "dim", tq_dim(q));
+	json_unsigned(&j, "bytes_per_row", tq_code_size(q));
+	json_object(&j, "drivers");
+	for (s = 0; s < TQ_STAGE_COUNT; s++)
+		json_string(&j, stages[s], tq_quantizer_driver(q, s));
+	json_object_end(&j);
+	json_array(&j, "reasons");
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		json_string(&j, NULL, line);
+	json_array_end(&j);
+	json_object_end(&j);
+	free(text);
+	return 0;
+}
+
 static int explain(const struct request *r, struct tq_context *ctx)
 {
-	static const char *const stages[TQ_STAGE_COUNT] = { "rotate", "sketch", "quantize",
-							    "score",  "encode", "decode" };
 	struct tq_quantizer_options options = { .struct_size = sizeof(options), .driver = r->driver };
 	char text[TQ_SPEC_STRING_MAX];
 	struct tq_quantizer *q;
 	struct tq_spec spec;
 	float *centre = NULL;
-	int status, s;
+	int status, s, ret = 0;
 
 	tq_spec_init(&spec);
 	status = tq_spec_parse(&spec, r->spec);
@@ -141,14 +178,19 @@ static int explain(const struct request *r, struct tq_context *ctx)
 	if (status != TQ_OK)
 		return cli_fail_status(status, NULL);
 	tq_spec_print(&spec, text, sizeof(text));
+	if (r->json) {
+		ret = explain_json(q, text);
+		goto out;
+	}
 	printf("spec: %s\ndim: %u\nbytes per row: %zu\n", text, tq_dim(q), tq_code_size(q));
 	for (s = 0; s < TQ_STAGE_COUNT; s++)
 		printf("%-9s %s\n", stages[s],
 		       *tq_quantizer_driver(q, s) ? tq_quantizer_driver(q, s) : "-");
 	putchar('\n');
 	tq_quantizer_explain(q, stdout);
+out:
 	tq_quantizer_destroy(q);
-	return 0;
+	return ret;
 }
 
 /* ---- one plugin file ---- */
@@ -161,6 +203,7 @@ static int conform_here(const struct request *r)
 	struct tq_context *ctx;
 	size_t i, bad = 0, seen = 0;
 	unsigned failed;
+	struct json j;
 	char *path;
 	int status;
 
@@ -177,12 +220,26 @@ static int conform_here(const struct request *r)
 		tq_context_destroy(ctx);
 		return cli_fail_status(status, r->plugin);
 	}
+	if (r->json) {
+		json_begin(&j, stdout);
+		json_object(&j, NULL);
+		json_string(&j, "file", r->plugin);
+		json_array(&j, "drivers");
+	}
 	for (i = 0; tq_context_driver(ctx, i, &d) == TQ_OK; i++) {
 		if (!strcmp(d.plugin, "scalar"))
 			continue;
 		seen++;
 		bad += d.state != TQ_STATE_SELECTABLE;
-		row_text(r, &d);
+		if (r->json)
+			row_json(&j, &d);
+		else
+			row_text(r, &d);
+	}
+	if (r->json) {
+		json_array_end(&j);
+		json_unsigned(&j, "failed", bad);
+		json_object_end(&j);
 	}
 	tq_context_destroy(ctx);
 	if (!seen)
@@ -285,6 +342,10 @@ static int parse(struct request *r, int argc, char **argv)
 	}
 	if (optind < argc)
 		return cli_fail(CLI_USAGE, "'%s' is not an option; see tq-probe --help", argv[optind]);
+	if (r->json && (r->mode == DUMP || r->mode == SHOW))
+		return cli_fail(CLI_USAGE, "--json: a configuration is shown in its own syntax");
+	if (r->isolate && r->mode != CONFORM)
+		return cli_fail(CLI_USAGE, "--isolate belongs to --conform");
 	if (r->mode == EXPLAIN && !r->dim)
 		return cli_fail(CLI_USAGE, "--explain needs --dim");
 	return 0;
