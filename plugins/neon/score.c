@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Integer scores, FORMAT.md section 6. Compiled for armv8.0, with dot products and with i8mm; dot.h
+ * has what differs.
+ *
+ * Rows go four at a time and their scores, a row per lane, are finished together. One query goes
+ * from code bytes to sums in registers. Several queries share one pass: the levels of four rows are
+ * written to a buffer once, for up to GROUP queries. Pairs of rows are the same, with rows for
+ * queries.
+ */
+
+#include "drivers.h"
+#include "score.h"
+#include "sums.h"
+
+#define GROUP (COLUMNS / 2)
+
+static void shape_of_levels(const struct tq_plan *plan, uint32_t bits, struct shape *s)
+{
+	uint32_t k;
+
+	s->dim = plan->dim;
+	s->alpha = 1;
+	s->beta = 0;
+	for (k = 0; k < plan->layout.nsections; k++)
+		s->at[k] = plan->layout.section[k].at;
+	if (bits == 1) {
+		s->alpha = -2 * plan->codebook.odd[1];
+		s->beta = -plan->codebook.odd[1];
+	}
+}
+
+static void shape_of_sketch(const struct tq_plan *plan, struct shape *s)
+{
+	s->dim = plan->dim;
+	s->at[0] = plan->layout.sketch_at;
+	s->alpha = -2;
+	s->beta = -1;
+}
+
+/* Values of four rows and one query: of the levels, or of the sketch */
+NEON_INLINE float32x4_t values_one(const struct tq_plan *plan, const struct shape *s,
+				   const uint8_t *const *row, const void *packed, int sketch,
+				   uint32_t bits, uint32_t planes)
+{
+	const struct query_head *head = packed;
+	int32x4_t sum[3];
+
+	sums_one(s, row, query_part(plan, packed, sketch), query_plane_bytes(plan), bits, planes,
+		 sum);
+	return sums_value(s, sum, sketch ? head->sketch_sum : head->sum, bits, planes);
+}
+
+/* The same of a group of queries */
+NEON_INLINE void values_group(const struct tq_plan *plan, const struct shape *s,
+			      const uint8_t *const *row, const char *packed, size_t size, size_t nq,
+			      int sketch, uint32_t bits, uint32_t planes, float32x4_t *value)
+{
+	const struct query_head *head;
+	const int8_t *plane[COLUMNS], *part;
+	int32x4_t sum[2][COLUMNS], own[3];
+	size_t i;
+	uint32_t p;
+
+	for (i = 0; i < nq; i++) {
+		part = query_part(plan, packed + i * size, sketch);
+		for (p = 0; p < planes; p++)
+			plane[i * planes + p] = part + p * query_plane_bytes(plan);
+	}
+	sums_group(s, row, plane, nq * planes, bits, 0, sum);
+	for (i = 0; i < nq; i++) {
+		head = (const void *)(packed + i * size);
+		sums_pick(sum, i * planes, bits, planes, own);
+		value[i] = sums_value(s, own, sketch ? head->sketch_sum : head->sum, bits, planes);
+	}
+}
+
+NEON_INLINE void score_one(const struct score_job *job, const struct shape *level,
+			   const struct shape *sketch, uint32_t bits, uint32_t planes)
+{
+	const struct tq_plan *plan = job->plan;
+	float32x4_t a = vdupq_n_f32(0.0f), b = a;
+	const uint8_t *row[ROWS];
+	struct row_fields f;
+	size_t j;
+
+	for (j = 0; j < job->n; j += ROWS) {
+		row_addresses(job, j, row);
+		row_fields_load(plan, row, &f);
+		if (bits)
+			a = values_one(plan, level, row, job->packed, 0, bits, planes);
+		if (has_sketch(plan))
+			b = values_one(plan, sketch, row, job->packed, 1, 1, planes);
+		store_scores(job->scores + j,
+			     score_finish(plan, (const void *)job->packed, &f, a, b), job->n - j);
+	}
+}
+
+NEON_INLINE void score_group(const struct score_job *job, const struct shape *level,
+			     const struct shape *sketch, const char *packed, size_t size, size_t nq,
+			     float *scores, uint32_t bits, uint32_t planes)
+{
+	float32x4_t a[GROUP] = {0}, b[GROUP] = {0};
+	const struct tq_plan *plan = job->plan;
+	const uint8_t *row[ROWS];
+	struct row_fields f;
+	size_t i, j;
+
+	for (j = 0; j < job->n; j += ROWS) {
+		row_addresses(job, j, row);
+		row_fields_load(plan, row, &f);
+		if (bits)
+			values_group(plan, level, row, packed, size, nq, 0, bits, planes, a);
+		if (has_sketch(plan))
+			values_group(plan, sketch, row, packed, size, nq, 1, 1, planes, b);
+		for (i = 0; i < nq; i++)
+			store_scores(scores + i * job->ld + j,
+				     score_finish(plan, (const void *)(packed + i * size), &f, a[i],
+						  b[i]),
+				     job->n - j);
+	}
+}
+
+NEON_INLINE void score_job(const struct score_job *job, uint32_t bits, uint32_t planes)
+{
+	size_t size = neon_query_size(job->plan, job->tab), i, nq;
+	struct shape level, sketch;
+
+	if (bits) {
+		shape_of_levels(job->plan, bits, &level);
+		level_tables_load(&level.tables, job->tab, bits);
+	}
+	shape_of_sketch(job->plan, &sketch);
+	if (job->nq == 1) {
+		score_one(job, &level, &sketch, bits, planes);
+		return;
+	}
+	for (i = 0; i < job->nq; i += GROUP) {
+		nq = job->nq - i < GROUP ? job->nq - i : GROUP;
+		score_group(job, &level, &sketch, job->packed + i * size, size, nq,
+			    job->scores + i * job->ld, bits, planes);
+	}
+}
+
+#define SCORE_JOB(bits)                                                                            \
+	static void job_##bits(const struct score_job *job)                                        \
+	{                                                                                          \
+		if (query_planes(job->plan) == 2)                                                  \
+			score_job(job, bits, 2);                                                   \
+		else                                                                               \
+			score_job(job, bits, 1);                                                   \
+	}
+
+SCORE_JOB(0)
+SCORE_JOB(1)
+SCORE_JOB(2)
+SCORE_JOB(3)
+SCORE_JOB(4)
+SCORE_JOB(5)
+SCORE_JOB(6)
+SCORE_JOB(7)
+SCORE_JOB(8)
+
+static void run(const struct score_job *job)
+{
+	static void (*const jobs[9])(const struct score_job *job) = {
+		job_0, job_1, job_2, job_3, job_4, job_5, job_6, job_7, job_8};
+
+	if (job->plan->query == TQ_QUERY_F32)
+		neon_score_float(job);
+	else
+		jobs[job->plan->index_bits](job);
+}
+
+static void neon_score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		       const uint8_t *codes, size_t n, float *scores, size_t ld)
+{
+	struct score_job job = {plan, state, packed, nq, codes, NULL, n, scores, ld};
+
+	run(&job);
+}
+
+static void neon_score_list(const struct tq_plan *plan, const void *state, const void *packed,
+			    const uint8_t *codes, const uint32_t *ids, size_t n, float *scores)
+{
+	struct score_job job = {plan, state, packed, 1, codes, ids, n, scores, 0};
+
+	run(&job);
+}
+
+const struct tq_quantizer_ops SCORE_OPS = {
+	.struct_size = sizeof(struct tq_quantizer_ops),
+	.create = neon_tables_create,
+	.destroy = neon_tables_destroy,
+	.query_size = neon_query_size,
+	.query_pack = neon_query_pack,
+	.score = neon_score,
+	.score_list = neon_score_list,
+};
