@@ -64,7 +64,7 @@ static int check_rotation(const struct tq_driver *d, char *why, size_t size)
 {
 	const struct tq_rotation_ops *ops = d->rotation_ops;
 
-	if (!ops || d->ops)
+	if (!ops || d->ops || d->device_ops)
 		return bad(why, size, "driver %s: %s must have rotation_ops and no ops",
 				d->driver_name, d->name);
 	if (ops->struct_size != sizeof(*ops))
@@ -87,7 +87,7 @@ static int check_ops(const struct tq_driver *d, char *why, size_t size)
 	const struct tq_quantizer_ops *ops = d->ops;
 	int slots;
 
-	if (!ops || d->rotation_ops)
+	if (!ops || d->rotation_ops || d->device_ops)
 		return bad(why, size, "driver %s: %s must have ops and no rotation_ops",
 				d->driver_name, d->name);
 	if (ops->struct_size != sizeof(*ops))
@@ -113,6 +113,26 @@ static int check_ops(const struct tq_driver *d, char *why, size_t size)
 	    (d->name[0] == 'e' && !ops->encode) || (d->name[0] == 'd' && !ops->decode))
 		return bad(why, size, "driver %s: no operation of %s is filled", d->driver_name,
 				d->name);
+	return 0;
+}
+
+static int check_device(const struct tq_driver *d, char *why, size_t size)
+{
+	const struct tq_device_ops *ops = d->device_ops;
+
+	if (!ops || d->ops || d->rotation_ops)
+		return bad(why, size, "driver %s: %s must have device_ops and no others", d->driver_name,
+				d->name);
+	if (ops->struct_size != sizeof(*ops))
+		return bad(why, size, "driver %s: device_ops of %u bytes, expected %zu",
+				d->driver_name, ops->struct_size, sizeof(*ops));
+	if (d->memory != TQ_MEM_CUDA || !(d->flags & TQ_DRV_BITEXACT))
+		return bad(why, size, "driver %s: %s must be bit-exact and in device memory",
+				d->driver_name, d->name);
+	if (!ops->open || !ops->attach || !ops->detach || !ops->query_size || !ops->encode ||
+	    !ops->decode || !ops->query || !ops->score || !ops->topk_scratch || !ops->topk ||
+	    !ops->check || !ops->memory_alloc || !ops->memory_free || !ops->copy_in || !ops->copy_out)
+		return bad(why, size, "driver %s: a slot of device_ops is empty", d->driver_name);
 	return 0;
 }
 
@@ -143,6 +163,8 @@ static int check_driver(const struct tq_plugin *p, size_t i, char *why, size_t s
 	if (!strcmp(d->name, "quantize(grid)") || !strcmp(d->name, "score(grid)") ||
 	    !strcmp(d->name, "attend(grid)") || is_generic(d->name, "encode(", ",grid)") || is_generic(d->name, "decode(", ",grid)"))
 		return check_ops(d, why, size);
+	if (!strcmp(d->name, "device(cuda)"))
+		return check_device(d, why, size);
 	return bad(why, size, "driver %s: unknown generic name \"%.40s\"", d->driver_name,
 			d->name);
 }

@@ -16,11 +16,12 @@ int tq_map_serve(struct tq_map *map, const struct tq_rotation *rot, const struct
 
 	map->rot = rot;
 	map->ops = choice->driver->rotation_ops;
+	tq_note(NULL);
 	if (map->ops->create)
 		ret = map->ops->create(choice->host, rot, &map->state);
 	if (ret)
 		return tq_fail(ret, "%s: create failed: %s", choice->driver->driver_name,
-			       tq_status_text(ret));
+			       tq_noted(tq_status_text(ret)));
 	map->choice = *choice;
 	return TQ_OK;
 }
@@ -56,11 +57,12 @@ int tq_pipeline_serve(struct tq_pipeline *pipe, enum tq_operation op,
 		served->choice = *choice;
 		return TQ_OK;
 	}
+	tq_note(NULL);
 	if (served->ops->create)
 		ret = served->ops->create(choice->host, pipe->plan, &served->state);
 	if (ret)
 		return tq_fail(ret, "%s: create failed: %s", choice->driver->driver_name,
-			       tq_status_text(ret));
+			       tq_noted(tq_status_text(ret)));
 	served->choice = *choice;
 	return TQ_OK;
 }

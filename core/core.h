@@ -23,6 +23,15 @@ int tq_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3))
 /** tq_fail_row - tq_fail() that also names a row */
 int tq_fail_row(int code, uint64_t row, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/**
+ * tq_note - keep the last line that a plugin logged as an error on this thread, for tq_noted()
+ * @line: NULL to forget it
+ */
+void tq_note(const char *line);
+
+/** tq_noted - that line, or @other if there is none */
+const char *tq_noted(const char *other);
+
 /** tq_alloc - zeroed memory of the context's allocator, aligned to 64; NULL (with tq_fail()) if none */
 void *tq_alloc(struct tq_context *ctx, size_t size);
 

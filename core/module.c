@@ -82,6 +82,8 @@ static void host_log(const struct tq_host *host, int level, const char *line)
 {
 	const struct tq_module *m = host->ctx;
 
+	if (level == TQ_LOG_ERROR)
+		tq_note(line);
 	tq_log(m->ctx, level, "plugin %s: %s", m->name, line);
 }
 

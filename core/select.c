@@ -105,6 +105,22 @@ static bool before(const struct query *q, const struct tq_entry *a, const struct
 	return x != y ? x < y : a->driver->priority > b->driver->priority;
 }
 
+/*
+ * Work on host memory by a device pays for copies both ways: such a driver serves where it is asked for by
+ * the pin or the configured order, and is otherwise not even probed.
+ */
+static bool is_unasked_device(const struct query *q, const struct tq_entry *e)
+{
+	size_t i;
+
+	if (e->driver->memory == TQ_MEM_HOST || (q->pin && is_called(e, q->pin)))
+		return false;
+	for (i = 0; q->ctx->config->order[i]; i++)
+		if (is_called(e, q->ctx->config->order[i]))
+			return false;
+	return true;
+}
+
 /* Plugins that were refused whole have no drivers to list: one line each, before the first stage */
 static void explain_refused(const struct query *q)
 {
@@ -132,6 +148,10 @@ static size_t candidates(const struct query *q, struct tq_entry **list)
 				continue;
 			if (q->pin && !is_called(e, q->pin) && !is_scalar(e)) {
 				explain(q, e, "not the pinned %s", q->pin);
+				continue;
+			}
+			if (is_unasked_device(q, e)) {
+				explain(q, e, "a device: serves where it is pinned or ordered");
 				continue;
 			}
 			for (k = n++; k && before(q, e, list[k - 1]); k--)
@@ -352,4 +372,41 @@ int tq_select_op(struct tq_context *ctx, const char *name, size_t slot, const st
 	if (slot == offsetof(struct tq_quantizer_ops, score_pairs))
 		q.stage = "score_pairs(grid)";
 	return ask(&q, pinned, out);
+}
+
+int tq_select_device(struct tq_context *ctx, const char *name, const struct tq_plan *plan,
+		     struct tq_choice *out, struct tq_entry **entry)
+{
+	char why[TQ_REASON_MAX] = "no plugin serves it";
+	int err = TQ_ERR_NO_DRIVER;
+	struct tq_module *m;
+	struct tq_entry *e;
+	size_t i;
+
+	if (tq_registry_open(ctx))
+		return TQ_ERR_NOMEM;
+	for (m = ctx->registry->first; m; m = m->next)
+		for (i = 0; i < m->nentries; i++) {
+			e = &m->entries[i];
+			if (strcmp(e->driver->name, name))
+				continue;
+			if (tq_entry_refused(e) || !tq_module_probe(m)) {
+				err = e->state == TQ_STATE_NOT_PRESENT ? TQ_ERR_NOT_PRESENT : TQ_ERR_NO_DRIVER;
+				snprintf(why, sizeof(why), "%s is %s: %s", e->driver->driver_name,
+					 tq_driver_state_name(e->state), e->reason);
+				continue;
+			}
+			if (plan && (!tq_entry_fits(e, plan->dim, plan, why, sizeof(why)) ||
+				     (e->driver->supports && !e->driver->supports(plan, why, sizeof(why))))) {
+				err = TQ_ERR_UNSUPPORTED;
+				continue;
+			}
+			out->driver = e->driver;
+			out->plugin = m->name;
+			out->host = &m->host;
+			if (entry)
+				*entry = e;
+			return TQ_OK;
+		}
+	return tq_fail(err, "%s: %s", name, why);
 }

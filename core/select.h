@@ -44,6 +44,20 @@ int tq_select_op(struct tq_context *ctx, const char *name, size_t slot,
 		 const struct tq_plan *plan, const char *pin, unsigned *pinned,
 		 struct tq_choice *out, struct tq_explain *why);
 
+struct tq_entry;
+
+/**
+ * tq_select_device - the driver for work on device memory; pins and order do not apply to it
+ * @name: "device(cuda)"
+ * @plan: NULL: only look whether there is one
+ * @entry: receives the driver's entry, so that the caller can test it; may be NULL
+ *
+ * Called with the registry's lock held. Return: TQ_OK; TQ_ERR_NOT_PRESENT with the reason of the
+ * driver that came nearest; TQ_ERR_UNSUPPORTED with what @plan lacks; TQ_ERR_NO_DRIVER.
+ */
+int tq_select_device(struct tq_context *ctx, const char *name, const struct tq_plan *plan,
+		     struct tq_choice *out, struct tq_entry **entry);
+
 /** tq_effective_pin - @pin if not NULL, else the context's (option, environment, config), else NULL */
 const char *tq_effective_pin(struct tq_context *ctx, const char *pin);
 

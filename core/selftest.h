@@ -20,6 +20,15 @@ int tq_gate_rotation(struct tq_entry *e, const struct tq_rotation *rot, char *wh
 /** tq_gate_ops - test every filled slot of any other driver on one plan; as tq_gate_rotation() */
 int tq_gate_ops(struct tq_entry *e, const struct tq_plan *plan, char *why, size_t size);
 
+/**
+ * tq_gate_device - test a device(*) driver with a plan's tables attached; every codec is tested
+ * @state: what attach made
+ *
+ * Return: TQ_OK; TQ_ERR_SELFTEST with @why; TQ_ERR_DEVICE with @why; TQ_ERR_NOMEM.
+ */
+int tq_gate_device(struct tq_entry *e, const struct tq_plan *plan, const struct tq_device_queue *queue,
+		   void *state, char *why, size_t size);
+
 /** tq_entry_pass - the entry's state after the gate said @err; TQ_ERR_NOMEM if that is all it said */
 int tq_entry_pass(struct tq_entry *e, int err, const char *why);
 

@@ -12,6 +12,7 @@
 
 static _Thread_local char error_text[ERROR_TEXT_MAX];
 static _Thread_local uint64_t error_row = TQ_NO_ROW;
+static _Thread_local char note[256];
 
 const char *tq_status_name(int status)
 {
@@ -76,4 +77,16 @@ int tq_fail_row(int code, uint64_t row, const char *fmt, ...)
 	fail(code, row, fmt, args);
 	va_end(args);
 	return code;
+}
+
+void tq_note(const char *line)
+{
+	note[0] = '\0';
+	if (line)
+		snprintf(note, sizeof(note), "%s", line);
+}
+
+const char *tq_noted(const char *other)
+{
+	return note[0] ? note : other;
 }

@@ -19,6 +19,7 @@
  *	encode(ROTATION,grid)	encode: all stages in one pass
  *	decode(ROTATION,grid)	decode
  *	attend(grid)		weigh, mix, raw_score, raw_mix: attention over coded and 16-bit rows
+ *	device(cuda)		struct tq_device_ops: the same work on data in a device's memory
  *
  * For each operation the core picks the selectable driver of highest priority that supports the plan
  * and composes the stages; an encode or decode driver replaces the composition. Sketches of qjl:* are
@@ -335,6 +336,71 @@ struct tq_quantizer_ops {
 			size_t ld);
 };
 
+/**
+ * struct tq_device_queue - the embedder's place in a device's order of work
+ * @device: the driver's number of the device
+ * @stream: CUDA: a CUstream; NULL for the default stream
+ */
+struct tq_device_queue {
+	uint32_t struct_size;
+	int32_t device;
+	void *stream;
+};
+
+/**
+ * struct tq_device_ops - operations on device memory, ordered by a queue; every slot is filled
+ * @open:       is the device of this number there and usable: 0, or TQ_ERR_* with the reason logged
+ * @attach:     upload a plan's tables to the queue's device
+ * @detach:     release them; nothing of this plan may be under way
+ * @query_size: bytes of a prepared query in device memory, a multiple of 64
+ * @encode:     device pointers; starts work and returns. No allocation, no waiting: may be recorded
+ *              into a graph. Input is not checked: see @check
+ * @decode:     likewise
+ * @query:      prepare @nq queries of f32
+ * @score:      @batch independent problems of equal shape, their arrays the given strides apart
+ *              (bytes, bytes, floats)
+ * @topk_scratch: bytes of device memory that @topk needs, aligned to 256
+ * @topk:       the @k best rows per query, best first, equal scores by lower row; ids -1 where n < k
+ * @check:      atomic minimum of *@first with the number of the first row that is not finite
+ * @memory_alloc: device memory for the core's test
+ * @memory_free:  release it; NULL is allowed
+ * @copy_in:    copy to the device after the queue's work, and wait for it
+ * @copy_out:   likewise, from the device
+ *
+ * All return 0 or TQ_ERR_*; the reason goes to the host's log at level 0 in the same call.
+ */
+struct tq_host;
+struct tq_plan;
+struct tq_device_ops {
+	uint32_t struct_size;
+	int (*open)(const struct tq_host *host, int32_t device);
+	int (*attach)(const struct tq_host *host, const struct tq_plan *plan,
+		      const struct tq_device_queue *queue, void **state);
+	void (*detach)(const struct tq_host *host, void *state);
+	size_t (*query_size)(const void *state);
+	int (*encode)(const void *state, const struct tq_device_queue *queue, const void *x,
+		      int dtype, size_t stride, size_t n, void *codes);
+	int (*decode)(const void *state, const struct tq_device_queue *queue, const void *codes,
+		      size_t n, void *x, int dtype, size_t stride);
+	int (*query)(const void *state, const struct tq_device_queue *queue, const float *x,
+		     size_t stride, size_t nq, void *prepared);
+	int (*score)(const void *state, const struct tq_device_queue *queue, const void *prepared,
+		     size_t nq, const void *codes, size_t n, float *scores, size_t ld, size_t batch,
+		     size_t query_stride, size_t code_stride, size_t score_stride);
+	size_t (*topk_scratch)(const void *state, size_t nq, size_t n, size_t k);
+	int (*topk)(const void *state, const struct tq_device_queue *queue, const void *prepared,
+		    size_t nq, const void *codes, size_t n, size_t k, int64_t *ids, float *scores,
+		    void *scratch);
+	int (*check)(const void *state, const struct tq_device_queue *queue, const void *x,
+		     int dtype, size_t stride, size_t n, uint64_t *first);
+	int (*memory_alloc)(const void *state, size_t size, void **ptr);
+	void (*memory_free)(const void *state, void *ptr);
+	int (*copy_in)(const void *state, const struct tq_device_queue *queue, void *to,
+		       const void *from, size_t size);
+	int (*copy_out)(const void *state, const struct tq_device_queue *queue, void *to,
+			const void *from, size_t size);
+};
+
 enum tq_memory {
 	TQ_MEM_HOST = 0,
 	TQ_MEM_CUDA,
@@ -360,6 +426,7 @@ enum tq_memory {
  *               Not called for rotate(*).
  * @rotation_ops: for rotate(*), else NULL
  * @ops:         for the others, else NULL
+ * @device_ops:  for device(*), else NULL
  */
 struct tq_driver {
 	uint32_t struct_size;
@@ -378,6 +445,7 @@ struct tq_driver {
 	int (*supports)(const struct tq_plan *plan, char *why, size_t why_size);
 	const struct tq_rotation_ops *rotation_ops;
 	const struct tq_quantizer_ops *ops;
+	const struct tq_device_ops *device_ops;
 };
 
 /**

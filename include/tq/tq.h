@@ -20,6 +20,7 @@
 #include "tq/spec.h"
 #include "tq/context.h"
 #include "tq/quantizer.h"
+#include "tq/device.h"
 #include "tq/file.h"
 #include "tq/kv.h"
 
