@@ -39,4 +39,11 @@ struct tq_kv_file_entry {
 	uint32_t coded, zero;
 };
 
+struct tq_kv;
+struct tq_kv_seq;
+
+/** tq_kv_section_read - a sequence from the bytes of a kv section, not trusted; @path for error texts */
+int tq_kv_section_read(struct tq_kv *kv, const char *path, const void *data, uint64_t bytes,
+		       struct tq_kv_seq **out);
+
 #endif

@@ -164,6 +164,70 @@ static int check_entry(const struct tq_kv *kv, uint32_t layer, const struct tq_k
 	       !(e->coded && kv->layers[layer].centre && !centred);
 }
 
+static bool scale_ok(const struct tq_plan *plan, const unsigned char *at)
+{
+	float s = tq_load_scale(plan, at);
+
+	return s >= 0.0f && s <= 3.4028234e38f;
+}
+
+/* Numbers that arithmetic will meet: scales and residual norms, 16-bit rows */
+static bool part_ok(const struct tq_kv *kv, const struct tq_kv_part *part, const unsigned char *rows,
+		    const struct tq_kv_entry *e)
+{
+	const unsigned char *at = rows + e->offset * part->row_bytes;
+	const struct tq_plan *plan;
+	uint32_t t;
+
+	if (!part->codec)
+		return tq_first_nonfinite(at, (int)kv->o.raw_type, part->dim, part->dim, e->count, NULL) ==
+		       e->count;
+	plan = part->codec->q->plan;
+	for (t = 0; t < e->count; t++, at += part->row_bytes)
+		if (!scale_ok(plan, at + plan->layout.scale_at) ||
+		    (plan->layout.rnorm_at != TQ_NO_FIELD && !scale_ok(plan, at + plan->layout.rnorm_at)))
+			return false;
+	return true;
+}
+
+static bool raw_ok(const struct tq_kv *kv, const uint16_t *rows, size_t stride, size_t width,
+		   const struct tq_kv_entry *e)
+{
+	return tq_first_nonfinite(rows + e->offset * stride, (int)kv->o.raw_type, width, stride, e->count,
+				  NULL) == e->count;
+}
+
+static bool head_ok(const struct tq_kv *kv, uint32_t layer, uint32_t head, const struct tq_kv_entry *e)
+{
+	const struct tq_kv_head *h = &kv->layers[layer].heads[head];
+	const unsigned char *data = e->page->data;
+	const uint16_t *rows;
+	size_t stride;
+
+	if (e->page->coded)
+		return part_ok(kv, &h->key, data + h->key_at, e) && part_ok(kv, &h->value, data + h->value_at, e) &&
+		       raw_ok(kv, (const uint16_t *)(const void *)(data + h->tail_at), kv->o.key_raw_dim,
+			      kv->o.key_raw_dim, e);
+	rows = tq_kv_raw_key(kv, e->page, head, &stride);
+	if (!raw_ok(kv, rows, stride, kv->key_width, e))
+		return false;
+	rows = tq_kv_raw_value(kv, e->page, head, &stride);
+	return raw_ok(kv, rows, stride, kv->out_dim, e);
+}
+
+static int read_page(const struct tq_kv *kv, uint32_t layer, struct cursor *c, const struct tq_kv_entry *e)
+{
+	uint32_t h;
+	int ret;
+
+	ret = take(c, e->page->data, e->page->bytes);
+	for (h = 0; !ret && h < kv->o.kv_heads; h++)
+		if (!head_ok(kv, layer, h, e))
+			ret = tq_fail(TQ_ERR_FORMAT, "%s: layer %u, head %u, tokens from %llu: not finite", c->path,
+				      layer, h, (unsigned long long)e->start);
+	return ret;
+}
+
 static int read_entries(struct tq_kv *kv, uint32_t layer, struct cursor *c,
 			const struct tq_kv_file_layer *head, struct tq_kv_run *run)
 {
@@ -192,7 +256,7 @@ static int read_entries(struct tq_kv *kv, uint32_t layer, struct cursor *c,
 		}
 	}
 	for (i = 0; !ret && i < run->nentries; i++)
-		ret = take(c, run->entries[i].page->data, run->entries[i].page->bytes);
+		ret = read_page(kv, layer, c, &run->entries[i]);
 	run->tokens = head->tokens;
 	return ret;
 }
@@ -228,6 +292,23 @@ static int read_all(struct tq_kv_seq *seq, struct cursor *c)
 	return ret;
 }
 
+int tq_kv_section_read(struct tq_kv *kv, const char *path, const void *data, uint64_t bytes,
+		       struct tq_kv_seq **out)
+{
+	struct cursor c = { .path = path, .at = data, .left = bytes };
+	int ret;
+
+	ret = tq_kv_seq_create(kv, out);
+	if (ret)
+		return ret;
+	ret = read_all(*out, &c);
+	if (ret) {
+		tq_kv_seq_drop(*out);
+		*out = NULL;
+	}
+	return ret;
+}
+
 int tq_kv_seq_restore(struct tq_kv *kv, const char *path, struct tq_kv_seq **out)
 {
 	struct cursor c = { .path = path };
@@ -242,13 +323,7 @@ int tq_kv_seq_restore(struct tq_kv *kv, const char *path, struct tq_kv_seq **out
 		return ret;
 	ret = find_section(f, &c);
 	if (!ret)
-		ret = tq_kv_seq_create(kv, out);
-	if (!ret)
-		ret = read_all(*out, &c);
-	if (ret && *out) {
-		tq_kv_seq_drop(*out);
-		*out = NULL;
-	}
+		ret = tq_kv_section_read(kv, path, c.at, c.left, out);
 	tq_file_close(f);
 	return ret;
 }
