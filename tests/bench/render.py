@@ -202,6 +202,47 @@ def growth_threads(res):
     return "\n\n".join(f"{t}\n\n{p}" for t, p in zip(titles, parts) if p) or None
 
 
+PEER_DATA = {"glove100": "GloVe, 100,000 x 100", "lsa512": "LSA, 12,000 x 512",
+             "synthetic1536": "synthetic, 100,000 x 1536"}
+
+
+def peer_rows(res, data, bits, threads):
+    """Lines of one table: libtq first, then the peers, fastest first, and how many times libtq is faster."""
+    rows = res.pick("peer", data=data, bits=bits, threads=threads)
+    own = next((r for r in rows if r["method"] == "libtq"), None)
+    lines = []
+    for r in sorted(rows, key=lambda r: (r is not own, r["single_ns"])):
+        def cell(key):
+            return short(r[key]) + (f" ({num(r[key] / own[key], 2)} x)" if own and r is not own else "")
+        lines.append([bits, f"**{r['method']}**" if r is own else r["method"], r["row_bytes"] or "?",
+                      num(r["recall"], 3), cell("single_ns"), cell("batch_ns"),
+                      f"{r['encode_ns'] / 1e3:.1f}" if r["encode_ns"] else "-", r["note"]])
+    return lines
+
+
+@table("peers")
+def peers(res):
+    out = []
+    for data, title in PEER_DATA.items():
+        for threads in res.values("peer", "threads", data=data):
+            lines = []
+            for bits in (4, 3, 2, 1):
+                lines += peer_rows(res, data, bits, threads)
+            rows = {r["rows"] for r in res.pick("peer", data=data)}
+            text = markdown(["bits", "method", "bytes", "recall 10@10", "one query, ns per row",
+                             "batch, ns per row and query", "encode, us per row", ""], lines)
+            if text:
+                note = "" if rows == {100000} or data == "lsa512" else f" (first {rows.pop():,} rows)"
+                out.append(f"**{title}**{note}, {threads} thread{'s' if threads > 1 else ''}\n\n{text}")
+    return "\n\n".join(out) or None
+
+
+@table("peer-versions")
+def peer_versions(res):
+    found = res.files.get("peers", {}).get("versions")
+    return found and "Versions: " + ", ".join(f"{k} {v}" for k, v in found.items()) + "."
+
+
 #: picture -> (name of the results, key of the x axis)
 PICTURES = {"rows": "rows", "dims": "dim", "bits": "bits", "queries": "queries", "threads": "threads"}
 

@@ -71,6 +71,36 @@ def scalar_targets(res):
     yield ("avx2 against scalar, score 4 bits d=128", ">=", 10.0, row and ratio(row["scalar_ns"], row["ns"]), "x")
 
 
+#: names of FAISS's quantizers begin with this
+FAISS = "FAISS"
+
+
+def peer_target(res, data, bits, key, text, goal, of):
+    """libtq's rate against the fastest of the peers that @of picks, unless a peer finds more than libtq."""
+    rows = res.pick("peer", data=data, bits=bits, threads=1)
+    own = next((r for r in rows if r["method"] == "libtq"), None)
+    others = [r for r in rows if of(r)]
+    if not own or not others:
+        return None
+    best = min(others, key=lambda r: r[key])
+    more = "" if own["recall"] >= best["recall"] - 0.002 else f", which finds more: {best['recall']:.3f}"
+    return ("libtq", f"{data}, {bits} bits, {text}: rate against {best['method']}{more} "
+            f"(recall {own['recall']:.3f})", ">=", goal, best[key] / own[key], "x")
+
+
+def peer_targets(res):
+    def fast(r):
+        return r["method"].startswith(FAISS)
+
+    def turbo(r):
+        return r["method"] == "turbovec"
+    for data in ("glove100", "lsa512", "synthetic1536"):
+        for bits, single, batch in ((4, 2.0, 2.0), (3, 2.0, 2.0), (2, 1.0, 1.5), (1, 2.0, 2.0)):
+            for key, goal, text in (("single_ns", single, "one query"), ("batch_ns", batch, "batch of 64")):
+                yield peer_target(res, data, bits, key, text, goal, fast)
+                yield peer_target(res, data, bits, key, text, 1.1, turbo)
+
+
 def all_targets(res):
     """(plugin, text, relation, target, measured or None, unit)"""
     for part in (score_targets, codec_targets, shape_targets):
@@ -78,6 +108,7 @@ def all_targets(res):
             yield ("avx512", *target)
     for target in scalar_targets(res):
         yield ("avx2", *target)
+    yield from filter(None, peer_targets(res))
 
 
 def verdict(relation, target, measured):

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libtq through ctypes: as much of it as the comparison needs."""
+import ctypes
+import os
+
+import numpy as np
+
+#: more than the library's option structs hold; what it does not know stays zero
+OPTIONS_ROOM = 256
+
+
+class QuantizerOptions(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("driver", ctypes.c_char_p), ("centre", ctypes.c_void_p),
+                ("rest", ctypes.c_char * OPTIONS_ROOM)]
+
+
+def load():
+    """The library that TQ_LIBRARY names, or the installed one."""
+    return ctypes.CDLL(os.environ.get("TQ_LIBRARY", "libtq.so"))
+
+
+def pointer(array):
+    return ctypes.c_void_p(array.ctypes.data)
+
+
+class Codec:
+    """Rows of one data set, coded; threads and plugins come from the environment (TQ_THREADS, TQ_PLUGIN_PATH)."""
+
+    def __init__(self, spec, dim, centre, driver=None):
+        self.lib, self.dim, self.rows = load(), dim, 0
+        self.lib.tq_error_text.restype = ctypes.c_char_p
+        self.lib.tq_quantizer_driver.restype = ctypes.c_char_p
+        for name in ("tq_code_size", "tq_query_size"):
+            getattr(self.lib, name).restype = ctypes.c_size_t
+        self.ctx, self.q = ctypes.c_void_p(), ctypes.c_void_p()
+        self.check(self.lib.tq_context_create(None, ctypes.byref(self.ctx)))
+        spec_room = ctypes.create_string_buffer(4096)
+        self.lib.tq_spec_init(spec_room)
+        self.check(self.lib.tq_spec_parse(spec_room, spec.encode()))
+        centre = np.ascontiguousarray(centre, np.float32)
+        options = QuantizerOptions(ctypes.sizeof(QuantizerOptions), driver.encode() if driver else None,
+                                   centre.ctypes.data)
+        self.check(self.lib.tq_quantizer_create(self.ctx, spec_room, ctypes.c_uint32(dim), ctypes.byref(options),
+                                                ctypes.byref(self.q)))
+        self.row_bytes = self.lib.tq_code_size(self.q)
+        self.query_bytes = self.lib.tq_query_size(self.q)
+        self.has_top_k = hasattr(self.lib, "tq_top_k")
+
+    def check(self, status):
+        if status:
+            raise RuntimeError(self.lib.tq_error_text().decode())
+
+    def driver(self, stage):
+        return self.lib.tq_quantizer_driver(self.q, stage).decode()
+
+    def encode(self, x):
+        codes = np.empty(len(x) * self.row_bytes, np.uint8)
+        self.check(self.lib.tq_encode(self.q, pointer(x), ctypes.c_size_t(self.dim), ctypes.c_size_t(len(x)),
+                                      pointer(codes)))
+        return codes
+
+    def add(self, x):
+        self.codes, self.rows = self.encode(x), len(x)
+
+    def prepare(self, queries):
+        room = np.empty(len(queries) * self.query_bytes + 64, np.uint8)
+        prepared = room[-room.ctypes.data % 64:]
+        self.check(self.lib.tq_query_prepare(self.q, pointer(queries), ctypes.c_size_t(self.dim),
+                                             ctypes.c_size_t(len(queries)), pointer(prepared)))
+        return prepared
+
+    def search(self, queries, k):
+        """Best k rows of each query."""
+        nq, prepared = len(queries), self.prepare(queries)
+        if self.has_top_k:
+            ids, scores = np.empty((nq, k), np.int64), np.empty((nq, k), np.float32)
+            self.check(self.lib.tq_top_k(self.q, pointer(prepared), ctypes.c_size_t(nq), pointer(self.codes),
+                                         ctypes.c_size_t(self.rows), ctypes.c_size_t(k), None, pointer(ids),
+                                         pointer(scores)))
+            return ids
+        scores = np.empty((nq, self.rows), np.float32)
+        self.check(self.lib.tq_score(self.q, pointer(prepared), ctypes.c_size_t(nq), pointer(self.codes),
+                                     ctypes.c_size_t(self.rows), pointer(scores), ctypes.c_size_t(self.rows)))
+        best = np.argpartition(-scores, k, axis=1)[:, :k]
+        return best

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One class per way to code and scan. Each has label, row_bytes, add(base), search(queries, k) -> ids, and
+note, what a reader must know. All scan every row; none may re-rank with the floats.
+"""
+import numpy as np
+
+import libtq
+
+try:
+    import faiss
+except ImportError:
+    faiss = None
+try:
+    import turbovec
+except ImportError:
+    turbovec = None
+try:
+    import rabitqlib
+except ImportError:
+    rabitqlib = None
+
+BOUNDED = "staged: refines only rows that the first bit and a bound let through; cannot be turned off"
+
+
+class Libtq:
+    fast = True
+
+    def __init__(self, dim, bits, threads, driver=None):
+        self.label = "libtq" + (f" {driver}" if driver else "")
+        self.args = (f"bits={bits} correction=unbiased center=both effort=1", dim)
+        self.driver = driver
+
+    def add(self, base):
+        self.codec = libtq.Codec(*self.args, base.mean(axis=0), self.driver)
+        self.codec.add(base)
+        self.row_bytes = self.codec.row_bytes
+        self.note = f"{self.codec.driver(3)}, {self.codec.driver(4) or self.codec.driver(2)}, " + (
+            "tq_top_k" if self.codec.has_top_k else "tq_score + numpy partition")
+
+    def search(self, queries, k):
+        return self.codec.search(queries, k)
+
+
+class Faiss:
+    """An index made by @make(dim); @rotate: data and queries are rotated outside the clock, as FAISS asks for."""
+
+    def __init__(self, label, make, dim, threads, rotate=False, fast=False, note=""):
+        self.label, self.threads, self.fast, self.note = label, threads, fast, note
+        self.index = make(dim)
+        self.rotation = rotate and np.linalg.qr(np.random.default_rng(3).standard_normal((dim, dim)))[0].astype(
+            np.float32)
+
+    def prepare(self, x):
+        return np.ascontiguousarray(x @ self.rotation) if self.rotation is not False else x
+
+    def add(self, base):
+        self.index.train(base)
+        self.index.add(base)
+        self.row_bytes = self.index.sa_code_size() if hasattr(self.index, "sa_code_size") else 0
+
+    def search(self, queries, k):
+        return self.index.search(queries, k)[1]
+
+
+class Turbovec:
+    """Staging is off: TURBOVEC_2BIT_PLANES=0 and TURBOVEC_4BIT_PLANES=0, set before it is imported."""
+    fast = True
+
+    def __init__(self, dim, bits, threads):
+        self.label, self.pad = "turbovec", -dim % 8
+        self.note = "staging off" + (f", {self.pad} zeros added per row: it needs a multiple of 8" if self.pad else "")
+        self.index = turbovec.TurboQuantIndex(dim=dim + self.pad, bit_width=bits)
+        self.row_bytes = (dim + self.pad) * bits // 8 + 4
+
+    def prepare(self, x):
+        return np.ascontiguousarray(np.pad(x, ((0, 0), (0, self.pad)))) if self.pad else x
+
+    def add(self, base):
+        self.index.add(base)
+        self.index.prepare()
+
+    def search(self, queries, k):
+        return self.index.search(queries, k)[1]
+
+
+class Rabitqlib:
+    """IVF with one list, so that every row is scanned."""
+    fast = True
+
+    def __init__(self, dim, bits, threads):
+        self.label, self.bits, self.dim, self.threads = "rabitqlib IVF, 1 list", bits, dim, threads
+        self.note = BOUNDED if bits > 1 else ""
+        self.row_bytes = 0
+
+    def add(self, base):
+        self.index = rabitqlib.IvfIndex(self.dim, len(base), 1, self.bits, "ip")
+        self.index.build(base, base.mean(axis=0, keepdims=True), np.zeros(len(base), np.uint32), self.threads)
+
+    def search(self, queries, k):
+        return self.index.search(queries, k, 1, None, self.threads)[0]
+
+
+def faiss_methods(dim, bits, threads):
+    ip, sq = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer
+    subs = dim * bits // 4
+    if dim * bits % 4 == 0 and subs and dim % subs == 0:
+        yield lambda: Faiss(f"FAISS IndexPQFastScan, M={subs}", lambda d: faiss.IndexPQFastScan(d, subs, 4, ip),
+                            dim, threads, fast=True, note="trained on the data")
+    bound = BOUNDED if bits > 1 else ""
+    yield lambda: Faiss("FAISS IndexRaBitQFastScan", lambda d: faiss.IndexRaBitQFastScan(d, ip, 32, bits), dim, threads,
+                        rotate=True, fast=True, note=bound)
+    if bits == 1:  # the fast scan has the same codes and recall, and is faster
+        yield lambda: Faiss("FAISS IndexRaBitQ", lambda d: faiss.IndexRaBitQ(d, ip, bits), dim, threads,
+                            rotate=True)
+    yield lambda: Faiss("FAISS IndexEDEN", lambda d: faiss.IndexEDEN(d, ip, bits), dim, threads, rotate=True)
+    for kind, name in (("tqmse", "TurboQuant_mse"), ("tq", "TurboQuant")):
+        kind = getattr(sq, f"QT_{bits}bit_{kind}", None)
+        if kind is not None:
+            yield lambda kind=kind, name=name: Faiss(f"FAISS ScalarQuantizer {name}",
+                                                     lambda d: faiss.IndexScalarQuantizer(d, kind, ip), dim, threads,
+                                                     rotate=True)
+
+
+def methods(dim, bits, threads):
+    """Constructors of everything that can code rows of this dimension with so many bits."""
+    yield lambda: Libtq(dim, bits, threads)
+    yield lambda: Libtq(dim, bits, threads, "avx2")
+    if faiss:
+        yield from faiss_methods(dim, bits, threads)
+    if turbovec and bits in (2, 4):
+        yield lambda: Turbovec(dim, bits, threads)
+    if rabitqlib:
+        yield lambda: Rabitqlib(dim, bits, threads)
+
+
+def set_threads(n):
+    if faiss:
+        faiss.omp_set_num_threads(n)
+
+
+def versions():
+    found = {"numpy": np.__version__}
+    if faiss:
+        found["faiss-cpu"] = faiss.__version__
+    for name, module in (("turbovec", turbovec), ("rabitqlib", rabitqlib)):
+        if module:
+            import importlib.metadata
+            found[name] = importlib.metadata.version(name)
+    return found
