@@ -111,21 +111,35 @@ LEVELS_INLINE void level_tables_load(struct level_tables *t, const struct level_
 	}
 }
 
+/* Keep the compiler from loading unaligned codes again for each of their uses */
+LEVELS_INLINE __m512i keep(__m512i x)
+{
+	__asm__("" : "+v"(x));
+	return x;
+}
+
 /* The bytes of field @k, each 2 (4) of them in a 64-bit lane if the field is narrower */
-LEVELS_INLINE __m512i load_field(const uint8_t *p, __mmask64 mask, int whole, size_t step)
+LEVELS_INLINE __m512i load_field(const uint8_t *p, const uint64_t *mask, size_t step)
 {
 	__m256i half;
 	__m128i quarter;
 
-	if (step == 64)
-		return whole ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(mask, p);
+	if (step == 64) {
+		if (mask)
+			return _mm512_maskz_loadu_epi8(*mask, p);
+		return keep(_mm512_loadu_si512(p));
+	}
 	if (step == 32) {
-		half = whole ? _mm256_loadu_si256((const __m256i *)p)
-			     : _mm256_maskz_loadu_epi8((__mmask32)mask, p);
+		if (mask)
+			half = _mm256_maskz_loadu_epi8((__mmask32)*mask, p);
+		else
+			half = _mm256_loadu_si256((const __m256i *)p);
 		return _mm512_cvtepu32_epi64(half);
 	}
-	quarter = whole ? _mm_loadu_si128((const __m128i *)p)
-			: _mm_maskz_loadu_epi8((__mmask16)mask, p);
+	if (mask)
+		quarter = _mm_maskz_loadu_epi8((__mmask16)*mask, p);
+	else
+		quarter = _mm_loadu_si128((const __m128i *)p);
 	return _mm512_cvtepu16_epi64(quarter);
 }
 
@@ -147,14 +161,14 @@ LEVELS_INLINE __m512i select_bits(char mask, __m512i a, __m512i b)
 }
 
 /* The indices of a chunk: V registers; half as many for 3 bits, each with two codes per byte */
-LEVELS_INLINE void chunk_indices(const uint8_t *const *p, const __mmask64 *mask, int whole,
-				 uint32_t bits, __m512i *idx)
+LEVELS_INLINE void chunk_indices(const uint8_t *const *p, const uint64_t *mask, uint32_t bits,
+				 __m512i *idx)
 {
 	uint32_t n = levels_fields(bits), k, v;
 	__m512i f[3], x, y[2], z[2];
 
 	for (k = 0; k < n; k++)
-		f[k] = load_field(p[k], mask[k], whole, levels_step(bits, k));
+		f[k] = load_field(p[k], mask ? mask + k : NULL, levels_step(bits, k));
 	x = f[n - 1];
 	switch (bits) {
 	case 1:
@@ -207,18 +221,17 @@ LEVELS_INLINE __m512i look_up(const __m512i *t, __m512i idx, uint32_t bits)
 /**
  * levels_decode - one chunk
  * @p:     its bytes in each field of the row
- * @mask:  which of them exist, if not @whole
+ * @mask:  which of them exist; NULL for all
  * @hi:    receives V registers
  * @lo:    from 5 bits, likewise
  */
 LEVELS_INLINE void levels_decode(const struct level_tables *t, const uint8_t *const *p,
-				 const __mmask64 *mask, int whole, uint32_t bits, __m512i *hi,
-				 __m512i *lo)
+				 const uint64_t *mask, uint32_t bits, __m512i *hi, __m512i *lo)
 {
 	__m512i idx[LEVEL_VECTORS];
 	uint32_t v, k;
 
-	chunk_indices(p, mask, whole, bits, idx);
+	chunk_indices(p, mask, bits, idx);
 	for (v = 0; v < levels_vectors(bits); v++) {
 		if (bits == 3) {
 			hi[v] = look_up(t->hi + v % 2, idx[v / 2], bits);

@@ -7,24 +7,42 @@
 #include "query.h"
 
 static void set_entry(struct score_tables *s, const struct tq_codebook *book, uint32_t t,
-		      uint32_t i, uint32_t index, uint32_t bits)
+		      uint32_t i)
 {
-	int32_t odd = book->odd[index], grid = (odd + 16383) / 2, mag = odd < 0 ? -odd : odd;
-	int32_t sign = odd < 0 ? -1 : 1;
+	uint32_t bits = s->level.bits;
+	int32_t odd = book->odd[levels_entry(bits, t, i)];
+	int32_t mag = odd < 0 ? -odd : odd, grid = (odd + s->level.beta) / 2;
 
 	if (bits <= 4) {
-		s->hi.table[t][i] = (uint8_t)((odd + 127) / 2);
+		s->level.hi.table[t][i] = (uint8_t)grid;
 		s->pair_hi.table[t][i] = (uint8_t)odd;
 		return;
 	}
-	s->hi.table[t][i] = (uint8_t)(grid >> 7);
-	s->lo.table[t][i] = (uint8_t)(grid & 127);
-	s->pair_hi.table[t][i] = (uint8_t)(sign * (mag >> 7));
-	s->pair_lo.table[t][i] = (uint8_t)(sign * (mag & 127));
+	s->level.hi.table[t][i] = (uint8_t)(grid >> 7);
+	s->level.lo.table[t][i] = (uint8_t)(grid & 127);
+	s->pair_hi.table[t][i] = (uint8_t)(odd < 0 ? -(mag >> 7) : mag >> 7);
+	s->pair_lo.table[t][i] = (uint8_t)(odd < 0 ? -(mag & 127) : mag & 127);
+}
+
+static void set_shape(struct shape *s, const struct tq_section *section, uint32_t dim,
+		      uint32_t bits, int32_t beta)
+{
+	uint32_t chunk = levels_chunk(bits), rest = dim % chunk, k, n;
+
+	s->bits = bits;
+	s->chunks = dim / chunk;
+	s->rest = rest != 0;
+	s->beta = beta;
+	for (k = 0; k < levels_fields(bits); k++) {
+		s->at[k] = section[k].at;
+		n = (rest * section[k].width + 7) / 8;
+		s->tail[k] = n < 64 ? (1ull << n) - 1 : ~0ull;
+	}
 }
 
 int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
+	struct tq_section sketch = {.width = 1, .at = plan->layout.sketch_at};
 	const struct tq_codebook *book = &plan->codebook;
 	struct score_tables *s = host->alloc(host, sizeof(*s));
 	uint32_t bits = plan->index_bits, t, i;
@@ -32,12 +50,16 @@ int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, 
 	if (!s)
 		return TQ_ERR_NOMEM;
 	memset(s, 0, sizeof(*s));
+	if (bits)
+		set_shape(&s->level, plan->layout.section, plan->dim, bits, bits > 4 ? 16383 : 127);
+	if (has_sketch(plan))
+		set_shape(&s->sketch, &sketch, plan->dim, 1, 1);
 	for (t = 0; t < levels_ntables(bits); t++)
 		for (i = 0; i < 64; i++)
-			set_entry(s, book, t, i, levels_entry(bits, t, i), bits);
+			set_entry(s, book, t, i);
 	for (t = 0; t < levels_ntables(1); t++)
 		for (i = 0; i < 64; i++)
-			s->sign.table[t][i] = (uint8_t)levels_entry(1, t, i);
+			s->sketch.hi.table[t][i] = (uint8_t)levels_entry(1, t, i);
 	for (i = 0; i < book->count; i++)
 		s->odd[i] = (float)book->odd[i];
 	*state = s;

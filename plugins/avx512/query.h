@@ -28,16 +28,35 @@ struct query_head {
 };
 
 /**
+ * struct shape - how the bits of some fields become a sum over a row
+ * @bits:   of the index, or 1 for a sketch; 0 if there are none
+ * @chunks: whole chunks in a row
+ * @rest:   is there part of one behind them
+ * @at:     where the fields are
+ * @tail:   which bytes of each there are in that part
+ * @beta:   A = 2 G - beta sum(q), where G is the sum of the levels on their grid and q
+ * @hi, @lo: levels on the grid: odd = 2 hi - 127, or 2 (128 hi + lo) - 16383 from 5 bits; a sketch
+ *          bit as 0 or 1
+ */
+struct shape {
+	uint32_t bits;
+	uint32_t chunks;
+	uint32_t rest;
+	int32_t beta;
+	uint32_t at[3];
+	uint64_t tail[3];
+	struct level_bytes hi, lo;
+};
+
+/**
  * struct score_tables - state of a score driver
- * @hi, @lo:   levels on the grid: odd = 2 g - 127, or 2 (128 hi + lo) - 16383 from 5 bits
  * @pair_hi, @pair_lo: levels as a query has them: odd = hi, or 128 hi + lo from 5 bits
- * @sign:      a sketch bit as 0 or 1
- * @odd:       odd as float
+ * @odd: levels as float
  */
 struct score_tables {
-	struct level_bytes hi, lo;
+	struct shape level;
+	struct shape sketch;
 	struct level_bytes pair_hi, pair_lo;
-	struct level_bytes sign;
 	float odd[256];
 };
 

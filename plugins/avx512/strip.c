@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Strips of rows: finding them, and from sums to scores in the order of operations of
+ * tq_score_finish().
+ */
+
+#include "score.h"
+
+/* Addresses of sixteen rows, the numbers of which are given */
+LEVELS_INLINE void addresses(const uint8_t *codes, uint32_t row_bytes, __m512i number,
+			     const uint8_t **row)
+{
+	const __m512i base = _mm512_set1_epi64((long long)(uintptr_t)codes);
+	const __m512i size = _mm512_set1_epi64(row_bytes);
+	__m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(number));
+	__m512i high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(number, 1));
+
+	_mm512_storeu_si512(row, _mm512_add_epi64(base, _mm512_mul_epu32(low, size)));
+	_mm512_storeu_si512(row + 8, _mm512_add_epi64(base, _mm512_mul_epu32(high, size)));
+}
+
+void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *strip)
+{
+	const __m512i lane =
+		_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	uint32_t row_bytes = job->plan->layout.row_bytes;
+	size_t n = job->n - first < STRIP ? job->n - first : STRIP, i;
+	const uint8_t *codes = job->codes;
+	__m512i number;
+
+	strip->n = n;
+	strip->ahead = !job->ids && job->n * row_bytes > 2 * AHEAD ? AHEAD : 0;
+	if (!job->ids)
+		codes += first * row_bytes;
+	for (i = 0; i < n; i += BLOCK) {
+		number = _mm512_min_epu32(_mm512_add_epi32(lane, _mm512_set1_epi32((int)i)),
+					  _mm512_set1_epi32((int)(n - 1)));
+		if (job->ids)
+			number = _mm512_i32gather_epi32(number, job->ids + first, 4);
+		addresses(codes, row_bytes, number, strip->row + i);
+	}
+}
+
+LEVELS_INLINE void load_numbers(const struct strip *strip, size_t at, uint32_t dtype, float *to)
+{
+	uint16_t half[STRIP] __attribute__((aligned(64)));
+	size_t n = (strip->n + BLOCK - 1) / BLOCK * BLOCK, i;
+	__m512i bits;
+	__m256i h;
+
+	if (dtype == TQ_F32) {
+		for (i = 0; i < n; i++)
+			memcpy(to + i, strip->row[i] + at, sizeof(*to));
+		return;
+	}
+	for (i = 0; i < n; i++)
+		memcpy(half + i, strip->row[i] + at, sizeof(*half));
+	for (i = 0; i < n; i += BLOCK) {
+		h = _mm256_load_si256((const __m256i *)(half + i));
+		bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
+		_mm512_store_ps(to + i,
+				dtype == TQ_F16 ? _mm512_cvtph_ps(h) : _mm512_castsi512_ps(bits));
+	}
+}
+
+void avx512_strip_numbers(const struct tq_plan *plan, struct strip *strip)
+{
+	if (plan->index_bits)
+		load_numbers(strip, plan->layout.scale_at, plan->scale, strip->scale);
+	if (plan->layout.rnorm_at != TQ_NO_FIELD)
+		load_numbers(strip, plan->layout.rnorm_at, plan->scale, strip->rnorm);
+	if (plan->center == TQ_CENTER_BOTH)
+		load_numbers(strip, plan->layout.cross_at, TQ_F32, strip->cross);
+}
+
+void avx512_score_finish(const struct tq_plan *plan, const struct query_head *head,
+			 const struct strip *strip, const float *a, const float *b, float *scores)
+{
+	__m512 s, part;
+	size_t i, rest;
+
+	for (i = 0; i < strip->n; i += BLOCK) {
+		s = _mm512_setzero_ps();
+		if (plan->index_bits)
+			s = _mm512_mul_ps(
+				_mm512_mul_ps(_mm512_load_ps(a + i), _mm512_set1_ps(head->scale)),
+				_mm512_load_ps(strip->scale + i));
+		if (plan->layout.rnorm_at != TQ_NO_FIELD) {
+			part = _mm512_mul_ps(_mm512_load_ps(b + i),
+					     _mm512_set1_ps(head->sketch_scale));
+			part = _mm512_mul_ps(part, _mm512_load_ps(strip->rnorm + i));
+			s = _mm512_add_ps(s, part);
+		}
+		if (plan->center != TQ_CENTER_OFF)
+			s = _mm512_add_ps(s, _mm512_set1_ps(head->add));
+		if (plan->center == TQ_CENTER_BOTH)
+			s = _mm512_add_ps(s, _mm512_load_ps(strip->cross + i));
+		rest = strip->n - i;
+		_mm512_mask_storeu_ps(scores + i,
+				      rest < BLOCK ? (__mmask16)((1u << rest) - 1) : 0xffff, s);
+	}
+}
