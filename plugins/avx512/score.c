@@ -6,34 +6,59 @@
 
 #include "score.h"
 
-static void score_strip(const struct score_job *job, struct strip *strip, size_t first)
+static void score_one(const struct score_job *job, struct strip *strip, size_t first, size_t i)
 {
 	float a[STRIP] __attribute__((aligned(64))), b[STRIP] __attribute__((aligned(64)));
 	const struct tq_plan *plan = job->plan;
+	const char *packed = job->packed + i * query_bytes(plan);
+	const struct query_head *head = (const struct query_head *)(const void *)packed;
 	uint32_t planes = query_planes(plan);
-	const struct query_head *head;
-	const char *packed;
-	size_t i;
 
-	for (i = 0; i < job->nq; i++) {
-		packed = job->packed + i * query_bytes(plan);
-		head = (const struct query_head *)(const void *)packed;
-		if (plan->index_bits)
-			avx512_sum_rows(&job->tab->level, planes, strip,
-					query_part(plan, packed, 0), head->sum, a);
-		if (has_sketch(plan))
-			avx512_sum_rows(&job->tab->sketch, planes, strip,
-					query_part(plan, packed, 1), head->sketch_sum, b);
-		if (i == 0)
-			avx512_strip_numbers(plan, strip);
-		avx512_score_finish(plan, head, strip, a, b, job->scores + i * job->ld + first);
+	if (plan->index_bits)
+		avx512_sum_rows(&job->tab->level, planes, strip, query_part(plan, packed, 0),
+				head->sum, a);
+	if (has_sketch(plan))
+		avx512_sum_rows(&job->tab->sketch, planes, strip, query_part(plan, packed, 1),
+				head->sketch_sum, b);
+	avx512_strip_numbers(plan, strip);
+	avx512_score_finish(plan, head, strip, a, b, job->scores + i * job->ld + first);
+}
+
+/* Up to QUERIES queries from number @i: the rows are decoded once */
+static void score_tile(const struct score_job *job, struct strip *strip, size_t first, size_t i,
+		       size_t nq)
+{
+	float a[QUERIES][STRIP] __attribute__((aligned(64)));
+	float b[QUERIES][STRIP] __attribute__((aligned(64)));
+	const struct tq_plan *plan = job->plan;
+	uint32_t planes = query_planes(plan);
+	size_t size = query_bytes(plan), k;
+	const char *packed = job->packed + i * size;
+	const struct query_head *head[QUERIES];
+	int64_t sum[QUERIES];
+
+	for (k = 0; k < nq; k++) {
+		head[k] = (const struct query_head *)(const void *)(packed + k * size);
+		sum[k] = head[k]->sum;
 	}
+	if (plan->index_bits)
+		avx512_sum_tile(&job->tab->level, planes, strip, query_part(plan, packed, 0), size,
+				sum, nq, a);
+	for (k = 0; k < nq; k++)
+		sum[k] = head[k]->sketch_sum;
+	if (has_sketch(plan))
+		avx512_sum_tile(&job->tab->sketch, planes, strip, query_part(plan, packed, 1), size,
+				sum, nq, b);
+	avx512_strip_numbers(plan, strip);
+	for (k = 0; k < nq; k++)
+		avx512_score_finish(plan, head[k], strip, a[k], b[k],
+				    job->scores + (i + k) * job->ld + first);
 }
 
 static void run(const struct score_job *job)
 {
 	struct strip strip;
-	size_t j;
+	size_t i, j, n;
 
 	if (job->plan->query == TQ_QUERY_F32) {
 		avx512_score_float(job);
@@ -41,7 +66,13 @@ static void run(const struct score_job *job)
 	}
 	for (j = 0; j < job->n; j += STRIP) {
 		avx512_strip_rows(job, j, &strip);
-		score_strip(job, &strip, j);
+		for (i = 0; i < job->nq; i += n) {
+			n = job->nq - i < QUERIES ? job->nq - i : QUERIES;
+			if (n == 1)
+				score_one(job, &strip, j, i);
+			else
+				score_tile(job, &strip, j, i, n);
+		}
 	}
 }
 

@@ -69,6 +69,20 @@ void avx512_score_finish(const struct tq_plan *plan, const struct query_head *he
 void avx512_sum_rows(const struct shape *shape, uint32_t planes, const struct strip *strip,
 		     const int8_t *q, int64_t sum, float *a);
 
+/** Most queries of avx512_sum_tile() */
+#define QUERIES 32
+
+/**
+ * avx512_sum_tile - avx512_sum_rows() of up to QUERIES queries
+ * @q:    the first query
+ * @size: bytes from one to the next
+ * @sum:  sum(q) of each
+ * @a:    receives the sums, aligned to 64
+ */
+void avx512_sum_tile(const struct shape *shape, uint32_t planes, const struct strip *strip,
+		     const int8_t *q, size_t size, const int64_t *sum, size_t nq,
+		     float (*a)[STRIP]);
+
 /** avx512_score_float - scores of float queries */
 void avx512_score_float(const struct score_job *job);
 

@@ -10,8 +10,6 @@
 #include "score.h"
 #include "sums.h"
 
-#define GROUP 4
-
 /* The sums of one row, sixteen lanes each */
 struct row_sums {
 	__m512i s0, s1, s2;
@@ -53,41 +51,6 @@ LEVELS_INLINE void add_chunk(const struct level_tables *t, const uint8_t *row, c
 		add_register(acc, hi[v], lo[v], q + 64 * planes * v, planes, bits);
 }
 
-/* Four registers to one: lane i of each 128 bits is the sum of what register i held there */
-LEVELS_INLINE __m512i add_lanes(__m512i a, __m512i b, __m512i c, __m512i d)
-{
-	__m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-	__m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-
-	return _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-}
-
-/* Four registers to one: 128 bits i are the sum of those of register i */
-LEVELS_INLINE __m512i add_quarters(__m512i a, __m512i b, __m512i c, __m512i d)
-{
-	__m512i ab = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88),
-				      _mm512_shuffle_i32x4(a, b, 0xdd));
-	__m512i cd = _mm512_add_epi32(_mm512_shuffle_i32x4(c, d, 0x88),
-				      _mm512_shuffle_i32x4(c, d, 0xdd));
-
-	return _mm512_add_epi32(_mm512_shuffle_i32x4(ab, cd, 0x88),
-				_mm512_shuffle_i32x4(ab, cd, 0xdd));
-}
-
-/* Bytes of a chunk in all its fields: as many lines are fetched for four rows at a time */
-LEVELS_INLINE size_t fetch(const char *p, uint32_t bits)
-{
-	size_t bytes = 0, at;
-	uint32_t k;
-
-	for (k = 0; k < levels_fields(bits); k++)
-		bytes += GROUP * levels_step(bits, k);
-#pragma GCC unroll 7
-	for (at = 0; at < bytes; at += 64)
-		_mm_prefetch(p + at, _MM_HINT_T0);
-	return bytes;
-}
-
 LEVELS_INLINE struct group_sums sum_group(const struct shape *s, const struct level_tables *t,
 					  const uint8_t *const *row, const int8_t *q,
 					  uint32_t planes, size_t ahead, uint32_t bits)
@@ -100,7 +63,7 @@ LEVELS_INLINE struct group_sums sum_group(const struct shape *s, const struct le
 	uint32_t k;
 
 	for (c = 0; c < s->chunks; c++, q += levels_chunk(bits) * planes) {
-		next += fetch(next, bits);
+		fetch(next + c * fetch_bytes(bits), bits);
 		add_chunk(t, row[0], off, NULL, q, planes, &r0, bits);
 		add_chunk(t, row[1], off, NULL, q, planes, &r1, bits);
 		add_chunk(t, row[2], off, NULL, q, planes, &r2, bits);
@@ -109,7 +72,7 @@ LEVELS_INLINE struct group_sums sum_group(const struct shape *s, const struct le
 			off[k] += levels_step(bits, k);
 	}
 	if (s->rest) {
-		fetch(next, bits);
+		fetch(next + c * fetch_bytes(bits), bits);
 		add_chunk(t, row[0], off, s->tail, q, planes, &r0, bits);
 		add_chunk(t, row[1], off, s->tail, q, planes, &r1, bits);
 		add_chunk(t, row[2], off, s->tail, q, planes, &r2, bits);
