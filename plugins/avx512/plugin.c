@@ -13,6 +13,7 @@ extern const struct tq_quantizer_ops avx512_quantize_ops;
 extern const struct tq_quantizer_ops avx512_encode_ops;
 extern const struct tq_quantizer_ops avx512_decode_ops;
 extern const struct tq_quantizer_ops avx512_score_ops;
+extern const struct tq_quantizer_ops avx512_attend_ops;
 
 #define PRIORITY 300
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -81,6 +82,13 @@ static const struct tq_driver drivers[] = {
 		.need = NEED_VNNI_VBMI,
 		.effort_max = 2,
 		.ops = &avx512_score_ops,
+	},
+	{
+		AVX512_DRIVER("attend(grid)", "attend-avx512"),
+		.need = NEED_VNNI_VBMI,
+		.bits = ONE_TO_EIGHT_BITS,
+		.effort_max = 2,
+		.ops = &avx512_attend_ops,
 	},
 };
 
