@@ -72,9 +72,10 @@ static void quantize(const float *weights, const float *scale, size_t n, struct 
 	to->sum[w] = _mm512_reduce_add_epi32(sum);
 }
 
-/* A fields' worth of rows, chunk by chunk */
+/* The rows of a call, chunk by chunk */
 struct source {
 	const struct tq_plan *plan;
+	const struct shape *shape;
 	const uint8_t *codes;
 	size_t n;
 	size_t chunk;
@@ -96,25 +97,20 @@ LEVELS_INLINE void interleave(const __m512i *row, __m512i *to)
 LEVELS_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, uint32_t bits,
 			     __m512i *tile)
 {
-	const struct tq_layout *lay = &s->plan->layout;
+	const uint64_t *tail = s->chunk < s->shape->chunks ? NULL : s->shape->tail;
 	uint32_t n = levels_fields(bits), vectors = levels_vectors(bits), k, v;
-	size_t chunk = levels_chunk(bits), left = s->plan->dim - s->chunk * chunk, g, t, bytes;
-	int whole = left >= chunk, r;
 	__m512i hi[4][LEVEL_VECTORS], lo[4][LEVEL_VECTORS], rows[4];
-	__mmask64 mask[3] = {0};
 	const uint8_t *p[3] = {NULL};
+	size_t g, t;
+	int r;
 
-	for (k = 0; k < n; k++) {
-		bytes = ((whole ? chunk : left) * lay->section[k].width + 7) / 8;
-		mask[k] = bytes >= 64 ? ~0ull : (1ull << bytes) - 1;
-	}
 	for (g = 0; g < groups; g++) {
 		for (r = 0; r < 4; r++) {
 			t = first + 4 * g + (size_t)r < s->n ? first + 4 * g + (size_t)r : s->n - 1;
 			for (k = 0; k < n; k++)
-				p[k] = s->codes + t * lay->row_bytes + lay->section[k].at +
+				p[k] = s->codes + t * s->plan->layout.row_bytes + s->shape->at[k] +
 				       s->chunk * levels_step(bits, k);
-			levels_decode(&s->tables, p, mask, whole, bits, hi[r], lo[r]);
+			levels_decode(&s->tables, p, tail, bits, hi[r], lo[r]);
 		}
 		for (v = 0; v < vectors; v++, tile += 4) {
 			for (r = 0; r < 4; r++)
@@ -264,14 +260,14 @@ LEVELS_INLINE void add_chunk_sums(const struct source *s, const struct weights *
 	}
 }
 
-LEVELS_INLINE void mix_bits(struct source *s, const struct score_tables *tab, const struct weights *w,
-			    int nw, float *sums, size_t ld, uint32_t bits)
+LEVELS_INLINE void mix_bits(struct source *s, const struct weights *w, int nw, float *sums,
+			    size_t ld, uint32_t bits)
 {
 	size_t chunk = levels_chunk(bits);
 	struct chunk_sums part;
 	int i;
 
-	level_tables_load(&s->tables, &tab->hi, &tab->lo, bits);
+	level_tables_load(&s->tables, &s->shape->hi, &s->shape->lo, bits);
 	for (s->chunk = 0; s->chunk * chunk < s->plan->dim; s->chunk++) {
 		sum_chunk(s, w, nw, bits, &part);
 		for (i = 0; i < nw; i++)
@@ -282,10 +278,10 @@ LEVELS_INLINE void mix_bits(struct source *s, const struct score_tables *tab, co
 }
 
 #define MIX_BITS(bits)                                                                             \
-	static void mix_##bits(struct source *s, const struct score_tables *tab,                    \
-			       const struct weights *w, int nw, float *sums, size_t ld)             \
+	static void mix_##bits(struct source *s, const struct weights *w, int nw, float *sums,      \
+			       size_t ld)                                                          \
 	{                                                                                          \
-		mix_bits(s, tab, w, nw, sums, ld, bits);                                           \
+		mix_bits(s, w, nw, sums, ld, bits);                                                \
 	}
 
 MIX_BITS(1)
@@ -300,10 +296,11 @@ MIX_BITS(8)
 static void mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw,
 		size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld)
 {
-	static void (*const by_bits[9])(struct source *s, const struct score_tables *tab,
-					const struct weights *w, int nw, float *sums, size_t ld) = {
+	static void (*const by_bits[9])(struct source *s, const struct weights *w, int nw,
+					float *sums, size_t ld) = {
 		NULL, mix_1, mix_2, mix_3, mix_4, mix_5, mix_6, mix_7, mix_8};
-	struct source s = {.plan = plan, .codes = codes, .n = n};
+	const struct score_tables *tab = state;
+	struct source s = {.plan = plan, .shape = &tab->level, .codes = codes, .n = n};
 	float scale[TQ_MIX_ROWS];
 	struct weights w;
 	size_t i, m;
@@ -315,7 +312,7 @@ static void mix(const struct tq_plan *plan, const void *state, const float *weig
 		m = nw < MOST_WEIGHTS ? nw : MOST_WEIGHTS;
 		for (i = 0; i < m; i++)
 			quantize(weights + i * ldw, scale, n, &w, (int)i);
-		by_bits[plan->index_bits](&s, state, &w, (int)m, sums, ld);
+		by_bits[plan->index_bits](&s, &w, (int)m, sums, ld);
 	}
 }
 

@@ -61,6 +61,20 @@ static void call(struct timed *b)
 	case OP_SCORE_PAIRS:
 		q->score_pairs(b->plan, b->state, b->codes, 8, b->codes, b->n / 8, b->y, b->n / 8);
 		break;
+	case OP_WEIGH:
+		q->weigh(b->x, b->n, 4.0f, b->y);
+		break;
+	case OP_MIX:
+		q->mix(b->plan, b->state, b->x, b->n, b->nq, b->codes, b->n, b->y, b->plan->dim);
+		break;
+	case OP_RAW_SCORE:
+		q->raw_score(TQ_F16, b->x, b->plan->dim, b->nq, (const uint16_t *)(const void *)b->x,
+			     b->plan->dim, b->n, b->plan->dim, b->y, b->n);
+		break;
+	case OP_RAW_MIX:
+		q->raw_mix(TQ_F16, b->x, b->n, b->nq, (const uint16_t *)(const void *)b->x,
+			   b->plan->dim, b->n, b->plan->dim, b->y, b->plan->dim);
+		break;
 	case OP_ENCODE:
 		q->encode(b->plan, b->state, b->x, TQ_F32, b->plan->dim, b->n, b->codes);
 		break;

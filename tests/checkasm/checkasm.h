@@ -17,6 +17,10 @@ enum check_op {
 	OP_SCORE,
 	OP_SCORE_LIST,
 	OP_SCORE_PAIRS,
+	OP_WEIGH,
+	OP_MIX,
+	OP_RAW_SCORE,
+	OP_RAW_MIX,
 	OP_ENCODE,
 	OP_DECODE,
 	OP_COUNT,
@@ -106,6 +110,7 @@ int trial_differ(struct trial *t, const char *what, const void *want, const void
 int check_rotation(struct trial *t);
 int check_quantizer(struct trial *t);
 int check_score(struct trial *t);
+int check_attend(struct trial *t);
 int check_fused(struct trial *t);
 
 /**

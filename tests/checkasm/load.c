@@ -83,6 +83,14 @@ int check_has_op(const struct tq_driver *drv, int op)
 		return q && q->score_list;
 	case OP_SCORE_PAIRS:
 		return q && q->score_pairs;
+	case OP_WEIGH:
+		return q && q->weigh;
+	case OP_MIX:
+		return q && q->mix;
+	case OP_RAW_SCORE:
+		return q && q->raw_score;
+	case OP_RAW_MIX:
+		return q && q->raw_mix;
 	case OP_ENCODE:
 		return q && q->encode;
 	default:
