@@ -190,7 +190,7 @@ stage_tsan()
 {
 	build tsan -Dplugins=disabled -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TSAN_OPTIONS=halt_on_error=1 \
-		run tsan tsan --timeout-multiplier 10 golden threads
+		run tsan tsan --timeout-multiplier 10 golden threads top_k
 }
 
 # The statistics of tests/conform run natively, with gcc, with clang and without plugins: minutes of
