@@ -117,8 +117,12 @@ struct tq_module *tq_registry_add(struct tq_context *ctx, const char *name, cons
 	m->host = host_services;
 	m->host.ctx = m;
 	m->host.cpu = reg->cpu;
-	m->name = tq_registry_note(ctx, "%s", name);
-	m->path = tq_registry_note(ctx, "%s", path);
+	m->name = tq_registry_keep(ctx, name);
+	m->path = tq_registry_keep(ctx, path);
+	if (!m->name || !m->path) {
+		tq_free(ctx, m);
+		return NULL;
+	}
 	m->device = "cpu";
 	m->reason = "";
 	*reg->last = m;

@@ -56,24 +56,29 @@ const char *tq_driver_state_name(int state)
 	return state_names[state];
 }
 
+const char *tq_registry_keep(struct tq_context *ctx, const char *text)
+{
+	struct note *note = tq_alloc(ctx, sizeof(*note) + strlen(text) + 1);
+
+	if (!note)
+		return NULL;
+	strcpy(note->text, text);
+	note->next = ctx->registry->notes;
+	ctx->registry->notes = note;
+	return note->text;
+}
+
 const char *tq_registry_note(struct tq_context *ctx, const char *fmt, ...)
 {
 	char text[TQ_REASON_MAX + 4096];
-	struct note *note;
+	const char *kept;
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (!text[0])
-		return "";
-	note = tq_alloc(ctx, sizeof(*note) + strlen(text) + 1);
-	if (!note)
-		return "out of memory";
-	strcpy(note->text, text);
-	note->next = ctx->registry->notes;
-	ctx->registry->notes = note;
-	return note->text;
+	kept = text[0] ? tq_registry_keep(ctx, text) : "";
+	return kept ? kept : "out of memory";
 }
 
 int tq_registry_create(struct tq_context *ctx)

@@ -104,6 +104,9 @@ struct tq_module *tq_registry_add(struct tq_context *ctx, const char *name, cons
 /** tq_registry_open - open every file that passed its checks, once */
 int tq_registry_open(struct tq_context *ctx);
 
+/** tq_registry_keep - a copy of @text that lives as long as the context; NULL if out of memory */
+const char *tq_registry_keep(struct tq_context *ctx, const char *text);
+
 /** tq_registry_note - a string that lives as long as the context; "out of memory" if none */
 const char *tq_registry_note(struct tq_context *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
