@@ -11,10 +11,7 @@
  */
 
 #include "drivers.h"
-#include "score.h"
-#include "sums.h"
-
-#define GROUP (COLUMNS / 2)
+#include "pairs.h"
 
 static void shape_of_levels(const struct tq_plan *plan, uint32_t bits, struct shape *s)
 {
@@ -68,10 +65,10 @@ NEON_INLINE void values_group(const struct tq_plan *plan, const struct shape *s,
 		for (p = 0; p < planes; p++)
 			plane[i * planes + p] = part + p * query_plane_bytes(plan);
 	}
-	sums_group(s, row, plane, nq * planes, bits, 0, sum);
+	group_sums(s, row, plane, nq * planes, bits, sum);
 	for (i = 0; i < nq; i++) {
 		head = (const void *)(packed + i * size);
-		sums_pick(sum, i * planes, bits, planes, own);
+		group_pick(sum, i * planes, bits, planes, own);
 		value[i] = sums_value(s, own, sketch ? head->sketch_sum : head->sum, bits, planes);
 	}
 }
@@ -143,6 +140,21 @@ NEON_INLINE void score_job(const struct score_job *job, uint32_t bits, uint32_t 
 	}
 }
 
+/* Rows @left with rows @right */
+NEON_INLINE void pairs_job(const struct score_job *left, const struct score_job *right,
+			   uint32_t bits)
+{
+	int32_t odd = left->plan->codebook.odd[1];
+	struct shape s;
+
+	shape_of_levels(left->plan, bits, &s);
+	level_tables_load(&s.tables, left->tab, bits);
+	s.beta = 0;
+	if (bits == 1)
+		s.alpha = odd * odd;
+	pair_job(left, right, &s, bits);
+}
+
 #define SCORE_JOB(bits)                                                                            \
 	static void job_##bits(const struct score_job *job)                                        \
 	{                                                                                          \
@@ -150,9 +162,21 @@ NEON_INLINE void score_job(const struct score_job *job, uint32_t bits, uint32_t 
 			score_job(job, bits, 2);                                                   \
 		else                                                                               \
 			score_job(job, bits, 1);                                                   \
+	}                                                                                          \
+	static void pairs_##bits(const struct score_job *left, const struct score_job *right)      \
+	{                                                                                          \
+		pairs_job(left, right, bits);                                                      \
 	}
 
-SCORE_JOB(0)
+/* Pure QJL: a sketch alone, and no pairs */
+static void job_0(const struct score_job *job)
+{
+	if (query_planes(job->plan) == 2)
+		score_job(job, 0, 2);
+	else
+		score_job(job, 0, 1);
+}
+
 SCORE_JOB(1)
 SCORE_JOB(2)
 SCORE_JOB(3)
@@ -189,6 +213,17 @@ static void neon_score_list(const struct tq_plan *plan, const void *state, const
 	run(&job);
 }
 
+static void neon_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a,
+			     size_t na, const uint8_t *b, size_t nb, float *scores, size_t ld)
+{
+	static void (*const jobs[9])(const struct score_job *, const struct score_job *) = {
+		NULL, pairs_1, pairs_2, pairs_3, pairs_4, pairs_5, pairs_6, pairs_7, pairs_8};
+	struct score_job left = {plan, state, NULL, 0, a, NULL, na, scores, ld};
+	struct score_job right = {plan, state, NULL, 0, b, NULL, nb, NULL, 0};
+
+	jobs[plan->index_bits](&left, &right);
+}
+
 const struct tq_quantizer_ops SCORE_OPS = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
 	.create = neon_tables_create,
@@ -197,4 +232,5 @@ const struct tq_quantizer_ops SCORE_OPS = {
 	.query_pack = neon_query_pack,
 	.score = neon_score,
 	.score_list = neon_score_list,
+	.score_pairs = neon_score_pairs,
 };

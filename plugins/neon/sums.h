@@ -3,12 +3,11 @@
 #define TQ_NEON_SUMS_H
 
 /*
- * Sums over rows, FORMAT.md section 6: four rows with one query, in registers from code bytes to
- * sums; or four rows, their levels written to a buffer once, with up to COLUMNS planes of queries
- *or of other rows.
+ * Sums over a row, FORMAT.md section 6, and what they are worth; here four rows with one query, in
+ * registers from code bytes to sums.
  *
  * All sums are exact in int32 (65536 * 127 * 127 < 2^31, also twice that for the sum of two of the
- * middle products). Levels of L planes and columns of P planes make
+ * middle products). Levels of L planes and a query of P planes make
  *
  *	L, P	sums				value, exact in double, rounded once
  *	1, 1	S0				alpha S0 + beta sum(q)
@@ -22,11 +21,6 @@
 
 #include "levels.h"
 #include "dot.h"
-
-#define COLUMNS 32
-
-/** Coordinates of four rows that a buffer of levels holds; a multiple of 128 */
-#define SUMS_BLOCK 512
 
 /** The field of a row that is summed, and what its bits are worth */
 struct shape {
@@ -128,107 +122,6 @@ NEON_INLINE void sums_one(const struct shape *s, const uint8_t *const *row, cons
 		chunk_of_rows(s, row, c, rest, q, plane_bytes, bits, planes, acc);
 	for (k = 0; k < count; k++)
 		sum[k] = add_across(acc[k]);
-}
-
-/** Levels of four rows, a block of coordinates at a time, by plane: hi, lo, or lo alone */
-struct level_block {
-	int8_t plane[2][ROWS][SUMS_BLOCK];
-};
-
-/**
- * levels_write - levels of up to SUMS_BLOCK coordinates from @first on
- * @signs: 1 bit: write 1 and -1 (for a clear and a set bit) instead of masks
- *
- * Return: bytes written for each row and plane.
- */
-NEON_INLINE size_t levels_write(const struct shape *s, const uint8_t *const *row, size_t first,
-				uint32_t bits, int signs, struct level_block *to)
-{
-	uint32_t per = levels_registers(bits), v;
-	size_t end = s->dim - first < SUMS_BLOCK ? s->dim : first + SUMS_BLOCK, at, c;
-	struct levels lev;
-	uint8x16_t f[3];
-	int r;
-
-	for (r = 0; r < ROWS; r++) {
-		for (at = first, c = 0; at < end; at += 16 * per) {
-			chunk_load(s, row[r], at / (16 * per), end - at < 16 * per ? end - at : 0,
-				   bits, f);
-			levels_decode(&s->tables, f, bits, &lev);
-			for (v = 0; v < per; v++, c += 16) {
-				if (bits == 1 && signs)
-					lev.lo[v] = vorrq_s8(lev.lo[v], vdupq_n_s8(1));
-				if (levels_planes(bits) == 2)
-					vst1q_s8(to->plane[0][r] + c, lev.hi[v]);
-				vst1q_s8(to->plane[levels_planes(bits) - 1][r] + c, lev.lo[v]);
-			}
-		}
-	}
-	return c;
-}
-
-/**
- * sums_block - one block of levels with every column
- * @columns: @ncolumns vectors of @n bytes
- * @sum:     [plane of the levels][column], added to
- */
-static void sums_block(const struct level_block *levels, uint32_t level_planes,
-		       const int8_t *const *columns, size_t ncolumns, size_t n,
-		       int32x4_t sum[2][COLUMNS])
-{
-	const int8_t *from;
-	uint32_t p;
-	size_t c;
-
-	for (p = 0; p < level_planes; p++) {
-		from = levels->plane[p][0];
-		for (c = 0; c + 4 <= ncolumns; c += 4)
-			dot_tile(from, SUMS_BLOCK, columns + c, n, 4, sum[p] + c);
-		for (; c + 2 <= ncolumns; c += 2)
-			dot_tile(from, SUMS_BLOCK, columns + c, n, 2, sum[p] + c);
-		if (c < ncolumns)
-			dot_tile(from, SUMS_BLOCK, columns + c, n, 1, sum[p] + c);
-	}
-}
-
-/**
- * sums_group - four rows and up to COLUMNS planes
- * @planes: @nplanes vectors of bytes in the order of the levels
- * @sum:    receives [plane of the levels][plane]
- */
-NEON_INLINE void sums_group(const struct shape *s, const uint8_t *const *row,
-			    const int8_t *const *planes, size_t nplanes, uint32_t bits, int signs,
-			    int32x4_t sum[2][COLUMNS])
-{
-	const int8_t *columns[COLUMNS];
-	struct level_block levels;
-	size_t first, c, n;
-
-	for (c = 0; c < nplanes; c++)
-		sum[0][c] = sum[1][c] = vdupq_n_s32(0);
-	for (first = 0; first < s->dim; first += SUMS_BLOCK) {
-		n = levels_write(s, row, first, bits, signs, &levels);
-		for (c = 0; c < nplanes; c++)
-			columns[c] = planes[c] + first;
-		sums_block(&levels, levels_planes(bits), columns, nplanes, n, sum);
-	}
-}
-
-/**
- * sums_pick - those of one query out of a group's
- * @at:  its first plane
- * @out: receives what sums_one() leaves
- */
-NEON_INLINE void sums_pick(int32x4_t sum[2][COLUMNS], size_t at, uint32_t bits, uint32_t planes,
-			   int32x4_t *out)
-{
-	int last = sums_count(levels_planes(bits), planes) - 1;
-
-	out[0] = sum[0][at];
-	if (last == 2)
-		out[1] = vaddq_s32(sum[0][at + 1], sum[1][at]);
-	if (last > 0)
-		out[last] = sum[levels_planes(bits) - 1][at + planes - 1];
 }
 
 /* Two of four int32 lanes at a time, in double */
