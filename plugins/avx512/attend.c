@@ -39,10 +39,14 @@ struct chunk_sums {
 
 static void load_scales(const struct tq_plan *plan, const uint8_t *codes, size_t n, float *scale)
 {
-	size_t t;
+	const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	size_t row = plan->layout.row_bytes, t = 0;
+	__m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)row));
 
-	for (t = 0; t < n; t++)
-		scale[t] = tq_load_scale(plan, codes + t * plan->layout.row_bytes);
+	for (; plan->scale == TQ_F32 && t + 16 <= n; t += 16)
+		_mm512_storeu_ps(scale + t, _mm512_i32gather_ps(at, codes + t * row, 1));
+	for (; t < n; t++)
+		scale[t] = tq_load_scale(plan, codes + t * row);
 }
 
 /* One weight: a_t = weight_t * scale_t to integers, as scalar does it */
