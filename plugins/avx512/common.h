@@ -33,6 +33,7 @@
  * @at_cell:   3 and 4 bits: the first threshold that a y in the cell may reach, and ...
  * @level:     ... the level below it
  * @to_cell:   cells per unit of sigma
+ * @limit:     3 and 4 bits: in units of sigma, beyond the last threshold and within the last cell
  * @in_cells:  3 and 4 bits: no cell holds more than one threshold
  * @steps:     from 6 bits: thresholds that one cell may hold
  * @first:     from 6 bits: the level where the search starts in a cell
@@ -45,6 +46,7 @@ struct avx512_tables {
 	float at_cell[AVX512_CELLS];
 	int32_t level[AVX512_CELLS];
 	float to_cell;
+	float limit;
 	uint32_t in_cells;
 	uint32_t steps;
 	int32_t first[AVX512_WIDE_CELLS];
@@ -59,9 +61,25 @@ void avx512_rht_forward(const struct tq_rotation *rot, float *buf);
 /** avx512_rht_backward - x = R^T y in place; y lies at @buf, x at @buf + rounds * roll */
 void avx512_rht_backward(const struct tq_rotation *rot, float *buf);
 
-/** avx512_quantize_row - a rotated row to the bytes of its code, sketch fields left alone */
-void avx512_quantize_row(const struct tq_plan *plan, const struct avx512_tables *tab,
-			 const float *y, const struct tq_row_stat *stat, uint8_t *row);
+/**
+ * struct avx512_ahead - what the caller will read next; fetched while other rows are quantized
+ * @x:       first row
+ * @step:    bytes between rows
+ * @element: bytes of an element
+ */
+struct avx512_ahead {
+	const char *x;
+	size_t step;
+	size_t element;
+};
+
+/**
+ * avx512_quantize_rows - rotated rows to the bytes of their codes, sketch fields left alone
+ * @y: row r at y + r * stride
+ */
+void avx512_quantize_rows(const struct tq_plan *plan, const struct avx512_tables *tab,
+			  const float *y, size_t stride, const struct tq_row_stat *stat, size_t n,
+			  const struct avx512_ahead *ahead, uint8_t *codes);
 
 /** avx512_dequantize_row - y_i = odd_i * (m * half_step); returns the exponent of the scale */
 int32_t avx512_dequantize_row(const struct tq_plan *plan, const struct avx512_tables *tab,

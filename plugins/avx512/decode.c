@@ -48,6 +48,33 @@ AVX512_INLINE void unpack_registers(const struct tq_plan *plan, const struct lev
 		v[i] = values_at(plan, values, bits, row, 16 * (size_t)i, 16);
 }
 
+/* Rotated coordinates of one row; returns 2^exponent */
+AVX512_INLINE __m512 dequantize_registers(const struct tq_plan *plan,
+					  const struct avx512_tables *tab, const uint8_t *row,
+					  __m512 *v, int regs)
+{
+	struct level_values values;
+	int32_t exponent = values_of_row(plan, tab, row, &values);
+
+	switch (plan->index_bits) {
+	case 1:
+		unpack_registers(plan, &values, 1, row, v, regs);
+		break;
+	case 2:
+		unpack_registers(plan, &values, 2, row, v, regs);
+		break;
+	case 3:
+		unpack_registers(plan, &values, 3, row, v, regs);
+		break;
+	case 4:
+		unpack_registers(plan, &values, 4, row, v, regs);
+		break;
+	default:
+		unpack_registers(plan, &values, 5, row, v, regs);
+	}
+	return _mm512_set1_ps(tq_pow2(exponent));
+}
+
 AVX512_INLINE void finish_registers(const struct tq_plan *plan, const __m512 *v, __m512 factor,
 				    int dtype, char *x, int regs)
 {
@@ -58,39 +85,40 @@ AVX512_INLINE void finish_registers(const struct tq_plan *plan, const __m512 *v,
 		finish(plan, v[i], factor, dtype, x, 16 * (size_t)i, 0xffff);
 }
 
+/* @rows rows at once */
+AVX512_INLINE void decode_side_by_side(const struct tq_plan *plan, const struct avx512_tables *tab,
+				       const uint8_t *codes, char *x, int dtype, size_t step,
+				       int regs, int rows)
+{
+	__m512 v[SIDE_BY_SIDE][ROW_REGS_MAX], factor[SIDE_BY_SIDE];
+	size_t r;
+
+#pragma GCC unroll 4
+	for (r = 0; r < (size_t)rows; r++)
+		factor[r] = dequantize_registers(plan, tab, codes + r * plan->layout.row_bytes,
+						 v[r], regs);
+	unrotate_registers(&plan->rotation, v, regs, rows);
+#pragma GCC unroll 4
+	for (r = 0; r < (size_t)rows; r++) {
+		if (dtype == TQ_F32)
+			finish_registers(plan, v[r], factor[r], TQ_F32, x + r * step, regs);
+		else if (dtype == TQ_F16)
+			finish_registers(plan, v[r], factor[r], TQ_F16, x + r * step, regs);
+		else
+			finish_registers(plan, v[r], factor[r], TQ_BF16, x + r * step, regs);
+	}
+}
+
 AVX512_INLINE void decode_in_registers(const struct tq_plan *plan, const struct avx512_tables *tab,
 				       const uint8_t *codes, size_t n, char *x, int dtype,
 				       size_t step, int regs)
 {
-	struct level_values values;
-	__m512 v[ROW_REGS_MAX], factor;
+	const size_t rows = (size_t)rows_side_by_side(regs), row_bytes = plan->layout.row_bytes;
 
-	for (; n > 0; n--, x += step, codes += plan->layout.row_bytes) {
-		factor = _mm512_set1_ps(tq_pow2(values_of_row(plan, tab, codes, &values)));
-		switch (plan->index_bits) {
-		case 1:
-			unpack_registers(plan, &values, 1, codes, v, regs);
-			break;
-		case 2:
-			unpack_registers(plan, &values, 2, codes, v, regs);
-			break;
-		case 3:
-			unpack_registers(plan, &values, 3, codes, v, regs);
-			break;
-		case 4:
-			unpack_registers(plan, &values, 4, codes, v, regs);
-			break;
-		default:
-			unpack_registers(plan, &values, 5, codes, v, regs);
-		}
-		unrotate_registers(&plan->rotation, v, regs);
-		if (dtype == TQ_F32)
-			finish_registers(plan, v, factor, TQ_F32, x, regs);
-		else if (dtype == TQ_F16)
-			finish_registers(plan, v, factor, TQ_F16, x, regs);
-		else
-			finish_registers(plan, v, factor, TQ_BF16, x, regs);
-	}
+	for (; n >= rows; n -= rows, x += rows * step, codes += rows * row_bytes)
+		decode_side_by_side(plan, tab, codes, x, dtype, step, regs, (int)rows);
+	for (; n > 0; n--, x += step, codes += row_bytes)
+		decode_side_by_side(plan, tab, codes, x, dtype, step, regs, 1);
 }
 
 #define DECODE_REGS(regs)                                                                          \

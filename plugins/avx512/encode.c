@@ -1,57 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Fused encode of rht + grid, one row at a time: load, centre, scale, rotate, quantize and pack.
- * Each step is the one of the separate stages. Rows that fit stay in registers from the load to the
- * bytes, others go through a buffer that stays in the first level cache.
+ * Fused encode of rht + grid, up to 16 rows at a time: load, centre, scale and rotate them into a
+ * buffer that stays in the first level cache, then quantize and pack them. Each step is the one of
+ * the separate stages. Rows that fit are rotated in registers.
  */
 
-#include "load.h"
-#include "quantize.h"
 #include "registers.h"
+#include "rows.h"
 
-typedef void (*load_any)(const struct tq_plan *plan, const void *x, float *y,
-			 struct tq_row_stat *stat);
-typedef void (*encode_rows)(const struct tq_plan *plan, const struct avx512_tables *tab,
-			    const char *x, int dtype, size_t step, size_t n, uint8_t *codes);
+/** Floats that the rows of a batch may take */
+#define BATCH_FLOATS 4096
 
-#define LOAD_AS(name, dtype, center)                                                               \
-	static void name(const struct tq_plan *plan, const void *x, float *y,                      \
-			 struct tq_row_stat *stat)                                                 \
-	{                                                                                          \
-		load_row(plan, x, dtype, center, y, stat);                                         \
-	}
-
-LOAD_AS(load_f32, TQ_F32, TQ_CENTER_OFF)
-LOAD_AS(load_f16, TQ_F16, TQ_CENTER_OFF)
-LOAD_AS(load_bf16, TQ_BF16, TQ_CENTER_OFF)
-LOAD_AS(load_f32_data, TQ_F32, TQ_CENTER_DATA)
-LOAD_AS(load_f16_data, TQ_F16, TQ_CENTER_DATA)
-LOAD_AS(load_bf16_data, TQ_BF16, TQ_CENTER_DATA)
-LOAD_AS(load_f32_both, TQ_F32, TQ_CENTER_BOTH)
-LOAD_AS(load_f16_both, TQ_F16, TQ_CENTER_BOTH)
-LOAD_AS(load_bf16_both, TQ_BF16, TQ_CENTER_BOTH)
-
-static const load_any loaders[3][3] = {
-	[TQ_CENTER_OFF] = {load_f32, load_f16, load_bf16},
-	[TQ_CENTER_DATA] = {load_f32_data, load_f16_data, load_bf16_data},
-	[TQ_CENTER_BOTH] = {load_f32_both, load_f16_both, load_bf16_both},
+/** struct loaded - rows behind the rotation, and what their statistics come from */
+struct loaded {
+	__m512 norm[BATCH_ROWS];
+	__m512 cross[BATCH_ROWS];
+	int32_t exponent[BATCH_ROWS];
 };
 
-static void encode_in_memory(const struct tq_plan *plan, const struct avx512_tables *tab,
-			     const char *x, int dtype, size_t step, size_t n, uint8_t *codes)
-{
-	float buf[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
-	float *in = buf + plan->rotation.rounds * plan->rotation.roll;
-	load_any load = loaders[plan->center][dtype];
-	struct tq_row_stat stat;
-
-	for (; n > 0; n--, x += step, codes += plan->layout.row_bytes) {
-		load(plan, x, in, &stat);
-		avx512_rht_forward(&plan->rotation, buf);
-		avx512_quantize_row(plan, tab, buf, &stat, codes);
-	}
-}
+/* @n rows of @x, @step bytes apart, rotated to @y, @room floats apart */
+typedef void (*rotate_rows)(const struct tq_plan *plan, const char *x, size_t step, size_t n,
+			    float *y, size_t room, struct loaded *in);
 
 AVX512_INLINE void store_registers(float *y, const __m512 *v, int regs)
 {
@@ -62,9 +32,10 @@ AVX512_INLINE void store_registers(float *y, const __m512 *v, int regs)
 		_mm512_store_ps(y + 16 * i, v[i]);
 }
 
-/* load_row() into registers */
+/* load_row() into registers; @y: room for the row */
 AVX512_INLINE void load_registers(const struct tq_plan *plan, const void *x, int dtype,
-				  uint32_t center, __m512 *v, int regs, struct tq_row_stat *stat)
+				  uint32_t center, __m512 *v, int regs, float *y, struct loaded *in,
+				  size_t row)
 {
 	struct load_sums sums = {_mm512_setzero_si512(), _mm512_setzero_ps()};
 	__m512 norm = _mm512_setzero_ps(), factor;
@@ -73,129 +44,161 @@ AVX512_INLINE void load_registers(const struct tq_plan *plan, const void *x, int
 #pragma GCC unroll 16
 	for (i = 0; i < regs; i++)
 		v[i] = load_centred(plan, x, dtype, center, 16 * (size_t)i, 0xffff, &sums);
-	if (!load_finish(&sums, center, stat)) {
-		float y[16 * ROW_REGS_MAX] __attribute__((aligned(64)));
-
+	in->cross[row] = sums.cross;
+	sums.top = max_lanes(sums.top);
+	if (!load_exponent(sums.top, &in->exponent[row])) {
 		store_registers(y, v, regs);
-		scale_rare(y, 16 * (size_t)regs, stat);
+		in->norm[row] = scale_rare(y, 16 * (size_t)regs, in->exponent[row]);
 #pragma GCC unroll 16
 		for (i = 0; i < regs; i++)
 			v[i] = _mm512_load_ps(y + 16 * i);
 		return;
 	}
-	factor = _mm512_set1_ps(tq_pow2(-stat->exponent));
+	factor = load_factor(sums.top);
 #pragma GCC unroll 16
 	for (i = 0; i < regs; i++)
 		v[i] = scale_down(v[i], factor, &norm);
-	stat->norm2 = sum_tree(norm);
+	in->norm[row] = norm;
 }
 
-/* The row's bytes from registers */
-AVX512_INLINE void quantize_registers(const struct tq_plan *plan, const struct avx512_tables *tab,
-				      const __m512 *v, int regs, enum search how, int bits,
-				      const struct tq_row_stat *stat, uint8_t *row)
+/* @rows rows at once, their numbers in @in from @first */
+AVX512_INLINE void rotate_side_by_side(const struct tq_plan *plan, const char *x, int dtype,
+				       uint32_t center, size_t step, float *y, size_t room,
+				       struct loaded *in, size_t first, int regs, int rows)
 {
-	struct fit_sums sums = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_si512()};
-	float sigma = sqrtf(stat->norm2 / (float)plan->dim);
-	struct thresholds th;
-	__m512i level;
-	int i, part;
+	__m512 v[SIDE_BY_SIDE][ROW_REGS_MAX];
+	int r;
 
-	scale_thresholds(tab, sigma, how, &th);
 #pragma GCC unroll 4
-	for (i = 0; i < regs; i += 4) {
-		part = regs - i < 4 ? regs - i : 4;
-		level = quantize_chunk(tab, &th, how, bits, v + i, part, 16 * (size_t)part, &sums);
-		pack_chunk(&plan->layout, bits, level, 16 * (size_t)i, 16 * (size_t)part, row);
-	}
-	store_row_head(plan, stat, sum_tree(sums.yc), (int64_t)_mm512_reduce_add_ps(sums.cc_small),
-		       row);
+	for (r = 0; r < rows; r++)
+		load_registers(plan, x + (size_t)r * step, dtype, center, v[r], regs,
+			       y + (size_t)r * room, in, first + (size_t)r);
+	rotate_registers(&plan->rotation, v, regs, rows);
+#pragma GCC unroll 4
+	for (r = 0; r < rows; r++)
+		store_registers(y + (size_t)r * room, v[r], regs);
 }
 
-/* Specs whose levels are found in one pass over registers: their bits, else 0 */
-static uint32_t bits_in_registers(const struct tq_plan *plan, const struct avx512_tables *tab)
+AVX512_INLINE void rotate_in_registers(const struct tq_plan *plan, const char *x, int dtype,
+				       uint32_t center, size_t step, size_t n, float *y,
+				       size_t room, struct loaded *in, int regs)
 {
-	if (plan->index_bits == 1)
-		return 1;
-	if (plan->effort || plan->index_bits > 4 || (plan->index_bits > 2 && !tab->in_cells))
-		return 0;
-	return plan->index_bits;
+	const int rows = rows_side_by_side(regs);
+	size_t i;
+
+	for (i = 0; i + (size_t)rows <= n; i += (size_t)rows)
+		rotate_side_by_side(plan, x + i * step, dtype, center, step, y + i * room, room, in,
+				    i, regs, rows);
+	for (; i < n; i++)
+		rotate_side_by_side(plan, x + i * step, dtype, center, step, y + i * room, room, in,
+				    i, regs, 1);
 }
 
-#define LOAD_CASE(center, dtype)                                                                   \
-	case 3 * (center) + (dtype):                                                               \
-		load_registers(plan, x, dtype, center, v, regs, &stat);                            \
-		break
-
-AVX512_INLINE void encode_in_registers(const struct tq_plan *plan, const struct avx512_tables *tab,
-				       const char *x, int dtype, size_t step, size_t n,
-				       uint8_t *codes, int regs)
+AVX512_INLINE void rotate_in_memory(const struct tq_plan *plan, const char *x, int dtype,
+				    uint32_t center, size_t step, size_t n, float *y, size_t room,
+				    struct loaded *in)
 {
-	float y[16 * ROW_REGS_MAX] __attribute__((aligned(64)));
-	uint32_t bits = bits_in_registers(plan, tab);
-	struct tq_row_stat stat;
-	__m512 v[ROW_REGS_MAX];
+	float *to = y + plan->rotation.rounds * plan->rotation.roll;
+	size_t i;
 
-	for (; n > 0; n--, x += step, codes += plan->layout.row_bytes) {
-		switch (3 * plan->center + (uint32_t)dtype) {
-			LOAD_CASE(TQ_CENTER_OFF, TQ_F32);
-			LOAD_CASE(TQ_CENTER_OFF, TQ_F16);
-			LOAD_CASE(TQ_CENTER_OFF, TQ_BF16);
-			LOAD_CASE(TQ_CENTER_DATA, TQ_F32);
-			LOAD_CASE(TQ_CENTER_DATA, TQ_F16);
-			LOAD_CASE(TQ_CENTER_DATA, TQ_BF16);
-			LOAD_CASE(TQ_CENTER_BOTH, TQ_F32);
-			LOAD_CASE(TQ_CENTER_BOTH, TQ_F16);
-		default:
-			load_registers(plan, x, TQ_BF16, TQ_CENTER_BOTH, v, regs, &stat);
-		}
-		rotate_registers(&plan->rotation, v, regs);
-		switch (stat.norm2 > 0.0f ? bits : 0) {
-		case 1:
-			quantize_registers(plan, tab, v, regs, SEARCH_1, 1, &stat, codes);
-			break;
-		case 2:
-			quantize_registers(plan, tab, v, regs, SEARCH_2, 2, &stat, codes);
-			break;
-		case 3:
-			quantize_registers(plan, tab, v, regs, SEARCH_CELLS, 3, &stat, codes);
-			break;
-		case 4:
-			quantize_registers(plan, tab, v, regs, SEARCH_CELLS, 4, &stat, codes);
-			break;
-		default:
-			store_registers(y, v, regs);
-			avx512_quantize_row(plan, tab, y, &stat, codes);
-		}
+	for (i = 0; i < n; i++, x += step, y += room, to += room) {
+		in->exponent[i] = load_row(plan, x, dtype, center, to, &in->norm[i], &in->cross[i]);
+		avx512_rht_forward(&plan->rotation, y);
 	}
 }
 
-#define ENCODE_REGS(regs)                                                                          \
-	static void encode_##regs(const struct tq_plan *plan, const struct avx512_tables *tab,     \
-				  const char *x, int dtype, size_t step, size_t n, uint8_t *codes) \
+AVX512_INLINE void rotate_rows_as(const struct tq_plan *plan, const char *x, int dtype,
+				  uint32_t center, size_t step, size_t n, float *y, size_t room,
+				  struct loaded *in)
+{
+	switch (fits_registers(&plan->rotation)) {
+	case 1:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 1);
+		break;
+	case 2:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 2);
+		break;
+	case 3:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 3);
+		break;
+	case 4:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 4);
+		break;
+	case 6:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 6);
+		break;
+	case 8:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 8);
+		break;
+	case 12:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 12);
+		break;
+	case 16:
+		rotate_in_registers(plan, x, dtype, center, step, n, y, room, in, 16);
+		break;
+	default:
+		rotate_in_memory(plan, x, dtype, center, step, n, y, room, in);
+	}
+}
+
+#define ROTATE_AS(name, dtype, center)                                                             \
+	static void name(const struct tq_plan *plan, const char *x, size_t step, size_t n,         \
+			 float *y, size_t room, struct loaded *in)                                 \
 	{                                                                                          \
-		encode_in_registers(plan, tab, x, dtype, step, n, codes, regs);                    \
+		rotate_rows_as(plan, x, dtype, center, step, n, y, room, in);                      \
 	}
 
-ENCODE_REGS(1)
-ENCODE_REGS(2)
-ENCODE_REGS(3)
-ENCODE_REGS(4)
-ENCODE_REGS(6)
-ENCODE_REGS(8)
-ENCODE_REGS(12)
-ENCODE_REGS(16)
+ROTATE_AS(rotate_f32, TQ_F32, TQ_CENTER_OFF)
+ROTATE_AS(rotate_f16, TQ_F16, TQ_CENTER_OFF)
+ROTATE_AS(rotate_bf16, TQ_BF16, TQ_CENTER_OFF)
+ROTATE_AS(rotate_f32_data, TQ_F32, TQ_CENTER_DATA)
+ROTATE_AS(rotate_f16_data, TQ_F16, TQ_CENTER_DATA)
+ROTATE_AS(rotate_bf16_data, TQ_BF16, TQ_CENTER_DATA)
+ROTATE_AS(rotate_f32_both, TQ_F32, TQ_CENTER_BOTH)
+ROTATE_AS(rotate_f16_both, TQ_F16, TQ_CENTER_BOTH)
+ROTATE_AS(rotate_bf16_both, TQ_BF16, TQ_CENTER_BOTH)
 
-static const encode_rows encoders[ROW_REGS_MAX + 1] = {
-	encode_in_memory, [1] = encode_1, [2] = encode_2,   [3] = encode_3,   [4] = encode_4,
-	[6] = encode_6,	  [8] = encode_8, [12] = encode_12, [16] = encode_16,
+static const rotate_rows rotators[3][3] = {
+	[TQ_CENTER_OFF] = {rotate_f32, rotate_f16, rotate_bf16},
+	[TQ_CENTER_DATA] = {rotate_f32_data, rotate_f16_data, rotate_bf16_data},
+	[TQ_CENTER_BOTH] = {rotate_f32_both, rotate_f16_both, rotate_bf16_both},
 };
+
+/* The statistics of the rows, from their 16 lanes each */
+static void finish_stat(const struct tq_plan *plan, struct loaded *in, size_t n,
+			struct tq_row_stat *stat)
+{
+	float norm2[BATCH_ROWS], cross[BATCH_ROWS] = {0};
+	size_t i;
+
+	_mm512_storeu_ps(norm2, sum_rows(in->norm, 0));
+	if (plan->center == TQ_CENTER_BOTH)
+		_mm512_storeu_ps(cross, sum_rows(in->cross, 0));
+	for (i = 0; i < n; i++)
+		stat[i] = (struct tq_row_stat){norm2[i], in->exponent[i], cross[i]};
+}
 
 static int avx512_encode(const struct tq_plan *plan, const void *state, const void *x, int dtype,
 			 size_t stride, size_t n, uint8_t *codes)
 {
-	encoders[fits_registers(&plan->rotation)](plan, state, x, dtype,
-						  stride * (dtype == TQ_F32 ? 4 : 2), n, codes);
+	float y[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
+	size_t element = dtype == TQ_F32 ? 4 : 2, step = stride * element, room, rows, part;
+	rotate_rows rotate = rotators[plan->center][dtype];
+	struct tq_row_stat stat[BATCH_ROWS];
+	struct loaded in = {0};
+	struct avx512_ahead ahead = {x, step, element};
+	const char *from = x;
+
+	room = (plan->dim + plan->rotation.rounds * plan->rotation.roll + 15) / 16 * 16;
+	rows = room > BATCH_FLOATS / 2 ? 1 : BATCH_FLOATS / room;
+	rows = rows < BATCH_ROWS ? rows : BATCH_ROWS;
+	for (; n > 0; n -= part, from += part * step, codes += part * plan->layout.row_bytes) {
+		part = n < rows ? n : rows;
+		rotate(plan, from, step, part, y, room, &in);
+		ahead.x = from + part * step;
+		finish_stat(plan, &in, part, stat);
+		avx512_quantize_rows(plan, state, y, room, stat, part, &ahead, codes);
+	}
 	return TQ_OK;
 }
 

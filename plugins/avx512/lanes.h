@@ -23,6 +23,21 @@ AVX512_INLINE __m256 upper_half(__m512 v)
 	return _mm512_extractf32x8_ps(v, 1);
 }
 
+/** load_floats - 16 floats of @mask, zeros elsewhere; where the mask is known to be full, plainly
+ */
+AVX512_INLINE __m512 load_floats(const float *from, __mmask16 mask)
+{
+	return mask == 0xffff ? _mm512_loadu_ps(from) : _mm512_maskz_loadu_ps(mask, from);
+}
+
+AVX512_INLINE void store_floats(float *to, __m512 v, __mmask16 mask)
+{
+	if (mask == 0xffff)
+		_mm512_storeu_ps(to, v);
+	else
+		_mm512_mask_storeu_ps(to, mask, v);
+}
+
 /** sum_tree - lanes l and l+8, then l and l+4, l+2, l+1 */
 AVX512_INLINE float sum_tree(__m512 lane)
 {
@@ -33,15 +48,13 @@ AVX512_INLINE float sum_tree(__m512 lane)
 	return _mm_cvtss_f32(_mm_add_ss(s2, _mm_movehdup_ps(s2)));
 }
 
-/** max_lane - the largest of 16 unsigned lanes */
-AVX512_INLINE uint32_t max_lane(__m512i v)
+/** max_lanes - the largest of 16 unsigned lanes, in all of them */
+AVX512_INLINE __m512i max_lanes(__m512i v)
 {
-	__m256i m8 = _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
-	__m128i m4 = _mm_max_epu32(_mm256_castsi256_si128(m8), _mm256_extracti128_si256(m8, 1));
-
-	m4 = _mm_max_epu32(m4, _mm_shuffle_epi32(m4, 0x4e));
-	m4 = _mm_max_epu32(m4, _mm_shuffle_epi32(m4, 0xb1));
-	return (uint32_t)_mm_cvtsi128_si32(m4);
+	v = _mm512_max_epu32(v, _mm512_shuffle_i64x2(v, v, 0x4e));
+	v = _mm512_max_epu32(v, _mm512_shuffle_i64x2(v, v, 0xb1));
+	v = _mm512_max_epu32(v, _mm512_shuffle_epi32(v, (_MM_PERM_ENUM)0x4e));
+	return _mm512_max_epu32(v, _mm512_shuffle_epi32(v, (_MM_PERM_ENUM)0xb1));
 }
 
 #endif

@@ -28,8 +28,9 @@ AVX512_INLINE __m512 load_elements(const void *x, int dtype, size_t i, __mmask16
 	__m256i half;
 
 	if (dtype == TQ_F32)
-		return _mm512_maskz_loadu_ps(mask, (const float *)x + i);
-	half = _mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + i);
+		return load_floats((const float *)x + i, mask);
+	half = mask == 0xffff ? _mm256_loadu_si256((const __m256i *)((const uint16_t *)x + i))
+			      : _mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + i);
 	if (dtype == TQ_F16)
 		return _mm512_cvtph_ps(half);
 	return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
@@ -54,7 +55,9 @@ AVX512_INLINE __m256i to_half(__m512 v, int dtype)
 AVX512_INLINE void store_elements(void *x, int dtype, size_t i, __m512 v, __mmask16 mask)
 {
 	if (dtype == TQ_F32)
-		_mm512_mask_storeu_ps((float *)x + i, mask, v);
+		store_floats((float *)x + i, v, mask);
+	else if (mask == 0xffff)
+		_mm256_storeu_si256((__m256i *)((uint16_t *)x + i), to_half(v, dtype));
 	else
 		_mm256_mask_storeu_epi16((uint16_t *)x + i, mask, to_half(v, dtype));
 }
@@ -66,7 +69,7 @@ AVX512_INLINE __m512 load_centred(const struct tq_plan *plan, const void *x, int
 	__m512 v = load_elements(x, dtype, i, mask), m;
 
 	if (center != TQ_CENTER_OFF) {
-		m = _mm512_maskz_loadu_ps(mask, plan->centre + i);
+		m = load_floats(plan->centre + i, mask);
 		if (center == TQ_CENTER_BOTH)
 			sums->cross = _mm512_add_ps(sums->cross, _mm512_mul_ps(v, m));
 		v = _mm512_sub_ps(v, m);
@@ -76,17 +79,22 @@ AVX512_INLINE __m512 load_centred(const struct tq_plan *plan, const void *x, int
 	return v;
 }
 
-/** load_finish - exponent and cross of the row; returns if one product with 2^-e scales it */
-AVX512_INLINE int load_finish(const struct load_sums *sums, uint32_t center,
-			      struct tq_row_stat *stat)
+/** load_factor - 2^-e of a row whose exponent allows one product, in all lanes */
+AVX512_INLINE __m512 load_factor(__m512i top)
 {
-	uint32_t top = max_lane(sums->top);
-	float f = tq_bits_f32(top);
-	int e = top >= 0x00800000u ? (int)(top >> 23) - 127 : tq_max_exponent(&f, 1);
+	__m512i exponent = _mm512_and_si512(top, _mm512_set1_epi32(0x7f800000));
 
-	stat->cross = center == TQ_CENTER_BOTH ? sum_tree(sums->cross) : 0.0f;
-	stat->exponent = e;
-	return e >= TQ_EXPONENT_MIN && e <= TQ_EXPONENT_MAX;
+	return _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x7f000000), exponent));
+}
+
+/** load_exponent - e of a row from its largest magnitude; returns if one product scales it */
+AVX512_INLINE int load_exponent(__m512i top, int32_t *e)
+{
+	uint32_t m = (uint32_t)_mm_cvtsi128_si32(_mm512_castsi512_si128(top));
+	float f = tq_bits_f32(m);
+
+	*e = m >= 0x00800000u ? (int)(m >> 23) - 127 : tq_max_exponent(&f, 1);
+	return *e >= TQ_EXPONENT_MIN && *e <= TQ_EXPONENT_MAX;
 }
 
 /** scale_down - v * 2^-e, +0 below 2^-40; its squares are added to @norm */
@@ -102,38 +110,57 @@ AVX512_INLINE __m512 scale_down(__m512 v, __m512 factor, __m512 *norm)
 	return _mm512_maskz_mov_ps(kept, v);
 }
 
-/** scale_rare - steps 3 and 4 by the general rule, in place */
-static void scale_rare(float *y, size_t d, struct tq_row_stat *stat)
+/** scale_rare - steps 3 and 4 by the general rule, in place; returns lanes that add to norm2 */
+static __m512 scale_rare(float *y, size_t d, int e)
 {
 	size_t i;
 
 	for (i = 0; i < d; i++)
-		y[i] = tq_scale_down(y[i], stat->exponent);
-	stat->norm2 = tq_dot16(y, y, d);
+		y[i] = tq_scale_down(y[i], e);
+	return _mm512_castps128_ps512(_mm_set_ss(tq_dot16(y, y, d)));
 }
 
 /**
  * load_row - tq_row_load() of rules.h
- * @y: receives dim floats; zeros up to the next multiple of 16
+ * @y:     receives dim floats, and up to the next multiple of 16 what does not matter
+ * @norm:  receives the 16 lanes of norm2
+ * @cross: receives the 16 lanes of the product with the centre
+ *
+ * Return: the exponent.
  */
-AVX512_INLINE void load_row(const struct tq_plan *plan, const void *x, int dtype, uint32_t center,
-			    float *y, struct tq_row_stat *stat)
+AVX512_INLINE int32_t load_row(const struct tq_plan *plan, const void *x, int dtype,
+			       uint32_t center, float *y, __m512 *norm, __m512 *cross)
 {
-	struct load_sums sums = {_mm512_setzero_si512(), _mm512_setzero_ps()};
-	__m512 norm = _mm512_setzero_ps(), factor;
-	size_t d = plan->dim, i;
+	struct load_sums sums = {_mm512_setzero_si512(), _mm512_setzero_ps()}, ignored = sums;
+	size_t d = plan->dim, full = d & ~(size_t)15, i;
+	__mmask16 last = lanes(d - full);
+	__m512 factor, squares = _mm512_setzero_ps();
+	int32_t e;
 
-	for (i = 0; i < d; i += 16)
-		_mm512_storeu_ps(y + i,
-				 load_centred(plan, x, dtype, center, i, lanes(d - i), &sums));
-	if (!load_finish(&sums, center, stat)) {
-		scale_rare(y, d, stat);
-		return;
+	for (i = 0; i < full; i += 16)
+		load_centred(plan, x, dtype, center, i, 0xffff, &sums);
+	if (last)
+		load_centred(plan, x, dtype, center, full, last, &sums);
+	*cross = sums.cross;
+	sums.top = max_lanes(sums.top);
+	if (!load_exponent(sums.top, &e)) {
+		for (i = 0; i < d; i += 16)
+			_mm512_storeu_ps(y + i, load_centred(plan, x, dtype, center, i,
+							     lanes(d - i), &ignored));
+		*norm = scale_rare(y, d, e);
+		return e;
 	}
-	factor = _mm512_set1_ps(tq_pow2(-stat->exponent));
-	for (i = 0; i < d; i += 16)
-		_mm512_storeu_ps(y + i, scale_down(_mm512_loadu_ps(y + i), factor, &norm));
-	stat->norm2 = sum_tree(norm);
+	factor = load_factor(sums.top);
+	for (i = 0; i < full; i += 16)
+		_mm512_storeu_ps(
+			y + i, scale_down(load_centred(plan, x, dtype, center, i, 0xffff, &ignored),
+					  factor, &squares));
+	if (last)
+		_mm512_storeu_ps(y + i,
+				 scale_down(load_centred(plan, x, dtype, center, i, last, &ignored),
+					    factor, &squares));
+	*norm = squares;
+	return e;
 }
 
 #endif

@@ -28,7 +28,8 @@ AVX512_INLINE __m512i level_bytes(const __m512i *level, int regs, size_t n)
 #pragma GCC unroll 4
 	for (r = 1; r < regs; r++)
 		all = _mm512_or_si512(all, _mm512_slli_epi32(level[r], 8 * r));
-	return _mm512_maskz_permutexvar_epi8(bytes(n), by_register, all);
+	all = _mm512_permutexvar_epi8(by_register, all);
+	return n < 16 * (size_t)regs || regs < 4 ? _mm512_maskz_mov_epi8(bytes(n), all) : all;
 }
 
 /* The field's bits of each byte */
@@ -39,11 +40,49 @@ AVX512_INLINE __m512i cut(__m512i c, int width, int shift)
 	return _mm512_and_si512(c, _mm512_set1_epi8((char)((1 << width) - 1)));
 }
 
+/* Nibbles in bytes to bytes */
+AVX512_INLINE __m256i bytes_of_nibbles(__m512i c)
+{
+	return _mm512_cvtepi16_epi8(_mm512_maddubs_epi16(c, _mm512_set1_epi16(0x1001)));
+}
+
+/* Two-bit fields in bytes to bytes */
+AVX512_INLINE __m128i bytes_of_crumbs(__m512i c)
+{
+	c = _mm512_maddubs_epi16(c, _mm512_set1_epi16(0x0401));
+	return _mm512_cvtepi32_epi8(_mm512_madd_epi16(c, _mm512_set1_epi32(0x00100001)));
+}
+
+/* One field of 64 coordinates */
+AVX512_INLINE void pack_whole_field(uint8_t *to, __m512i c, int width, int shift)
+{
+	uint64_t mask;
+
+	switch (width) {
+	case 1:
+		mask = _mm512_test_epi8_mask(c, _mm512_set1_epi8((char)(1 << shift)));
+		memcpy(to, &mask, sizeof(mask));
+		break;
+	case 2:
+		_mm_storeu_si128((__m128i *)to, bytes_of_crumbs(cut(c, width, shift)));
+		break;
+	case 4:
+		_mm256_storeu_si256((__m256i *)to, bytes_of_nibbles(cut(c, width, shift)));
+		break;
+	default:
+		_mm512_storeu_si512(to, c);
+	}
+}
+
 /** pack_field - one field of up to 64 coordinates */
 AVX512_INLINE void pack_field(uint8_t *to, __m512i c, int width, int shift, size_t n)
 {
 	__mmask64 mask = bytes((n * (size_t)width + 7) / 8);
 
+	if (n == 64) {
+		pack_whole_field(to, c, width, shift);
+		return;
+	}
 	if (width == 1) {
 		_mm_mask_storeu_epi8(to, (__mmask16)mask,
 				     _mm_cvtsi64_si128((long long)_mm512_test_epi8_mask(
@@ -55,14 +94,10 @@ AVX512_INLINE void pack_field(uint8_t *to, __m512i c, int width, int shift, size
 		return;
 	}
 	c = cut(c, width, shift);
-	if (width == 4) {
-		c = _mm512_maddubs_epi16(c, _mm512_set1_epi16(0x1001));
-		_mm256_mask_storeu_epi8(to, (__mmask32)mask, _mm512_cvtepi16_epi8(c));
-		return;
-	}
-	c = _mm512_maddubs_epi16(c, _mm512_set1_epi16(0x0401));
-	c = _mm512_madd_epi16(c, _mm512_set1_epi32(0x00100001));
-	_mm_mask_storeu_epi8(to, (__mmask16)mask, _mm512_cvtepi32_epi8(c));
+	if (width == 4)
+		_mm256_mask_storeu_epi8(to, (__mmask32)mask, bytes_of_nibbles(c));
+	else
+		_mm_mask_storeu_epi8(to, (__mmask16)mask, bytes_of_crumbs(c));
 }
 
 /**

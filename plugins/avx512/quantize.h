@@ -87,15 +87,65 @@ AVX512_INLINE __m512i quantize_chunk(const struct avx512_tables *tab, const stru
 	return level_bytes(level, regs, n);
 }
 
-/** store_row_head - the scale and, with center=both, the product with the centre */
-AVX512_INLINE void store_row_head(const struct tq_plan *plan, const struct tq_row_stat *stat,
-				  float yc, int64_t cc, uint8_t *row)
+/* 64 coordinates of @element bytes, towards the cache; a prefetch may point anywhere */
+AVX512_INLINE void fetch_chunk(const char *x, size_t element)
 {
-	float scale = tq_row_scale(plan, stat->norm2, yc, cc);
+	int i;
 
-	tq_store_scale(plan, row, tq_scale_up(scale, stat->exponent));
-	if (plan->layout.cross_at != TQ_NO_FIELD)
-		memcpy(row + plan->layout.cross_at, &stat->cross, sizeof(stat->cross));
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++)
+		_mm_prefetch(x + 16 * i * element, _MM_HINT_T0);
+}
+
+/**
+ * quantize_span - quantize_chunk() and pack_chunk() over a row in memory
+ * @y:   the row
+ * @row: its code; NULL: only the sums
+ * @next: with @row, a row of @element bytes a coordinate to fetch towards the cache
+ */
+AVX512_INLINE void quantize_span(const struct tq_plan *plan, const struct avx512_tables *tab,
+				 const struct thresholds *th, enum search how, int bits,
+				 const float *y, uint8_t *row, const char *next, size_t element,
+				 struct fit_sums *sums)
+{
+	size_t d = plan->dim, at, n;
+	__m512i level;
+	__m512 v[4];
+	int r;
+
+	for (at = 0; at + 64 <= d; at += 64) {
+#pragma GCC unroll 4
+		for (r = 0; r < 4; r++)
+			v[r] = _mm512_loadu_ps(y + at + 16 * r);
+		level = quantize_chunk(tab, th, how, bits, v, 4, 64, sums);
+		if (row) {
+			fetch_chunk(next + at * element, element);
+			pack_chunk(&plan->layout, bits, level, at, 64, row);
+		}
+		if (at % CC_FLOAT_SPAN == CC_FLOAT_SPAN - 64)
+			fit_flush(sums);
+	}
+	n = d - at;
+	if (n == 0)
+		return;
+	if (n == 32) {
+		v[0] = _mm512_loadu_ps(y + at);
+		v[1] = _mm512_loadu_ps(y + at + 16);
+		level = quantize_chunk(tab, th, how, bits, v, 2, 32, sums);
+		if (row)
+			fetch_chunk(next + at * element, element);
+		if (row)
+			pack_chunk(&plan->layout, bits, level, at, 32, row);
+		return;
+	}
+#pragma GCC unroll 4
+	for (r = 0; r < 4; r++)
+		v[r] = n > 16 * (size_t)r
+			       ? _mm512_maskz_loadu_ps(lanes(n - 16 * (size_t)r), y + at + 16 * r)
+			       : _mm512_setzero_ps();
+	level = quantize_chunk(tab, th, how, bits, v, 4, n, sums);
+	if (row)
+		pack_chunk(&plan->layout, bits, level, at, n, row);
 }
 
 #endif

@@ -33,10 +33,13 @@ struct thresholds {
 
 /* The float whose low mantissa bits are 16 + x, for small whole x */
 #define CELL_BIAS (12582912.0f + 16.0f)
-#define CELL_LIMIT 15.49f
 
-AVX512_INLINE void scale_thresholds(const struct avx512_tables *tab, float sigma, enum search how,
-				    struct thresholds *th)
+/**
+ * scale_thresholds - thresholds of a row
+ * @to_cell: tab->to_cell / sigma
+ */
+AVX512_INLINE void scale_thresholds(const struct avx512_tables *tab, float sigma, float to_cell,
+				    enum search how, struct thresholds *th)
 {
 	const float *bounds = how == SEARCH_CELLS ? tab->at_cell : tab->bounds;
 	__m512 s = _mm512_set1_ps(sigma);
@@ -52,7 +55,7 @@ AVX512_INLINE void scale_thresholds(const struct avx512_tables *tab, float sigma
 		th->limit = _mm512_set1_ps(tab->bounds[2] * sigma);
 		return;
 	case SEARCH_WIDE:
-		th->to_cell = _mm512_set1_ps(tab->to_cell / sigma);
+		th->to_cell = _mm512_set1_ps(to_cell);
 		for (k = 0; k < 256; k += 16)
 			_mm512_storeu_ps(th->bounds + k,
 					 _mm512_mul_ps(_mm512_loadu_ps(tab->bounds + k), s));
@@ -64,8 +67,8 @@ AVX512_INLINE void scale_thresholds(const struct avx512_tables *tab, float sigma
 			return;
 		th->level[0] = _mm512_loadu_si512(tab->level);
 		th->level[1] = _mm512_loadu_si512(tab->level + 16);
-		th->to_cell = _mm512_set1_ps(tab->to_cell / sigma);
-		th->limit = _mm512_set1_ps(CELL_LIMIT / tab->to_cell * sigma);
+		th->to_cell = _mm512_set1_ps(to_cell);
+		th->limit = _mm512_set1_ps(tab->limit * sigma);
 		return;
 	}
 }

@@ -12,6 +12,7 @@ static void small_cells(const struct tq_codebook *book, struct avx512_tables *t)
 
 	t->in_cells = cells_create(book, AVX512_CELLS, AVX512_CELLS / 2 + 0.5, t->level,
 				   &t->to_cell) <= 1;
+	t->limit = 15.49f / t->to_cell;
 	for (c = 0; c < AVX512_CELLS; c++)
 		t->at_cell[c] = t->bounds[t->level[c]];
 }
