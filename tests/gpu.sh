@@ -1,22 +1,68 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# What needs an NVIDIA GPU, in one call: build, then every byte of the CUDA plugin against scalar.
+# What needs an NVIDIA GPU, in one call: build; the device calls against the host, the host path against scalar,
+# compute-sanitizer, PyTorch on the same device; then the figures of docs/BENCHMARKS.md.
 #
-#	sh tests/gpu.sh			needs gcc, meson, ninja, nvcc and the driver
+#	sh tests/gpu.sh [check] [host] [sanitize] [torch] [time]	needs gcc, meson, ninja, nvcc, the driver
+#
+# Without arguments all of it. The last line is "N passed, N failed".
 
-set -eu
-cd "$(dirname "$0")/.."
+set -u
+cd "$(dirname "$0")/.." || exit 2
 PATH=$PATH:/usr/local/cuda/bin
 export PATH
 dir=build-gpu
 [ -d $dir ] || meson setup $dir -Dtests=disabled >/dev/null
 ninja -C $dir >$dir/build.log 2>&1 || { tail -20 $dir/build.log; exit 1; }
-nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 TQ_PLUGIN_PATH=$PWD/$dir/plugins/cuda
-export TQ_PLUGIN_PATH
-gcc -O2 -D_GNU_SOURCE -Iinclude -Icore tests/cross/backends.c core/crc32c.c -o $dir/backends -L$dir/core -ltq \
-	"-Wl,-rpath,$PWD/$dir/core"
-compute-sanitizer --tool memcheck --error-exitcode 9 $dir/tools/tq-probe \
-	--explain "bits=3 correction=qjl:rht effort=1 center=both" --dim 100 --driver cuda | tail -1
-$dir/backends cuda
+LD_LIBRARY_PATH=$PWD/$dir/core${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+export TQ_PLUGIN_PATH LD_LIBRARY_PATH
+[ $# -gt 0 ] || set -- check host sanitize torch time
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+nvcc -std=c++17 -O2 -arch=native -Iinclude tests/gpu/bench.cu -o $dir/bench -L$dir/core -ltq || exit 1
+passed=0 failed=0
+
+# run NAME COMMAND...: its last line is "N passed, N failed"
+run()
+{
+	name=$1
+	shift
+	start=$(date +%s)
+	"$@" >"$dir/$name.log" 2>&1
+	status=$?
+	tail -60 "$dir/$name.log"
+	# shellcheck disable=SC2046
+	set -- $(tail -1 "$dir/$name.log" | sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p')
+	if [ $# -ne 2 ] || { [ $status -ne 0 ] && [ "$2" -eq 0 ]; }; then
+		echo "$name: status $status"
+		set -- 0 1
+	fi
+	passed=$((passed + $1)) failed=$((failed + $2))
+	echo "== $name: $1 passed, $2 failed, $(($(date +%s) - start)) s"
+}
+
+for what in "$@"; do
+	case $what in
+	check)
+		run device $dir/bench check
+		;;
+	host)
+		gcc -O2 -D_GNU_SOURCE -Iinclude -Icore tests/cross/backends.c core/crc32c.c -o $dir/backends -L$dir/core -ltq || exit 1
+		run host $dir/backends --max-dim 256 cuda
+		;;
+	sanitize)
+		for tool in memcheck racecheck; do
+			run $tool sh -c "compute-sanitizer --log-file $dir/$tool.out --tool $tool --error-exitcode 9 $dir/bench check-brief; s=\$?; tail -3 $dir/$tool.out; [ \$s -eq 0 ] && echo 1 passed, 0 failed || echo 0 passed, 1 failed"
+		done
+		;;
+	torch)
+		run torch python3 tests/gpu/torch_check.py $dir/core/libtq.so
+		;;
+	time)
+		$dir/bench time
+		;;
+	esac
+done
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]

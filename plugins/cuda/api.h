@@ -3,9 +3,9 @@
 #define TQ_CUDA_API_H
 
 /*
- * The part of the CUDA Driver API that the plugin calls, found by dlopen: the plugin builds and loads
- * where neither toolkit nor driver is installed. Types and constants are the API's own, declared
- * here because its header may be absent.
+ * The part of the CUDA Driver API that the plugin calls, found by dlopen: the plugin builds and
+ * loads where neither toolkit nor driver is installed. Types and constants are the API's own,
+ * declared here because its header may be absent.
  */
 
 #include <stddef.h>
@@ -26,6 +26,7 @@ enum {
 	CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
 	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
 	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+	CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = 81,
 	CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97,
 	CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
 	CU_STREAM_NON_BLOCKING = 1,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The GPUs of this process. The CUDA driver is process-wide whatever a library does, so this list is
- * too: one primary context per GPU, retained while anybody uses it.
+ * The GPUs of this process. The CUDA driver is process-wide whatever a library does, so this list
+ * is too: one primary context per GPU, retained while anybody uses it.
  */
 #include "device.h"
 
@@ -16,10 +16,10 @@
 
 extern const unsigned char tqc_fatbin[];
 
+#define TQC_KERNEL_NAME(name, ...) #name,
 static const char *const kernel_names[TQC_KERNELS] = {
-	[TQC_ENCODE] = "tqc_encode",
-	[TQC_DECODE] = "tqc_decode",
-};
+	TQC_PLAIN_KERNELS(TQC_KERNEL_NAME) TQC_ENCODE_KERNELS(TQC_KERNEL_NAME)
+		TQC_DECODE_KERNELS(TQC_KERNEL_NAME) TQC_SCORE_KERNELS(TQC_KERNEL_NAME)};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tqc_device devices[TQC_MAX_DEVICES];
@@ -35,7 +35,9 @@ static int driver_start(char *why, size_t why_size)
 	if (driver.lib && driver_pid == getpid())
 		return 0;
 	if (driver.lib) {
-		snprintf(why, why_size, "forked after init: start the GPU work before or after the fork, not both");
+		snprintf(
+			why, why_size,
+			"forked after init: start the GPU work before or after the fork, not both");
 		return TQ_ERR_DEVICE;
 	}
 	ret = tqc_api_open(&driver, why, why_size);
@@ -60,95 +62,133 @@ err_close:
 	return TQ_ERR_NOT_PRESENT;
 }
 
-int tqc_device_count(char *why, size_t why_size)
+/* A call of the driver, remembering which for the error's text. */
+#define STEP(call)                                                                                 \
+	do {                                                                                       \
+		step = #call;                                                                      \
+		err = driver.call;                                                                 \
+	} while (0)
+
+static int step_failed(int ordinal, const char *step, CUresult err, char *why, size_t why_size)
 {
-	int count = 0, ret;
+	snprintf(why, why_size, "GPU %d: %.*s: %s", ordinal, (int)strcspn(step, "("), step,
+		 tqc_error(&driver, err));
+	return TQ_ERR_DEVICE;
+}
+
+/* What is known of a device without a context on it; called with the lock held. */
+static int device_look(struct tqc_device *d, int ordinal, char *why, size_t why_size)
+{
+	int count = 0, major = 0, minor = 0;
+	const char *step;
 	CUresult err;
+
+	memset(d, 0, sizeof(*d));
+	d->ordinal = ordinal;
+	STEP(device_count(&count));
+	if (!err && ordinal >= count) {
+		snprintf(why, why_size,
+			 count ? "no device: GPU %d of %d" : "no device: none listed", ordinal,
+			 count);
+		return TQ_ERR_NOT_PRESENT;
+	}
+	if (!err)
+		STEP(device_get(&d->dev, ordinal));
+	if (!err)
+		STEP(device_name(d->name, sizeof(d->name) - 1, d->dev));
+	if (!err)
+		STEP(device_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+				      d->dev));
+	if (!err)
+		STEP(device_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+				      d->dev));
+	if (!err)
+		STEP(device_attribute(&d->processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
+				      d->dev));
+	if (!err)
+		STEP(device_attribute(&d->shared_max,
+				      CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN,
+				      d->dev));
+	if (!err)
+		STEP(device_attribute(&d->shared_processor,
+				      CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR,
+				      d->dev));
+	if (err)
+		return step_failed(ordinal, step, err, why, why_size);
+	if (major < 8) {
+		snprintf(why, why_size, "%s has compute capability %d.%d: 8.0 is needed", d->name,
+			 major, minor);
+		return TQ_ERR_NOT_PRESENT;
+	}
+	return 0;
+}
+
+int tqc_device_look(int ordinal, char *name, size_t name_size, char *why, size_t why_size)
+{
+	struct tqc_device d;
+	int ret;
 
 	pthread_mutex_lock(&lock);
 	ret = driver_start(why, why_size);
-	if (ret)
-		goto out;
-	err = driver.device_count(&count);
-	if (err || count == 0) {
-		snprintf(why, why_size, "no device: %s", err ? tqc_error(&driver, err) : "none listed");
-		ret = TQ_ERR_NOT_PRESENT;
-		goto out;
-	}
-	ret = count > TQC_MAX_DEVICES ? TQC_MAX_DEVICES : count;
-out:
+	if (!ret)
+		ret = device_look(&d, ordinal, why, why_size);
 	pthread_mutex_unlock(&lock);
+	if (!ret)
+		snprintf(name, name_size, "%s", d.name);
 	return ret;
+}
+
+/* The kernels of a device whose context is current; called with the lock held. */
+static CUresult load_kernels(struct tqc_device *d, const char **failed)
+{
+	const char *step;
+	CUresult err;
+	int k;
+
+	STEP(module_load(&d->mod, tqc_fatbin));
+	for (k = 0; !err && k < TQC_KERNELS; k++) {
+		STEP(module_function(&d->fn[k], d->mod, kernel_names[k]));
+		if (!err)
+			STEP(function_attribute(d->fn[k],
+						CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+						d->shared_max - TQC_STATIC_SHARED_MAX));
+	}
+	if (err && d->mod)
+		d->api.module_unload(d->mod);
+	*failed = step;
+	return err;
 }
 
 /* Everything of one device; called with the lock held. */
 static int device_start(struct tqc_device *d, int ordinal, char *why, size_t why_size)
 {
-	int major = 0, minor = 0, k;
 	const char *step;
 	CUcontext old;
 	CUresult err;
+	int ret;
 
-	memset(d, 0, sizeof(*d));
+	ret = device_look(d, ordinal, why, why_size);
+	if (ret)
+		return ret;
 	d->api = driver;
-	d->ordinal = ordinal;
-	d->pid = getpid();
-#define STEP(call)                                                                                 \
-	do {                                                                                       \
-		step = #call;                                                                      \
-		err = d->api.call;                                                                 \
-	} while (0)
-	STEP(device_get(&d->dev, ordinal));
-	if (err)
-		goto err_none;
-	STEP(device_name(d->name, sizeof(d->name) - 1, d->dev));
-	if (!err)
-		STEP(device_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, d->dev));
-	if (!err)
-		STEP(device_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, d->dev));
-	if (!err)
-		STEP(device_attribute(&d->processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, d->dev));
-	if (!err)
-		STEP(device_attribute(&d->shared_max, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, d->dev));
-	if (err)
-		goto err_none;
-	if (major < 8) {
-		snprintf(why, why_size, "%s has compute capability %d.%d: 8.0 is needed", d->name, major, minor);
-		return TQ_ERR_NOT_PRESENT;
-	}
 	STEP(ctx_retain(&d->ctx, d->dev));
 	if (err)
-		goto err_none;
+		return step_failed(ordinal, step, err, why, why_size);
 	STEP(ctx_push(d->ctx));
-	if (err)
-		goto err_release;
-	STEP(module_load(&d->mod, tqc_fatbin));
-	if (err)
-		goto err_pop;
-	for (k = 0; k < TQC_KERNELS; k++) {
-		STEP(module_function(&d->fn[k], d->mod, kernel_names[k]));
-		if (err)
-			goto err_unload;
-		STEP(function_attribute(d->fn[k], CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
-					d->shared_max - 4096));
-		if (err)
-			goto err_unload;
+	if (!err) {
+		err = load_kernels(d, &step);
+		d->api.ctx_pop(&old);
 	}
-#undef STEP
-	d->api.ctx_pop(&old);
+	if (err) {
+		ret = step_failed(ordinal, step, err, why, why_size);
+		d->api.ctx_release(d->dev);
+		return ret;
+	}
+	d->pid = getpid();
 	return 0;
-
-err_unload:
-	d->api.module_unload(d->mod);
-err_pop:
-	d->api.ctx_pop(&old);
-err_release:
-	d->api.ctx_release(d->dev);
-err_none:
-	snprintf(why, why_size, "GPU %d: %.*s: %s", ordinal, (int)strcspn(step, "("), step, tqc_error(&driver, err));
-	d->pid = 0;
-	return TQ_ERR_DEVICE;
 }
+
+#undef STEP
 
 int tqc_device_get(int ordinal, struct tqc_device **dev, char *why, size_t why_size)
 {
@@ -177,17 +217,24 @@ void tqc_device_put(struct tqc_device *d)
 	CUcontext old;
 
 	pthread_mutex_lock(&lock);
-	if (!--d->users && d->pid == getpid() && !d->api.ctx_push(d->ctx)) {
-		d->api.module_unload(d->mod);
-		d->api.ctx_pop(&old);
+	if (!--d->users && d->pid == getpid()) {
+		if (!d->api.ctx_push(d->ctx)) {
+			d->api.module_unload(d->mod);
+			d->api.ctx_pop(&old);
+		}
 		d->api.ctx_release(d->dev);
 	}
 	pthread_mutex_unlock(&lock);
 }
 
+int tqc_is_forked(const struct tqc_device *dev)
+{
+	return dev->pid != getpid();
+}
+
 int tqc_enter(struct tqc_device *dev)
 {
-	if (dev->pid != getpid())
+	if (tqc_is_forked(dev))
 		return TQ_ERR_DEVICE;
 	return dev->api.ctx_push(dev->ctx) ? TQ_ERR_DEVICE : 0;
 }
@@ -199,9 +246,8 @@ void tqc_leave(struct tqc_device *dev)
 	dev->api.ctx_pop(&old);
 }
 
-CUresult tqc_launch(struct tqc_device *dev, enum tqc_kernel kernel, unsigned blocks,
-		    unsigned threads, size_t shared, CUstream stream, void **params)
+CUresult tqc_launch(struct tqc_device *dev, const struct tqc_launch *l, void **params)
 {
-	return dev->api.launch(dev->fn[kernel], blocks, 1, 1, threads, 1, 1, (unsigned)shared, stream,
-			       params, NULL);
+	return dev->api.launch(dev->fn[l->kernel], l->gx, l->gy, 1, l->threads, 1, 1,
+			       (unsigned)l->shared, l->stream, params, NULL);
 }

@@ -4,12 +4,14 @@
 
 #include <sys/types.h>
 #include "api.h"
+#include "kernel_list.h"
 
+#define TQC_KERNEL_ID(name, ...) id_##name,
 enum tqc_kernel {
-	TQC_ENCODE,
-	TQC_DECODE,
-	TQC_KERNELS,
+	TQC_PLAIN_KERNELS(TQC_KERNEL_ID) TQC_ENCODE_KERNELS(TQC_KERNEL_ID)
+		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
 };
+#undef TQC_KERNEL_ID
 
 /** One GPU of this process: its primary context and the loaded kernels. Shared and counted. */
 struct tqc_device {
@@ -18,7 +20,7 @@ struct tqc_device {
 	CUcontext ctx;
 	CUmodule mod;
 	CUfunction fn[TQC_KERNELS];
-	int ordinal, processors, shared_max;
+	int ordinal, processors, shared_max, shared_processor;
 	pid_t pid;
 	unsigned users;
 	char name[128];
@@ -30,23 +32,47 @@ struct tqc_device {
  * @dev:     receives the device; give back with tqc_device_put()
  * @why:     receives the reason on failure
  *
- * Thread-safe. A process that forked after the driver was initialised cannot use it: that is refused
- * here, because the driver would only fail later and elsewhere.
+ * Thread-safe. A process that forked after the driver was initialised cannot use it: that is
+ * refused here, because the driver would only fail later and elsewhere.
  *
  * Return: 0; TQ_ERR_NOT_PRESENT; TQ_ERR_DEVICE with the driver's text.
  */
 int tqc_device_get(int ordinal, struct tqc_device **dev, char *why, size_t why_size);
 void tqc_device_put(struct tqc_device *dev);
 
-/** tqc_device_count - how many GPUs; negative TQ_ERR_* with the reason */
-int tqc_device_count(char *why, size_t why_size);
+/**
+ * tqc_device_look - is a GPU there and new enough; makes no context on it
+ * @name: receives its name
+ *
+ * The second stage of probing: the first, in the core, is that the plugin's file is there; contexts
+ * and kernels come with the first plan.
+ *
+ * Return: 0; TQ_ERR_NOT_PRESENT; TQ_ERR_DEVICE with the driver's text.
+ */
+int tqc_device_look(int ordinal, char *name, size_t name_size, char *why, size_t why_size);
 
-/** tqc_enter - make the device's context current; every entry of the plugin does, and leaves again */
+/** tqc_enter - make the device's context current; every entry of the plugin does, and leaves again
+ */
 int tqc_enter(struct tqc_device *dev);
 void tqc_leave(struct tqc_device *dev);
 
+/** tqc_is_forked - is this another process than the one that started the device */
+int tqc_is_forked(const struct tqc_device *dev);
+
+/**
+ * struct tqc_launch - one kernel to start
+ * @gx: blocks, at least 1; @gy: problems of a batch
+ * @what: for the error's text
+ */
+struct tqc_launch {
+	enum tqc_kernel kernel;
+	const char *what;
+	unsigned gx, gy, threads;
+	size_t shared;
+	CUstream stream;
+};
+
 /** tqc_launch - start a kernel on the current context; 0 or the driver's error */
-CUresult tqc_launch(struct tqc_device *dev, enum tqc_kernel kernel, unsigned blocks,
-		    unsigned threads, size_t shared, CUstream stream, void **params);
+CUresult tqc_launch(struct tqc_device *dev, const struct tqc_launch *l, void **params);
 
 #endif

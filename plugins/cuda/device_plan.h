@@ -3,8 +3,8 @@
 #define TQ_CUDA_DEVICE_PLAN_H
 
 /*
- * What a kernel knows of a plan: struct tq_plan (tq/plugin.h) flattened, its tables in device memory.
- * Shared by the host code (C) and the kernels (CUDA C); plain data, passed by value.
+ * What a kernel knows of a plan: struct tq_plan (tq/plugin.h) flattened, its tables in device
+ * memory. Shared by the host code (C) and the kernels (CUDA C); plain data, passed by value.
  */
 
 #include <stdint.h>
@@ -32,16 +32,32 @@ struct tqc_section {
 
 struct tqc_plan {
 	uint32_t dim, index_bits, correction, effort;
-	uint32_t center, scale, row_bytes;
+	uint32_t center, scale, query, row_bytes;
 	uint32_t cross_at, rnorm_at, nsections, sketch_at;
 	struct tqc_section section[3];
 	uint32_t count, planes;
-	float half_step, coef;
-	uint32_t has_sketch;
+	float half_step, coef, centre_norm2;
+	uint32_t query_bytes, has_sketch;
 	const float *centre;
 	const int16_t *odd;
 	const float *bounds;
 	struct tqc_rotation rot, sketch;
+};
+
+/*
+ * A prepared query in device memory: this head, then planes of stride `padded` bytes (integers) or
+ * 4 * padded bytes (float query), the sketch's after the query's. padded = dim rounded up to 64.
+ */
+struct tqc_query_head {
+	float scale, sketch_scale, add;
+	uint32_t pad;
+	int64_t sum, sketch_sum;
+	uint8_t reserved[32];
+};
+
+/* Problems of one shape in one launch, grid.y of them: how far apart their arrays are */
+struct tqc_batch {
+	uint64_t query_stride, code_stride, score_stride;
 };
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encode and decode for data in host memory: chunks go through two pinned buffers and two streams, so
- * that the copies of one chunk overlap the kernel of the other. Everything is allocated at creation.
+ * Encode and decode for data in host memory: chunks go through two pinned buffers and two streams,
+ * so that the copies of one chunk overlap the kernel of the other. Everything is allocated at
+ * creation.
  */
 #include "host_ops.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include "state.h"
+#include "work.h"
 
 #define TQC_CHUNK_BYTES (4u << 20)
 
@@ -70,6 +71,16 @@ static CUresult lanes_alloc(struct host_state *s, size_t bytes)
 	return err;
 }
 
+static int report(const struct host_state *s, const char *what, CUresult err)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "%s on GPU %d: %s", what, s->plan.dev->ordinal,
+		 tqc_error(&s->plan.dev->api, err));
+	s->host->log(s->host, 0, line);
+	return TQ_ERR_DEVICE;
+}
+
 static int create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
 	size_t row = 4 * (size_t)plan->dim, bytes;
@@ -93,14 +104,13 @@ static int create(const struct tq_host *host, const struct tq_plan *plan, void *
 	if (ret)
 		goto err_state;
 	err = lanes_alloc(s, bytes);
-	if (err) {
-		host->log(host, 0, tqc_error(&s->plan.dev->api, err));
+	if (err)
 		lanes_free(s);
-		tqc_leave(s->plan.dev);
-		ret = TQ_ERR_DEVICE;
+	tqc_leave(s->plan.dev);
+	if (err) {
+		ret = report(s, "buffers", err);
 		goto err_state;
 	}
-	tqc_leave(s->plan.dev);
 	pthread_mutex_init(&s->lock, NULL);
 	*state = s;
 	return 0;
@@ -124,39 +134,24 @@ static void destroy(const struct tq_host *host, void *state)
 	host->free(host, s);
 }
 
-static unsigned grid(const struct host_state *s, size_t rows)
-{
-	size_t most = (size_t)s->plan.dev->processors * 16;
-
-	return (unsigned)(rows < most ? rows : most);
-}
-
-static int report(const struct host_state *s, const char *what, CUresult err)
-{
-	char line[256];
-
-	snprintf(line, sizeof(line), "cuda: %s: %s", what, tqc_error(&s->plan.dev->api, err));
-	s->host->log(s->host, 0, line);
-	return TQ_ERR_DEVICE;
-}
-
 /* Queue one chunk of rows: copy in, kernel, copy out, all on the lane's stream. */
 static CUresult encode_chunk(struct host_state *s, struct lane *l, const char *x, int dtype,
 			     size_t stride, size_t esize)
 {
 	const struct tqc_api *api = &s->plan.dev->api;
 	size_t d = s->plan.plan.dim, i;
-	void *params[] = { &s->plan.plan, &l->dev_in, &dtype, &d, &l->rows, &l->dev_out };
 	CUresult err;
 
 	for (i = 0; i < l->rows; i++)
-		memcpy((char *)l->in + i * d * esize, x + (l->row0 + i) * stride * esize, d * esize);
+		memcpy((char *)l->in + i * d * esize, x + (l->row0 + i) * stride * esize,
+		       d * esize);
 	err = api->copy_in(l->dev_in, l->in, l->rows * d * esize, l->stream);
 	if (!err)
-		err = tqc_launch(s->plan.dev, TQC_ENCODE, grid(s, l->rows), s->plan.threads,
-				 s->plan.encode_shared, l->stream, params);
+		err = tqc_work_encode(&s->plan, l->stream, l->dev_in, dtype, d, l->rows,
+				      l->dev_out);
 	if (!err)
-		err = api->copy_out(l->out, l->dev_out, l->rows * s->plan.plan.row_bytes, l->stream);
+		err = api->copy_out(l->out, l->dev_out, l->rows * s->plan.plan.row_bytes,
+				    l->stream);
 	return err;
 }
 
@@ -165,14 +160,13 @@ static CUresult decode_chunk(struct host_state *s, struct lane *l, const uint8_t
 {
 	const struct tqc_api *api = &s->plan.dev->api;
 	size_t d = s->plan.plan.dim, row = s->plan.plan.row_bytes;
-	void *params[] = { &s->plan.plan, &l->dev_in, &l->rows, &l->dev_out, &dtype, &d };
 	CUresult err;
 
 	memcpy(l->in, codes + l->row0 * row, l->rows * row);
 	err = api->copy_in(l->dev_in, l->in, l->rows * row, l->stream);
 	if (!err)
-		err = tqc_launch(s->plan.dev, TQC_DECODE, grid(s, l->rows), s->plan.threads,
-				 s->plan.decode_shared, l->stream, params);
+		err = tqc_work_decode(&s->plan, l->stream, l->dev_in, l->rows, l->dev_out, dtype,
+				      d);
 	if (!err)
 		err = api->copy_out(l->out, l->dev_out, l->rows * d * esize, l->stream);
 	return err;
@@ -202,8 +196,12 @@ static int run(struct host_state *s, const void *from, int dtype, size_t stride,
 	int i, ret;
 
 	ret = tqc_enter(s->plan.dev);
-	if (ret)
+	if (ret) {
+		s->host->log(s->host, 0,
+			     tqc_is_forked(s->plan.dev) ? "forked after init"
+							: "the context cannot be made current");
 		return ret;
+	}
 	pthread_mutex_lock(&s->lock);
 	for (; row0 < n && !err; turn ^= 1) {
 		struct lane *l = &s->lane[turn];

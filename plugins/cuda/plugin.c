@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The CUDA plugin: what it offers, as data. Its host path is slower than a CPU driver where the copies
- * cost more than the work, so its priority is below theirs: it is used when pinned or ordered.
+ * The CUDA plugin: what it offers, as data. Its host path is slower than a CPU driver where the
+ * copies cost more than the work, so its priority is below theirs: it is used when pinned or
+ * ordered.
  */
 #include <stdio.h>
 #include "device.h"
+#include "device_ops.h"
 #include "host_ops.h"
 #include "state.h"
 
 static int probe(const struct tq_host *host, char *device, size_t device_size, char *why,
 		 size_t why_size)
 {
-	struct tqc_device *dev;
-	int ret;
-
-	ret = tqc_device_count(why, why_size);
-	if (ret < 0)
-		return ret;
-	ret = tqc_device_get(0, &dev, why, why_size);
-	if (ret)
-		return ret;
-	snprintf(device, device_size, "%s", dev->name);
-	tqc_device_put(dev);
-	return 0;
+	return tqc_device_look(0, device, device_size, why, why_size);
 }
 
 static int supports(const struct tq_plan *plan, char *why, size_t why_size)
@@ -51,6 +42,18 @@ static const struct tq_driver drivers[] = {
 	TQC_DRIVER("decode(dense,grid)", "decode-dense-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(givens,grid)", "decode-givens-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(none,grid)", "decode-none-cuda", tqc_decode_ops),
+	{
+		.struct_size = sizeof(struct tq_driver),
+		.priority = 50,
+		.name = "device(cuda)",
+		.driver_name = "device-cuda",
+		.memory = TQ_MEM_CUDA,
+		.flags = TQ_DRV_BITEXACT | TQ_DRV_CONCURRENT,
+		.dim_max = TQC_MAX_DIM,
+		.effort_max = 1,
+		.supports = supports,
+		.device_ops = &tqc_device_ops,
+	},
 };
 
 TQ_PLUGIN_DEFINE(cuda) = {

@@ -10,6 +10,7 @@
 enum { F32 = 0, F16 = 1, BF16 = 2 };
 enum { CORR_NONE, CORR_NORM, CORR_LS, CORR_UNBIASED, CORR_QJL };
 enum { CENTER_OFF, CENTER_DATA, CENTER_BOTH };
+enum { QUERY_S8 = 1, QUERY_S16, QUERY_F32 };
 
 static __device__ __forceinline__ float load_element(const void *x, int dtype, size_t i)
 {
@@ -21,7 +22,7 @@ static __device__ __forceinline__ float load_element(const void *x, int dtype, s
 
 /*
  * Nearest, ties to even, in integers. The conversion instruction would do, but nvcc 13.0 for sm_90 loses
- * the low byte of F2F.BF16 when the result is stored bytewise: seen on an H200, 3f99 stored as 3f01.
+ * the low byte of F2F when the result is stored bytewise: seen on an H200, 3f99 stored as 3f01.
  */
 static __device__ __forceinline__ unsigned short bf16_bits(float v)
 {
@@ -30,6 +31,20 @@ static __device__ __forceinline__ unsigned short bf16_bits(float v)
 	if ((b & 0x7fffffffu) > 0x7f800000u)
 		return (unsigned short)(b >> 16 | 0x40u);
 	return (unsigned short)((b + 0x7fffu + ((b >> 16) & 1u)) >> 16);
+}
+
+/* Likewise for f16: the bits of v in [0, 65504] */
+static __device__ __forceinline__ unsigned short f16_bits(float v)
+{
+	unsigned b = __float_as_uint(v), m = (b & 0x7fffffu) | 0x800000u, shift = 126u - (b >> 23), half, rest;
+
+	if (b >= 0x38800000u)
+		return (unsigned short)((b - 0x38000000u + 0xfffu + ((b >> 13) & 1u)) >> 13);
+	if (b < 0x33000000u)
+		return 0;
+	half = m >> shift;
+	rest = m & ((1u << shift) - 1u);
+	return (unsigned short)(half + (rest > 1u << (shift - 1) || (rest == 1u << (shift - 1) && (half & 1u))));
 }
 
 static __device__ __forceinline__ void store_element(void *x, int dtype, size_t i, float v)
@@ -100,6 +115,11 @@ static __device__ __forceinline__ float load_scale(const tqc_plan &p, const uint
 	return p.scale == F16 ? __half2float(__ushort_as_half((unsigned short)b)) : __uint_as_float(b << 16);
 }
 
+static __device__ __forceinline__ float load_f32(const uint8_t *at)
+{
+	return __uint_as_float(at[0] | at[1] << 8 | at[2] << 16 | (unsigned)at[3] << 24);
+}
+
 static __device__ __forceinline__ void store_bytes(uint8_t *at, unsigned b, int n)
 {
 	for (int i = 0; i < n; i++)
@@ -111,7 +131,7 @@ static __device__ __forceinline__ void store_scale(const tqc_plan &p, uint8_t *a
 	if (p.scale == F32)
 		store_bytes(at, __float_as_uint(s), 4);
 	else if (p.scale == F16)
-		store_bytes(at, __half_as_ushort(__float2half_rn(s > 65504.0f ? 65504.0f : s)), 2);
+		store_bytes(at, f16_bits(s > 65504.0f ? 65504.0f : s), 2);
 	else
 		store_bytes(at, bf16_bits(s > 3.3895313892515355e38f ? 3.3895313892515355e38f : s), 2);
 }

@@ -28,15 +28,19 @@ static const void *put(struct image *im, const void *table, size_t size)
 static struct tqc_rotation put_rotation(struct image *im, const struct tq_rotation *rot)
 {
 	struct tqc_rotation r = {
-		.dim = rot->dim, .window = rot->window, .rounds = rot->rounds, .roll = rot->roll,
+		.dim = rot->dim,
+		.window = rot->window,
+		.rounds = rot->rounds,
+		.roll = rot->roll,
 	};
 	size_t d = rot->dim, square = d * d * sizeof(float);
 
 	switch (rot->kind) {
 	case TQ_ROT_RHT:
 		r.kind = TQC_ROT_RHT;
-		r.signs = put(im, rot->signs,
-			      sizeof(float) * rot->rounds * rot->window * (rot->window < d ? 2 : 1));
+		r.signs =
+			put(im, rot->signs,
+			    sizeof(float) * rot->rounds * rot->window * (rot->window < d ? 2 : 1));
 		break;
 	case TQ_ROT_DENSE:
 		r.kind = TQC_ROT_DENSE;
@@ -55,6 +59,15 @@ static struct tqc_rotation put_rotation(struct image *im, const struct tq_rotati
 	return r;
 }
 
+static uint32_t query_bytes(const struct tq_plan *p)
+{
+	uint32_t padded = (p->dim + 63) & ~63u, planes = p->query == TQ_QUERY_S16 ? 2 : 1;
+	uint32_t plane = p->query == TQ_QUERY_F32 ? 4 * padded : planes * padded;
+
+	return (uint32_t)sizeof(struct tqc_query_head) +
+	       plane * (p->sketch.kind != TQ_ROT_NONE ? 2 : 1);
+}
+
 static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 {
 	const struct tq_codebook *book = &p->codebook;
@@ -67,17 +80,21 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 	dp->effort = p->effort;
 	dp->center = p->center;
 	dp->scale = p->scale;
+	dp->query = p->query;
 	dp->row_bytes = p->layout.row_bytes;
 	dp->cross_at = p->layout.cross_at;
 	dp->rnorm_at = p->layout.rnorm_at;
 	dp->sketch_at = p->layout.sketch_at;
 	dp->nsections = p->layout.nsections;
 	for (i = 0; i < p->layout.nsections; i++)
-		dp->section[i] = (struct tqc_section){ p->layout.section[i].width, p->layout.section[i].shift,
-						       p->layout.section[i].at, p->layout.section[i].bytes };
+		dp->section[i] =
+			(struct tqc_section){p->layout.section[i].width, p->layout.section[i].shift,
+					     p->layout.section[i].at, p->layout.section[i].bytes};
 	dp->count = book->count;
 	dp->planes = book->planes;
 	dp->half_step = book->half_step;
+	dp->centre_norm2 = p->centre_norm2;
+	dp->query_bytes = query_bytes(p);
 	dp->has_sketch = p->sketch.kind != TQ_ROT_NONE;
 	if (p->correction == TQ_CORR_QJL_GAUSS)
 		dp->coef = (float)(1.2533141373155003 / (double)p->dim);
@@ -93,7 +110,7 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int ordinal,
 		     struct tqc_plan_state *state)
 {
-	struct image im = { 0 };
+	struct image im = {0};
 	char why[256] = "";
 	CUresult err;
 	int ret;
@@ -110,7 +127,9 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 	}
 	ret = tqc_enter(state->dev);
 	if (ret) {
-		snprintf(why, sizeof(why), "forked after init");
+		snprintf(why, sizeof(why),
+			 tqc_is_forked(state->dev) ? "forked after init"
+						   : "the context cannot be made current");
 		goto err_free;
 	}
 	err = state->dev->api.mem_alloc(&state->tables, im.used + 256);
@@ -127,7 +146,8 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 	tqc_leave(state->dev);
 	host->free(host, im.bytes);
 	state->threads = plan->dim > 1024 ? 256 : 128;
-	state->encode_shared = sizeof(float) * (2 * (size_t)plan->dim + (plan->effort ? 17 * 256 : 256));
+	state->encode_shared =
+		sizeof(float) * (2 * (size_t)plan->dim + (plan->effort ? 17 * 256 : 256));
 	state->decode_shared = sizeof(float) * 3 * (size_t)plan->dim;
 	return 0;
 
@@ -136,7 +156,8 @@ err_mem:
 err_leave:
 	tqc_leave(state->dev);
 	ret = TQ_ERR_DEVICE;
-	snprintf(why, sizeof(why), "uploading %zu bytes of tables: %s", im.used, tqc_error(&state->dev->api, err));
+	snprintf(why, sizeof(why), "uploading %zu bytes of tables: %s", im.used,
+		 tqc_error(&state->dev->api, err));
 err_free:
 	host->free(host, im.bytes);
 err_put:

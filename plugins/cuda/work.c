@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The choice of kernel. Each kind of work has one kernel for every plan, and faster ones for the
+ * plans and alignments that they were made for; results are the same bytes.
+ */
+#include "work.h"
+
+#include <string.h>
+#include "tq/plugin.h"
+
+static unsigned blocks_for(const struct tqc_device *dev, size_t items, size_t per_processor)
+{
+	size_t most = (size_t)dev->processors * per_processor;
+
+	return (unsigned)(items < most ? items : most);
+}
+
+/* How many blocks with this much shared memory a processor holds, at most @most */
+static unsigned resident(const struct tqc_device *dev, size_t shared, unsigned most)
+{
+	size_t fit = (size_t)dev->shared_processor / (shared + 1024 + TQC_STATIC_SHARED_MAX / 8);
+
+	return fit < 1 ? 1 : fit > most ? most : (unsigned)fit;
+}
+
+/* The plans of the one-thread-per-row kernels */
+static int is_short_rht(const struct tqc_plan *p)
+{
+	return p->rot.kind == TQC_ROT_RHT && (p->dim == 64 || p->dim == 128) &&
+	       p->index_bits >= 1 && p->index_bits <= 4 && p->planes == 1 && p->center == 0 &&
+	       !p->has_sketch;
+}
+
+static int is_aligned(CUdeviceptr p, size_t step)
+{
+	return (p & 15) == 0 && (step & 15) == 0;
+}
+
+static size_t element_size(int dtype)
+{
+	return dtype == TQ_F32 ? 4 : 2;
+}
+
+/* Four warps of 32 rows each; three or four blocks per processor: the registers allow no more */
+static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype,
+			     struct tqc_launch *l)
+{
+	const struct tqc_plan *p = &s->plan;
+	size_t warp = 32 * (p->dim * element_size(dtype) + 16) + 32 * (size_t)p->row_bytes;
+
+	l->threads = 128;
+	l->shared = 4 * (size_t)p->rot.rounds * p->dim + 4 * warp;
+	l->gx = blocks_for(s->dev, (n + 127) / 128,
+			   resident(s->dev, l->shared, p->dim == 128 ? 3 : 4));
+}
+
+CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,
+			 size_t stride, size_t n, CUdeviceptr codes)
+{
+	const struct tqc_plan *p = &s->plan;
+	struct tqc_launch l = {id_tqc_encode, "encode", 0, 1, s->threads, s->encode_shared, stream};
+	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes};
+	int first, fit = p->correction >= TQ_CORR_NORM && p->correction <= TQ_CORR_UNBIASED;
+
+	if (n == 0)
+		return CU_SUCCESS;
+	l.gx = blocks_for(s->dev, n, 16);
+	if (is_short_rht(p) && p->effort == 0 && is_aligned(x, stride * element_size(dtype)) &&
+	    is_aligned(codes, 0)) {
+		first = p->dim == 128 ? id_tqc_encode_128_1_0 : id_tqc_encode_64_1_0;
+		l.kernel = (enum tqc_kernel)(first + 2 * ((int)p->index_bits - 1) + fit);
+		short_rht_launch(s, n, dtype, &l);
+	}
+	return tqc_launch(s->dev, &l, params);
+}
+
+CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr codes,
+			 size_t n, CUdeviceptr x, int dtype, size_t stride)
+{
+	const struct tqc_plan *p = &s->plan;
+	struct tqc_launch l = {id_tqc_decode, "decode", 0, 1, s->threads, s->decode_shared, stream};
+	void *params[] = {(void *)&s->plan, &codes, &n, &x, &dtype, &stride};
+
+	if (n == 0)
+		return CU_SUCCESS;
+	l.gx = blocks_for(s->dev, n, 16);
+	if (is_short_rht(p) && is_aligned(x, stride * element_size(dtype)) &&
+	    is_aligned(codes, 0)) {
+		l.kernel = (enum tqc_kernel)(
+			(p->dim == 128 ? id_tqc_decode_128_1 : id_tqc_decode_64_1) +
+			(int)p->index_bits - 1);
+		short_rht_launch(s, n, dtype, &l);
+	}
+	return tqc_launch(s->dev, &l, params);
+}
+
+CUresult tqc_work_query(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x,
+			size_t stride, size_t nq, CUdeviceptr prepared)
+{
+	struct tqc_launch l = {id_tqc_query, "query_prepare",  0,     1,
+			       s->threads,   s->encode_shared, stream};
+	void *params[] = {(void *)&s->plan, &x, &stride, &nq, &prepared};
+
+	l.gx = blocks_for(s->dev, nq, 16);
+	return nq ? tqc_launch(s->dev, &l, params) : CU_SUCCESS;
+}
+
+CUresult tqc_work_check(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,
+			size_t stride, size_t n, CUdeviceptr first)
+{
+	struct tqc_launch l = {id_tqc_check, "check", 0, 1, 256, 0, stream};
+	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &first};
+
+	l.gx = blocks_for(s->dev, (n + 7) / 8, 8);
+	return n ? tqc_launch(s->dev, &l, params) : CU_SUCCESS;
+}
+
+/* ---- scores ---- */
+
+/* Tensor cores: integer queries, levels, no sketch, tiles that start at a multiple of 16 */
+static int is_for_mma(const struct tqc_plan_state *s, CUdeviceptr codes, size_t n,
+		      const struct tqc_batch *batch)
+{
+	const struct tqc_plan *p = &s->plan;
+
+	return p->query != TQ_QUERY_F32 && p->index_bits >= 1 && !p->has_sketch &&
+	       n < (1ull << 31) && is_aligned(codes, batch->code_stride);
+}
+
+/* Columns of 8: as many tiles of them as the queries need, 1, 2 or 8; shared memory decides on
+ * warps */
+static int mma_launch(const struct tqc_plan_state *s, size_t nq, size_t n, size_t count,
+		      struct tqc_launch *l, unsigned *tiles, unsigned *room)
+{
+	const struct tqc_plan *p = &s->plan;
+	unsigned planes = p->query == TQ_QUERY_S16 ? 2 : 1, steps = (p->dim + 31) / 32, warps = 8,
+		 blocks;
+	size_t columns = nq * planes, limit = (size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX,
+	       each;
+	int known, words, base, turn;
+
+	*tiles = columns <= 8 ? 1 : columns <= 16 ? 2 : 8;
+	*room = (16 * p->row_bytes + 64 + 15) & ~15u;
+	known = p->index_bits == 4 && p->planes == 1 && p->dim == 128 && planes == 1 && *tiles <= 2;
+	each = (size_t)TQC_SCORE_STAGES(known) * *room;
+	while (*tiles > 1 && 256 * (size_t)*tiles * steps + each > limit)
+		*tiles = *tiles == 8 ? 2 : 1;
+	while (warps && 256 * (size_t)*tiles * steps + warps * each > limit)
+		warps--;
+	if (!warps)
+		return 0;
+	turn = *tiles == 1 ? 0 : *tiles == 2 ? 1 : 2;
+	words = p->scale == TQ_F32 && p->row_bytes % 4 == 0 && p->section[0].at % 4 == 0;
+	if (known)
+		base = words ? id_tqc_score_d128_1_words : id_tqc_score_d128_1;
+	else if (p->index_bits == 4 && p->planes == 1 && planes == 1 && words)
+		base = id_tqc_score_4_1_words;
+	else if (p->index_bits > 4)
+		base = id_tqc_score_8_1_1 + (planes == 2 ? 3 : 0);
+	else
+		base = id_tqc_score_1_1_1 + 6 * ((int)p->index_bits - 1) + (planes == 2 ? 3 : 0);
+	l->kernel = (enum tqc_kernel)(base + turn);
+	l->threads = 32 * warps;
+	l->shared = 256 * (size_t)*tiles * steps + warps * each;
+	blocks = resident(s->dev, l->shared, *tiles == 8 ? 1 : *tiles == 2 ? 4 : 5);
+	each = (size_t)s->dev->processors * blocks / count;
+	l->gx = (unsigned)((n + 16 * (size_t)warps - 1) / (16 * (size_t)warps));
+	if (l->gx > each)
+		l->gx = each ? (unsigned)each : 1;
+	l->gy = (unsigned)count;
+	return 1;
+}
+
+static CUresult score_mma(const struct tqc_plan_state *s, CUdeviceptr prepared, size_t nq,
+			  CUdeviceptr codes, size_t n, CUdeviceptr scores, size_t ld, size_t count,
+			  struct tqc_batch batch, struct tqc_launch *l, unsigned tiles,
+			  unsigned room)
+{
+	const struct tqc_plan *p = &s->plan;
+	size_t at, most = 8 * tiles / (p->query == TQ_QUERY_S16 ? 2 : 1);
+	CUresult err = CU_SUCCESS;
+
+	for (at = 0; at < nq && !err; at += most) {
+		unsigned some = (unsigned)(nq - at < most ? nq - at : most);
+		CUdeviceptr q = prepared + at * p->query_bytes, out = scores + 4 * at * ld;
+		void *params[] = {(void *)&s->plan, &q,	  &some, &codes, &n, &out, &ld,
+				  &batch,	    &room};
+
+		err = tqc_launch(s->dev, l, params);
+	}
+	return err;
+}
+
+CUresult tqc_work_score(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr prepared,
+			size_t nq, CUdeviceptr codes, size_t n, CUdeviceptr scores, size_t ld,
+			size_t count, const struct tqc_batch *batch)
+{
+	struct tqc_launch l = {id_tqc_score, "score", 0, 1, 256, 0, stream};
+	unsigned some = (unsigned)nq, tiles, room;
+	CUresult err = CU_SUCCESS;
+	CUdeviceptr ids = 0;
+	size_t i;
+
+	if (nq == 0 || n == 0)
+		return CU_SUCCESS;
+	if (is_for_mma(s, codes, n, batch) && mma_launch(s, nq, n, count, &l, &tiles, &room))
+		return score_mma(s, prepared, nq, codes, n, scores, ld, count, *batch, &l, tiles,
+				 room);
+	l.gx = blocks_for(s->dev, (n + 7) / 8, 8);
+	for (i = 0; i < count && !err; i++) {
+		void *params[] = {(void *)&s->plan, &prepared, &some, &codes, &ids, &n,
+				  &scores,	    &ld};
+
+		err = tqc_launch(s->dev, &l, params);
+		prepared += batch->query_stride;
+		codes += batch->code_stride;
+		scores += 4 * batch->score_stride;
+	}
+	return err;
+}

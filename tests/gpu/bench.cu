@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The device calls on a GPU, as an embedder with the CUDA runtime uses them: "bench check" compares with the
+ * host over many specs, "bench time" measures. Figures are medians of events round one call, behind a kernel
+ * that keeps the GPU busy while the host queues the work; buffers are larger than the cache or rotated.
+ */
+#include <cuda_runtime.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <algorithm>
+#include <functional>
+#include <vector>
+#include "tq/tq.h"
+
+#define CK(x)                                                                                      \
+	do {                                                                                       \
+		cudaError_t ck_err = (x);                                                          \
+		if (ck_err) {                                                                      \
+			printf("%s:%d: %s\n", __FILE__, __LINE__, cudaGetErrorString(ck_err));     \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+#define TQ(x)                                                                                      \
+	do {                                                                                       \
+		if (x) {                                                                           \
+			printf("%s:%d: %s\n", __FILE__, __LINE__, tq_error_text());                \
+			exit(1);                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static struct tq_context *ctx;
+static cudaStream_t stream;
+static struct tq_queue *queue;
+
+/* ---- data ---- */
+
+__device__ static float draw(uint64_t i)
+{
+	uint64_t z = i * 0x9e3779b97f4a7c15ull + 0x1234567;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	z ^= z >> 31;
+	return ((float)(z & 0xffff) + (float)(z >> 16 & 0xffff) + (float)(z >> 32 & 0xffff) + (float)(z >> 48) - 131070.0f) *
+	       (1.0f / 37837.0f);
+}
+
+__global__ static void fill_bf16(uint16_t *x, size_t n, uint64_t seed)
+{
+	for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+		x[i] = (uint16_t)(__float_as_uint(draw(i + seed)) >> 16);
+}
+
+__global__ static void fill_f32(float *x, size_t n, uint64_t seed)
+{
+	for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x)
+		x[i] = draw(i + seed);
+}
+
+/* rows of random indices; the scale, a float or half of about 1, is the row's first @scale bytes */
+__global__ static void fill_codes(uint8_t *x, size_t rows, unsigned row, unsigned scale, uint64_t seed)
+{
+	for (size_t r = blockIdx.x; r < rows; r += gridDim.x)
+		for (unsigned i = threadIdx.x; i < row; i += blockDim.x) {
+			uint64_t z = (r * row + i + seed) * 0x9e3779b97f4a7c15ull;
+			uint8_t v = (uint8_t)((z ^ z >> 29) * 0xbf58476d1ce4e5b9ull >> 56);
+
+			if (i < scale)
+				v = i == scale - 1 ? (scale == 4 ? 0x3f : 0x3c) : scale == 4 && i == 2 ? v | 0x80 : v;
+			x[r * row + i] = v;
+		}
+}
+
+__global__ static void spin(long long cycles)
+{
+	for (long long start = clock64(); clock64() - start < cycles;)
+		;
+}
+
+__global__ static void read_all(const uint4 *x, size_t n, unsigned *out)
+{
+	size_t step = (size_t)gridDim.x * blockDim.x;
+	uint4 s = {};
+
+	for (size_t i = blockIdx.x * (size_t)blockDim.x + threadIdx.x; i < n; i += 4 * step)
+#pragma unroll
+		for (int k = 0; k < 4; k++)
+			if (i + k * step < n) {
+				uint4 v = __ldcs(x + i + k * step);
+
+				s.x ^= v.x;
+				s.y ^= v.y;
+				s.z ^= v.z;
+				s.w ^= v.w;
+			}
+	if ((s.x ^ s.y ^ s.z ^ s.w) == 0x12345)
+		*out = s.x;
+}
+
+template <class T> static T *device(size_t n)
+{
+	void *p;
+
+	CK(cudaMalloc(&p, n * sizeof(T) + 256));
+	CK(cudaMemset(p, 0x5b, n * sizeof(T) + 256));
+	return (T *)p;
+}
+
+template <class T> static std::vector<T> fetch(const T *p, size_t n)
+{
+	std::vector<T> v(n);
+
+	CK(cudaStreamSynchronize(stream));
+	CK(cudaMemcpy(v.data(), p, n * sizeof(T), cudaMemcpyDeviceToHost));
+	return v;
+}
+
+static struct tq_quantizer *quantizer(const char *text, uint32_t d)
+{
+	struct tq_quantizer_options o = { sizeof(o) };
+	struct tq_quantizer *q;
+	struct tq_spec spec;
+	std::vector<float> centre(d);
+
+	for (uint32_t i = 0; i < d; i++)
+		centre[i] = (float)(i % 7) * 0.05f;
+	tq_spec_init(&spec);
+	TQ(tq_spec_parse(&spec, text));
+	o.centre = spec.center ? centre.data() : NULL;
+	TQ(tq_quantizer_create(ctx, &spec, d, &o, &q));
+	return q;
+}
+
+/* ---- check ---- */
+
+static unsigned passed, failed;
+
+static void verdict(bool ok, const char *what, const char *spec, unsigned d)
+{
+	if (ok)
+		passed++;
+	else
+		failed++;
+	if (!ok)
+		printf("DIFFERS: %s, %s, d=%u\n", what, spec, d);
+}
+
+static void open_all(void)
+{
+	TQ(tq_context_create(NULL, &ctx));
+	TQ(tq_queue_wrap_cuda(ctx, 0, stream, &queue));
+}
+
+static void close_all(void)
+{
+	tq_queue_destroy(queue);
+	tq_context_destroy(ctx);
+}
+
+/* Are the best rows those of the host's scores? */
+static bool same_best(const std::vector<float> &score, size_t n, size_t nq, size_t k, const std::vector<int64_t> &ids,
+		      const std::vector<float> &best)
+{
+	std::vector<int64_t> order(n);
+	bool same = true;
+
+	for (size_t i = 0; i < nq; i++) {
+		const float *s = score.data() + i * n;
+
+		for (size_t j = 0; j < n; j++)
+			order[j] = (int64_t)j;
+		std::partial_sort(order.begin(), order.begin() + std::min(k, n), order.end(),
+				  [&](int64_t a, int64_t b) { return s[a] > s[b] || (s[a] == s[b] && a < b); });
+		for (size_t j = 0; j < k; j++)
+			same = same && (j < n ? ids[i * k + j] == order[j] && best[i * k + j] == s[order[j]] : ids[i * k + j] == -1);
+	}
+	return same;
+}
+
+/* All device calls on @n rows, recorded into a graph and replayed, against the host */
+static void check(const char *text, uint32_t d, size_t n, size_t nq, size_t k)
+{
+	struct tq_quantizer *q = quantizer(text, d);
+	struct tq_device_codec *codec;
+	size_t size = tq_code_size(q);
+	int ret = tq_device_codec_create(q, queue, &codec);
+
+	if (ret) {
+		printf("DIFFERS: %s, d=%u: %s\n", text, d, tq_error_text());
+		failed++;
+		tq_quantizer_destroy(q);
+		close_all();
+		open_all();
+		return;
+	}
+	float *x = device<float>(n * d), *y = device<float>(n * d), *query = device<float>(nq * d),
+	      *scores = device<float>(nq * n), *best = device<float>(nq * k);
+	int64_t *ids = device<int64_t>(nq * k);
+	uint8_t *codes = device<uint8_t>(n * size), *prepared = device<uint8_t>(nq * tq_device_query_size(codec)),
+		*scratch = device<uint8_t>(tq_topk_scratch(codec, nq, n, k));
+	cudaGraph_t graph;
+	cudaGraphExec_t exec;
+
+	fill_f32<<<1024, 256, 0, stream>>>(x, n * d, d);
+	fill_f32<<<64, 256, 0, stream>>>(query, nq * d, 99);
+	CK(cudaStreamSynchronize(stream));
+	CK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+	TQ(tq_encode_async(codec, queue, x, TQ_F32, d, n, codes));
+	TQ(tq_decode_async(codec, queue, codes, n, y, TQ_F32, d));
+	TQ(tq_query_prepare_async(codec, queue, query, d, nq, prepared));
+	TQ(tq_score_async(codec, queue, prepared, nq, codes, n, scores, n, NULL));
+	TQ(tq_topk_async(codec, queue, prepared, nq, codes, n, k, ids, best, scratch));
+	CK(cudaStreamEndCapture(stream, &graph));
+	CK(cudaGraphInstantiate(&exec, graph, 0));
+	for (int i = 0; i < 2; i++)
+		CK(cudaGraphLaunch(exec, stream));
+	CK(cudaStreamSynchronize(stream));
+
+	std::vector<float> hx = fetch(x, n * d), hq = fetch(query, nq * d), want(n * d), ws(nq * n);
+	std::vector<uint8_t> wc(n * size), hp(nq * tq_query_size(q) + 64);
+	uint8_t *at = hp.data() + (-(uintptr_t)hp.data() & 63);
+
+	TQ(tq_encode(q, hx.data(), d, n, wc.data()));
+	TQ(tq_decode(q, wc.data(), n, want.data(), d));
+	TQ(tq_query_prepare(q, hq.data(), d, nq, at));
+	TQ(tq_score(q, at, nq, wc.data(), n, ws.data(), n));
+	verdict(fetch(codes, n * size) == wc, "codes", text, d);
+	verdict(!memcmp(fetch(y, n * d).data(), want.data(), n * d * 4), "decoded rows", text, d);
+	verdict(!memcmp(fetch(scores, nq * n).data(), ws.data(), nq * n * 4), "scores", text, d);
+	verdict(same_best(ws, n, nq, k, fetch(ids, nq * k), fetch(best, nq * k)), "best rows", text, d);
+	CK(cudaGraphExecDestroy(exec));
+	CK(cudaGraphDestroy(graph));
+	for (void *p : { (void *)x, (void *)y, (void *)query, (void *)scores, (void *)best, (void *)ids, (void *)codes,
+			 (void *)prepared, (void *)scratch })
+		CK(cudaFree(p));
+	tq_device_codec_destroy(codec);
+	tq_quantizer_destroy(q);
+}
+
+static void check_all(bool brief)
+{
+	static const uint32_t dims[] = { 128, 64, 96, 80, 256, 100, 33, 1000, 1536, 7 };
+	static const char *const scales[] = { "f32", "f16", "bf16" }, *const fits[] = { "ls", "none", "unbiased", "norm" };
+	static const char *const more[] = { "bits=4 query=s16", "bits=4 query=f32", "bits=4 correction=qjl:rht",
+					    "bits=4 center=both", "bits=3 center=data effort=1", "bits=5 code=uniform",
+					    "bits=7 code=uniform query=s8", "bits=4 rotation=rht:3", "bits=2 rotation=rht:1",
+					    "bits=4 rotation=givens:3", "bits=8 query=s8", "bits=4 rotation=none",
+					    "code=sign bits=1" };
+	char text[160];
+	unsigned turn = 0;
+
+	for (uint32_t d : dims) {
+		if (brief && d != 128 && d != 100)
+			continue;
+		for (int bits = 1; bits <= 8; bits++, turn++) {
+			snprintf(text, sizeof(text), "bits=%d scale=%s correction=%s", bits, scales[turn % 3],
+				 bits <= 4 ? fits[turn / 3 % 4] : "ls");
+			check(text, d, brief ? 777 : d > 300 ? 4099 : 20011, 1 + turn * 7 % 20, 100);
+		}
+	}
+	for (const char *s : more)
+		check(s, brief ? 100 : 128, brief ? 333 : 9001, 9, 10);
+	if (brief)
+		return;
+	check("bits=4", 1536, 5003, 64, 1000);
+	check("bits=4", 128, 300001, 2, 1024);
+	check("bits=4 scale=f16 correction=ls", 128, 50001, 4, 1);
+	check("bits=4 scale=f16 correction=none", 64, 50001, 8, 3);
+}
+
+/* ---- time ---- */
+
+static double read_rate;
+
+static double median_ms(int times, const std::function<void(int)> &work)
+{
+	std::vector<float> ms;
+	cudaEvent_t a, b;
+
+	CK(cudaEventCreate(&a));
+	CK(cudaEventCreate(&b));
+	for (int i = 0; i < times + 2; i++) {
+		float t;
+
+		spin<<<1, 1, 0, stream>>>(200000);
+		CK(cudaEventRecord(a, stream));
+		work(i);
+		CK(cudaEventRecord(b, stream));
+		CK(cudaEventSynchronize(b));
+		CK(cudaEventElapsedTime(&t, a, b));
+		if (i >= 2)
+			ms.push_back(t);
+	}
+	CK(cudaGetLastError());
+	std::sort(ms.begin(), ms.end());
+	return ms[ms.size() / 2];
+}
+
+static void line(const char *what, double ms, double bytes)
+{
+	printf("| %s | %.1f us | %.2f TB/s | %.0f %% |\n", what, ms * 1e3, bytes / ms / 1e9, 100.0 * bytes / ms / 1e9 / read_rate);
+	fflush(stdout);
+}
+
+static void time_memory(void)
+{
+	size_t bytes = (size_t)4 << 30;
+	uint8_t *x = device<uint8_t>(2 * bytes);
+	unsigned *out = device<unsigned>(1);
+	double copy, ms = 1e9;
+
+	fill_f32<<<2048, 256, 0, stream>>>((float *)x, bytes / 2, 1);
+	for (int blocks : { 132 * 4, 132 * 8, 132 * 16 })
+		ms = std::min(ms, median_ms(7, [&](int i) {
+			read_all<<<blocks, 512, 0, stream>>>((const uint4 *)(x + (i & 1) * bytes), bytes / 16, out);
+		}));
+	read_rate = bytes / ms / 1e9;
+	copy = median_ms(7, [&](int i) { CK(cudaMemcpyAsync(x + bytes, x, bytes, cudaMemcpyDeviceToDevice, stream)); });
+	printf("read %.2f TB/s, copy (read + write) %.2f TB/s\n", read_rate, 2 * bytes / copy / 1e9);
+	CK(cudaFree(x));
+	CK(cudaFree(out));
+}
+
+static struct tq_device_codec *codec_of(const struct tq_quantizer *q, const char *text)
+{
+	struct tq_device_codec *codec = NULL;
+
+	if (tq_device_codec_create(q, queue, &codec)) {
+		printf("%s: %s\n", text, tq_error_text());
+		exit(1);
+	}
+	return codec;
+}
+
+static void time_rows(const char *text, uint32_t d, int dtype, size_t input)
+{
+	size_t es = dtype == TQ_F32 ? 4 : 2, n = input / (d * es);
+	struct tq_quantizer *q = quantizer(text, d);
+	struct tq_device_codec *codec = codec_of(q, text);
+	double bytes = (double)n * (d * es + tq_code_size(q));
+	char what[200];
+
+	uint8_t *x = device<uint8_t>(n * d * es), *codes = device<uint8_t>(n * tq_code_size(q));
+
+	if (es == 4)
+		fill_f32<<<2048, 256, 0, stream>>>((float *)x, n * d, 5);
+	else
+		fill_bf16<<<2048, 256, 0, stream>>>((uint16_t *)x, n * d, 5);
+	snprintf(what, sizeof(what), "encode %s d=%u, %s, %.1f GiB", es == 4 ? "f32" : "bf16", d, text, n * d * es / 1073741824.0);
+	line(what, median_ms(5, [&](int i) { TQ(tq_encode_async(codec, queue, x, dtype, d, n, codes)); }), bytes);
+	snprintf(what, sizeof(what), "decode %s d=%u, %s, %.1f GiB", es == 4 ? "f32" : "bf16", d, text, n * d * es / 1073741824.0);
+	line(what, median_ms(5, [&](int i) { TQ(tq_decode_async(codec, queue, codes, n, x, dtype, d)); }), bytes);
+	CK(cudaFree(x));
+	CK(cudaFree(codes));
+	tq_device_codec_destroy(codec);
+	tq_quantizer_destroy(q);
+}
+
+static void time_logits(const char *text, size_t nq)
+{
+	const size_t heads = 32, n = 65536, sets = 3, d = 128;
+	struct tq_quantizer *q = quantizer(text, d);
+	struct tq_device_codec *codec = codec_of(q, text);
+	size_t size = tq_code_size(q);
+
+	struct tq_batch batch = { heads, nq * tq_device_query_size(codec), n * size, nq * n };
+	uint8_t *codes = device<uint8_t>(sets * heads * n * size), *prepared = device<uint8_t>(heads * batch.query_stride);
+	float *query = device<float>(heads * nq * d), *scores = device<float>(sets * heads * nq * n);
+	char what[200];
+
+	fill_codes<<<4096, 128, 0, stream>>>(codes, sets * heads * n, (unsigned)size, size % 4 ? 2 : 4, 3);
+	fill_f32<<<64, 256, 0, stream>>>(query, heads * nq * d, 4);
+	TQ(tq_query_prepare_async(codec, queue, query, d, heads * nq, prepared));
+	snprintf(what, sizeof(what), "key logits, 32 x 65536 x %zu queries, %s", nq, text);
+	line(what, median_ms(25, [&](int i) {
+		     TQ(tq_score_async(codec, queue, prepared, nq, codes + i % sets * heads * n * size, n,
+				       scores + i % sets * heads * nq * n, n, &batch));
+	     }),
+	     (double)heads * n * (size + 4.0 * nq));
+	for (void *p : { (void *)codes, (void *)prepared, (void *)query, (void *)scores })
+		CK(cudaFree(p));
+	tq_device_codec_destroy(codec);
+	tq_quantizer_destroy(q);
+}
+
+static void time_search(const char *text, uint32_t d, size_t n, size_t nq, size_t k)
+{
+	struct tq_quantizer *q = quantizer(text, d);
+	struct tq_device_codec *codec = codec_of(q, text);
+	size_t size = tq_code_size(q);
+	char what[200];
+
+	uint8_t *codes = device<uint8_t>(n * size), *prepared = device<uint8_t>(nq * tq_device_query_size(codec)),
+		*scratch = device<uint8_t>(tq_topk_scratch(codec, nq, n, k));
+	float *query = device<float>(nq * d), *best = device<float>(nq * k), *scores = device<float>(nq * n);
+	int64_t *ids = device<int64_t>(nq * k);
+
+	fill_codes<<<4096, 128, 0, stream>>>(codes, n, (unsigned)size, 4, 3);
+	fill_f32<<<64, 256, 0, stream>>>(query, nq * d, 4);
+	TQ(tq_query_prepare_async(codec, queue, query, d, nq, prepared));
+	snprintf(what, sizeof(what), "all scores, d=%u, %.0f M rows, %zu queries, %s", d, n * 1e-6, nq, text);
+	line(what, median_ms(9, [&](int i) { TQ(tq_score_async(codec, queue, prepared, nq, codes, n, scores, n, NULL)); }),
+	     (double)n * (size + 4.0 * nq));
+	snprintf(what, sizeof(what), "top %zu, d=%u, %.0f M rows, %zu queries, %s", k, d, n * 1e-6, nq, text);
+	line(what, median_ms(9, [&](int i) {
+		     TQ(tq_topk_async(codec, queue, prepared, nq, codes, n, k, ids, best, scratch));
+	     }),
+	     (double)n * size);
+	for (void *p : { (void *)codes, (void *)prepared, (void *)scratch, (void *)query, (void *)best, (void *)scores, (void *)ids })
+		CK(cudaFree(p));
+	tq_device_codec_destroy(codec);
+	tq_quantizer_destroy(q);
+}
+
+static void time_all(void)
+{
+	const size_t gib = (size_t)1 << 30;
+
+	time_memory();
+	printf("| what | time | bytes per second | of reading |\n|---|---|---|---|\n");
+	for (size_t nq : { 1, 4, 8, 16 })
+		time_logits("bits=4", nq);
+	time_logits("bits=4 scale=f16", 4);
+	for (const char *s : { "bits=1", "bits=2", "bits=3", "bits=5", "bits=6", "bits=8", "bits=4 query=s16" })
+		time_logits(s, 4);
+	for (const char *s : { "bits=4 correction=none", "bits=4 correction=ls", "bits=3 correction=ls", "bits=2 correction=ls" })
+		time_rows(s, 128, TQ_BF16, 8 * gib);
+	time_rows("bits=4 correction=ls", 128, TQ_F32, 8 * gib);
+	time_rows("bits=4 correction=ls", 64, TQ_BF16, 4 * gib);
+	time_rows("bits=4 correction=ls", 256, TQ_BF16, gib);
+	time_rows("bits=8 correction=ls", 128, TQ_BF16, gib);
+	time_rows("bits=4 correction=ls", 1536, TQ_F32, gib);
+	time_search("bits=4", 1536, 4000000, 1, 100);
+	time_search("bits=4", 1536, 4000000, 64, 100);
+	time_search("bits=4", 128, 16000000, 1, 100);
+}
+
+int main(int argc, char **argv)
+{
+	struct cudaDeviceProp prop;
+
+	CK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+	open_all();
+	CK(cudaGetDeviceProperties(&prop, 0));
+	if (argc > 1 && !strncmp(argv[1], "check", 5))
+		check_all(!strcmp(argv[1], "check-brief"));
+	if (argc > 1 && !strcmp(argv[1], "time")) {
+		printf("%s, %d processors, %d MB of L2\n", prop.name, prop.multiProcessorCount, prop.l2CacheSize >> 20);
+		time_all();
+	}
+	close_all();
+	CK(cudaDeviceSynchronize());
+	if (argc > 1 && !strncmp(argv[1], "check", 5))
+		printf("%u passed, %u failed\n", passed, failed);
+	return failed > 0;
+}
