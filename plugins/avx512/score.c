@@ -100,4 +100,5 @@ const struct tq_quantizer_ops avx512_score_ops = {
 	.query_pack = avx512_query_pack,
 	.score = avx512_score,
 	.score_list = avx512_score_list,
+	.score_pairs = avx512_score_pairs,
 };
