@@ -161,15 +161,11 @@ LEVELS_INLINE __m512i select_bits(char mask, __m512i a, __m512i b)
 }
 
 /* The indices of a chunk: V registers; half as many for 3 bits, each with two codes per byte */
-LEVELS_INLINE void chunk_indices(const uint8_t *const *p, const uint64_t *mask, uint32_t bits,
-				 __m512i *idx)
+LEVELS_INLINE void chunk_indices(const __m512i *f, uint32_t bits, __m512i *idx)
 {
-	uint32_t n = levels_fields(bits), k, v;
-	__m512i f[3], x, y[2], z[2];
+	__m512i x = f[levels_fields(bits) - 1], y[2], z[2];
+	uint32_t v;
 
-	for (k = 0; k < n; k++)
-		f[k] = load_field(p[k], mask ? mask + k : NULL, levels_step(bits, k));
-	x = f[n - 1];
 	switch (bits) {
 	case 1:
 		for (v = 0; v < 8; v++)
@@ -219,19 +215,18 @@ LEVELS_INLINE __m512i look_up(const __m512i *t, __m512i idx, uint32_t bits)
 }
 
 /**
- * levels_decode - one chunk
- * @p:     its bytes in each field of the row
- * @mask:  which of them exist; NULL for all
- * @hi:    receives V registers
- * @lo:    from 5 bits, likewise
+ * levels_of_fields - one chunk
+ * @f:  its fields
+ * @hi: receives V registers
+ * @lo: from 5 bits, likewise
  */
-LEVELS_INLINE void levels_decode(const struct level_tables *t, const uint8_t *const *p,
-				 const uint64_t *mask, uint32_t bits, __m512i *hi, __m512i *lo)
+LEVELS_INLINE void levels_of_fields(const struct level_tables *t, const __m512i *f, uint32_t bits,
+				    __m512i *hi, __m512i *lo)
 {
 	__m512i idx[LEVEL_VECTORS];
 	uint32_t v, k;
 
-	chunk_indices(p, mask, bits, idx);
+	chunk_indices(f, bits, idx);
 	for (v = 0; v < levels_vectors(bits); v++) {
 		if (bits == 3) {
 			hi[v] = look_up(t->hi + v % 2, idx[v / 2], bits);
@@ -242,6 +237,23 @@ LEVELS_INLINE void levels_decode(const struct level_tables *t, const uint8_t *co
 		if (bits > 4)
 			lo[v] = look_up(t->lo, idx[v], bits);
 	}
+}
+
+/**
+ * levels_decode - one chunk from memory
+ * @p:    its bytes in each field of the row
+ * @mask: which of them exist; NULL for all
+ * @hi, @lo: receive V registers; @lo from 5 bits
+ */
+LEVELS_INLINE void levels_decode(const struct level_tables *t, const uint8_t *const *p,
+				 const uint64_t *mask, uint32_t bits, __m512i *hi, __m512i *lo)
+{
+	__m512i f[3];
+	uint32_t k;
+
+	for (k = 0; k < levels_fields(bits); k++)
+		f[k] = load_field(p[k], mask ? mask + k : NULL, levels_step(bits, k));
+	levels_of_fields(t, f, bits, hi, lo);
 }
 
 #endif

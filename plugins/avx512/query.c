@@ -32,6 +32,7 @@ static void set_shape(struct shape *s, const struct tq_section *section, uint32_
 	s->bits = bits;
 	s->chunks = dim / chunk;
 	s->rest = rest != 0;
+	s->fold = bits > 4 || 2 * dim > chunk ? 1 : 4 * dim > chunk || bits == 4 ? 2 : 4;
 	s->beta = beta;
 	for (k = 0; k < levels_fields(bits); k++) {
 		s->at[k] = section[k].at;

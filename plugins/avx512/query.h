@@ -34,6 +34,7 @@ struct query_head {
  * @rest:   is there part of one behind them
  * @at:     where the fields are
  * @tail:   which bytes of each there are in that part
+ * @fold:   rows that a register holds, if a row is that short: 1, 2 or 4
  * @beta:   A = 2 G - beta sum(q), where G is the sum of the levels on their grid and q
  * @hi, @lo: levels on the grid: odd = 2 hi - 127, or 2 (128 hi + lo) - 16383 from 5 bits; a sketch
  *          bit as 0 or 1
@@ -42,6 +43,7 @@ struct shape {
 	uint32_t bits;
 	uint32_t chunks;
 	uint32_t rest;
+	uint32_t fold;
 	int32_t beta;
 	uint32_t at[3];
 	uint64_t tail[3];

@@ -11,7 +11,7 @@
 
 /** Rows whose sums are added across together */
 #define BLOCK 16
-#define STRIP 64
+#define STRIP 128
 /** Bytes between the row in work and the one that is fetched from memory */
 #define AHEAD 8192
 
@@ -34,12 +34,14 @@ struct score_job {
 /**
  * struct strip - rows in work
  * @n:   how many there are; up to the next multiple of BLOCK the last is repeated in @row
+ * @stride: from each to the next, if they are packed; else 0
  * @ahead: a row at @row + @ahead will be wanted soon
  * @row: where they are
  * @scale, @rnorm, @cross: their float fields, as far as the plan has them
  */
 struct strip {
 	size_t n;
+	size_t stride;
 	size_t ahead;
 	const uint8_t *row[STRIP];
 	float scale[STRIP] __attribute__((aligned(64)));
@@ -68,6 +70,11 @@ void avx512_score_finish(const struct tq_plan *plan, const struct query_head *he
  */
 void avx512_sum_rows(const struct shape *shape, uint32_t planes, const struct strip *strip,
 		     const int8_t *q, int64_t sum, float *a);
+
+/** avx512_sum_short - avx512_sum_rows() where a register holds several rows, one plane, up to 4
+ * bits */
+void avx512_sum_short(const struct shape *shape, const struct strip *strip, const int8_t *q,
+		      int64_t sum, float *a);
 
 /** Most queries of avx512_sum_tile() */
 #define QUERIES 32

@@ -143,5 +143,8 @@ void avx512_sum_rows(const struct shape *shape, uint32_t planes, const struct st
 		{sum_rows_7_1, sum_rows_7_2}, {sum_rows_8_1, sum_rows_8_2},
 	};
 
-	kernel[shape->bits - 1][planes - 1](shape, strip, q, sum, a);
+	if (shape->fold > 1 && planes == 1)
+		avx512_sum_short(shape, strip, q, sum, a);
+	else
+		kernel[shape->bits - 1][planes - 1](shape, strip, q, sum, a);
 }

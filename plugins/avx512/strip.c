@@ -30,6 +30,7 @@ void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *
 	__m512i number;
 
 	strip->n = n;
+	strip->stride = job->ids ? 0 : row_bytes;
 	strip->ahead = !job->ids && job->n * row_bytes > 2 * AHEAD ? AHEAD : 0;
 	if (!job->ids)
 		codes += first * row_bytes;
@@ -42,21 +43,38 @@ void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *
 	}
 }
 
-LEVELS_INLINE void load_numbers(const struct strip *strip, size_t at, uint32_t dtype, float *to)
+/* A number of @size bytes of each row; packed rows are reached without their addresses */
+LEVELS_INLINE void collect(const struct strip *strip, size_t at, size_t size, uint8_t *to)
 {
-	uint16_t half[STRIP] __attribute__((aligned(64)));
 	size_t n = (strip->n + BLOCK - 1) / BLOCK * BLOCK, i;
-	__m512i bits;
-	__m256i h;
+	const uint8_t *p = strip->row[0] + at;
 
-	if (dtype == TQ_F32) {
-		for (i = 0; i < n; i++)
-			memcpy(to + i, strip->row[i] + at, sizeof(*to));
+	if (strip->stride && strip->n == STRIP) {
+		for (i = 0; i < STRIP; i += 4, p += 4 * strip->stride, to += 4 * size) {
+			memcpy(to, p, size);
+			memcpy(to + size, p + strip->stride, size);
+			memcpy(to + 2 * size, p + 2 * strip->stride, size);
+			memcpy(to + 3 * size, p + 3 * strip->stride, size);
+		}
 		return;
 	}
 	for (i = 0; i < n; i++)
-		memcpy(half + i, strip->row[i] + at, sizeof(*half));
-	for (i = 0; i < n; i += BLOCK) {
+		memcpy(to + i * size, strip->row[i] + at, size);
+}
+
+static void load_numbers(const struct strip *strip, size_t at, uint32_t dtype, float *to)
+{
+	uint16_t half[STRIP] __attribute__((aligned(64)));
+	__m512i bits;
+	__m256i h;
+	size_t i;
+
+	if (dtype == TQ_F32) {
+		collect(strip, at, sizeof(*to), (uint8_t *)to);
+		return;
+	}
+	collect(strip, at, sizeof(*half), (uint8_t *)half);
+	for (i = 0; i < strip->n; i += BLOCK) {
 		h = _mm256_load_si256((const __m256i *)(half + i));
 		bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16);
 		_mm512_store_ps(to + i,
