@@ -75,7 +75,7 @@ size_t tq_kv_attend_scratch(const struct tq_kv_seq *seq, uint64_t tokens)
 
 /* ---- arguments ---- */
 
-static int check_call(const struct tq_kv *kv, const struct tq_kv_attend *c)
+static int check_call(const struct tq_kv *kv, const struct tq_kv_call *c)
 {
 	size_t query = (size_t)kv->o.query_heads * kv->key_width, row, i;
 
@@ -327,7 +327,7 @@ static int attend_block(struct tq_kv_block *b)
 	return TQ_OK;
 }
 
-int tq_kv_attend(const struct tq_kv_seq *seq, uint32_t layer, const struct tq_kv_attend *call)
+int tq_kv_attend(const struct tq_kv_seq *seq, uint32_t layer, const struct tq_kv_call *call)
 {
 	struct tq_kv_block b = { 0 };
 	struct tq_kv_cut *cuts;

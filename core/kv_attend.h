@@ -33,7 +33,7 @@ struct tq_kv_block {
 	const struct tq_kv *kv;
 	const struct tq_kv_layer *layer;
 	const struct tq_kv_run *run;
-	const struct tq_kv_attend *call;
+	const struct tq_kv_call *call;
 	const struct tq_kv_cut *cuts;
 	size_t ncuts;
 	float scale;

@@ -14,7 +14,7 @@ struct view {
 
 static struct view view_of(const struct tq_kv_block *b, uint32_t row)
 {
-	const struct tq_kv_attend *call = b->call;
+	const struct tq_kv_call *call = b->call;
 	uint64_t at = call->position + tq_kv_query_token(b, row);
 	struct view v = { .last = UINT64_MAX };
 

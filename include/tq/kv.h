@@ -280,8 +280,8 @@ struct tq_kv_rows {
 TQ_API int tq_kv_append(struct tq_kv_seq *seq, uint32_t layer, const struct tq_kv_rows *rows);
 
 /**
- * struct tq_kv_attend - one attention call: all query heads of one layer
- * @struct_size: sizeof(struct tq_kv_attend)
+ * struct tq_kv_call - one attention call: all query heads of one layer
+ * @struct_size: sizeof(struct tq_kv_call)
  * @tokens:      query tokens, at least 1
  * @position:    of the first query token. Causal: token i sees keys up to position + i
  * @dtype:       enum tq_dtype of @query and @out
@@ -301,7 +301,7 @@ TQ_API int tq_kv_append(struct tq_kv_seq *seq, uint32_t layer, const struct tq_k
  * @scratch:     tq_kv_attend_scratch() bytes, aligned to 64
  * @scratch_bytes: its size
  */
-struct tq_kv_attend {
+struct tq_kv_call {
 	uint32_t struct_size;
 	uint32_t tokens;
 	uint64_t position;
@@ -343,7 +343,7 @@ TQ_API size_t tq_kv_seq_pages(const struct tq_kv_seq *seq, uint32_t layer);
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_NONFINITE with the query token; TQ_ERR_RANGE: too little scratch.
  */
 TQ_API int tq_kv_attend(const struct tq_kv_seq *seq, uint32_t layer,
-			const struct tq_kv_attend *call);
+			const struct tq_kv_call *call);
 
 #ifdef __cplusplus
 }

@@ -72,14 +72,13 @@ void avx512_score_destroy(const struct tq_host *host, void *state)
 	host->free(host, state);
 }
 
+/* Reads in order: a strided read is vectorized by some compilers to loads past the end of @from */
 static void pack_plane(const int8_t *from, uint32_t bits, size_t dim, size_t stride, int8_t *to)
 {
-	size_t vectors = levels_vectors(bits), at, v, i;
+	size_t vectors = levels_vectors(bits), chunk = 64 * vectors, i;
 
-	for (at = 0; at < dim; at += 64 * vectors)
-		for (v = 0; v < vectors; v++, to += stride)
-			for (i = 0; i < 64 && at + vectors * i + v < dim; i++)
-				to[i] = from[at + vectors * i + v];
+	for (i = 0; i < dim; i++)
+		to[(i / chunk * vectors + i % vectors) * stride + i % chunk / vectors] = from[i];
 }
 
 static void pack_part(const struct tq_plan *plan, uint32_t bits, const int8_t *hi, const int8_t *lo,

@@ -20,7 +20,7 @@ struct subject {
 	struct tq_context *ctx;
 	struct tq_kv *kv;
 	struct tq_kv_seq *seq;
-	struct tq_kv_attend call;
+	struct tq_kv_call call;
 	float out[HEADS * DIM];
 };
 
@@ -122,7 +122,7 @@ static bool open_subject(struct subject *s, const char *plugin, const char *spec
 		if (tq_kv_append(s->seq, 0, &r))
 			bench_die("%s", tq_error_text());
 	}
-	s->call = (struct tq_kv_attend){ .struct_size = sizeof(s->call), .tokens = 1, .dtype = TQ_F32,
+	s->call = (struct tq_kv_call){ .struct_size = sizeof(s->call), .tokens = 1, .dtype = TQ_F32,
 					 .query = query, .query_stride = HEADS * DIM, .out = s->out,
 					 .out_stride = HEADS * DIM };
 	s->call.scratch_bytes = tq_kv_attend_scratch(s->seq, tokens);

@@ -23,7 +23,7 @@ static const struct tq_kv_options shape = {
 static void attend(const struct tq_kv_seq *seq, uint32_t layer)
 {
 	float query[2 * (DIM + 2)], out[2 * DIM];
-	struct tq_kv_attend call = { .struct_size = sizeof(call), .tokens = 1, .dtype = TQ_F32, .query = query,
+	struct tq_kv_call call = { .struct_size = sizeof(call), .tokens = 1, .dtype = TQ_F32, .query = query,
 				     .query_stride = 2 * (DIM + 2), .out = out, .out_stride = 2 * DIM,
 				     .causal = 1, .position = tq_kv_seq_tokens(seq, layer) };
 	size_t i;

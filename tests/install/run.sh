@@ -25,6 +25,9 @@ lib=$(pkg-config --variable=libdir tq)
 # shellcheck disable=SC2046
 cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o program "$here/program.c" $(pkg-config --cflags --libs tq) -lm
 LD_LIBRARY_PATH=$lib ./program
+# shellcheck disable=SC2046
+cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o kv "$here/kv.c" $(pkg-config --cflags --libs tq) -lm
+LD_LIBRARY_PATH=$lib ./kv
 
 # The installed tools find the installed plugins.
 LD_LIBRARY_PATH=$lib "$prefix/bin/tq-probe" >probe

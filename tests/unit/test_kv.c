@@ -227,9 +227,9 @@ static size_t out_dim(const struct tq_kv_options *o)
 }
 
 static void ask(const struct model *m, const struct tq_kv_options *o, uint32_t layer,
-		const struct tq_kv_attend *like, const float *query, struct answer *a)
+		const struct tq_kv_call *like, const float *query, struct answer *a)
 {
-	struct tq_kv_attend call = *like;
+	struct tq_kv_call call = *like;
 	size_t outs = (size_t)call.tokens * o->query_heads * out_dim(o);
 
 	call.struct_size = sizeof(call);
@@ -254,7 +254,7 @@ static void answer_free(struct answer *a)
 }
 
 static void check_answer(const struct model *m, const struct tq_kv_options *o, uint32_t layer,
-			 const struct tq_kv_attend *c, const float *query, const struct answer *a,
+			 const struct tq_kv_call *c, const float *query, const struct answer *a,
 			 float *keys, float *values)
 {
 	uint32_t width = o->key_dim + o->key_raw_dim, group = o->query_heads / o->kv_heads, qt, g, i;
@@ -311,7 +311,7 @@ static void check_answer(const struct model *m, const struct tq_kv_options *o, u
 	free(logit);
 }
 
-static const struct tq_kv_attend calls[] = {
+static const struct tq_kv_call calls[] = {
 	{ .tokens = 1 },
 	{ .tokens = 7, .causal = 1 },
 	{ .tokens = 3, .causal = 1, .window = 21, .keep_sinks = 1 },
@@ -325,7 +325,7 @@ static void check_sequence(const struct model *m, const struct tq_kv_options *o,
 	float *keys = room(MOST * o->kv_heads * width * sizeof(float));
 	float *values = room(MOST * o->kv_heads * od * sizeof(float));
 	float *query = room(7 * o->query_heads * width * sizeof(float)), *sinks;
-	struct tq_kv_attend call;
+	struct tq_kv_call call;
 	struct answer a, b;
 	uint32_t layer, h;
 	uint64_t t;
@@ -590,7 +590,7 @@ START_TEST(wrong_calls_are_refused_and_change_nothing)
 {
 	struct tq_kv_options o = { BASE(1, 2, 2, 32, 0, 32) }, bad;
 	struct tq_kv_rows rows = { .struct_size = sizeof(rows), .tokens = 20, .dtype = TQ_F32 };
-	struct tq_kv_attend call = { .struct_size = sizeof(call), .tokens = 1, .dtype = TQ_F32 };
+	struct tq_kv_call call = { .struct_size = sizeof(call), .tokens = 1, .dtype = TQ_F32 };
 	float *x = calloc(20 * 64, sizeof(*x)), *out = calloc(64, sizeof(*out));
 	void *scratch = room(1 << 20);
 	struct model m;
