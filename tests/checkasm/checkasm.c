@@ -271,7 +271,7 @@ int main(int argc, char **argv)
 				     .flags = TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS};
 	int i = parse(argc, argv);
 	struct tq_context *ctx;
-	char *path, *save = NULL;
+	char *paths, *path, *save = NULL;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (tq_context_create(&options, &ctx)) {
@@ -280,9 +280,10 @@ int main(int argc, char **argv)
 	}
 	catch_crashes();
 	if (i == argc && getenv("TQ_PLUGIN_PATH")) {
-		path = strdup(getenv("TQ_PLUGIN_PATH"));
-		for (path = strtok_r(path, ":", &save); path; path = strtok_r(NULL, ":", &save))
+		paths = strdup(getenv("TQ_PLUGIN_PATH"));
+		for (path = strtok_r(paths, ":", &save); path; path = strtok_r(NULL, ":", &save))
 			check_path(ctx, path);
+		free(paths);
 	}
 	for (; i < argc; i++)
 		check_path(ctx, argv[i]);
