@@ -12,10 +12,11 @@ import tempfile
 import unittest
 
 TQ = os.path.abspath(sys.argv.pop(1))
+PROBE = os.path.join(os.path.dirname(TQ), "tq-probe")
 
 
-def run(*args, **kwargs):
-    return subprocess.run([TQ, *args], capture_output=True, text=True, timeout=300, **kwargs)
+def run(*args, program=TQ, **kwargs):
+    return subprocess.run([program, *args], capture_output=True, text=True, timeout=300, **kwargs)
 
 
 def npy(rows, descr="<f4", version=1, header=None):
@@ -196,9 +197,56 @@ class Tq(unittest.TestCase):
         data = self.codes()
         for size in list(range(0, 400)) + list(range(400, len(data), 37)) + [len(data) - 1]:
             self.write("x.tq", data[:size])
-            self.refused(2, ["x.tq"], "info", "x.tq")
+            self.refused(2, ["x.tq: "], "info", "x.tq")
+            self.refused(2, ["x.tq: "], "decode", "x.tq", "o.npy")
         self.write("x.tq", data + b"\0")
-        self.refused(2, ["x.tq"], "info", "x.tq")
+        self.refused(2, ["x.tq: "], "info", "x.tq")
+
+    def test_a_wrong_configuration_is_one_error_with_path_and_line(self):
+        self.write("in.npy", npy(gauss(4, 8)))
+        path = os.path.abspath("tq.conf")
+        env = dict(os.environ, TQ_CONFIG=path)
+        self.write("tq.conf", b"")
+        if "libconfig" in run("info", "in.npy", env=env).stderr:
+            self.skipTest("built without libconfig")
+        cases = [
+            ('threads = 1;\nlogg = "debug";\n', 2, ['"logg"', 'did you mean "log"']),
+            ("# one\n\n\nplugin-path = [];\n", 4, ['did you mean "plugin_path"']),
+            ("log = 3;\n", 1, ["log"]),
+            ('threads = 1;\nthreads = "many";\n', 2, []),
+            ('\nthreads = "many";\n', 2, ['"many"', "number"]),
+            ("threads = -5;\n", 1, ["-5", "range 0..4096"]),
+            ("threads = 4097;\n", 1, ["4097", "range 0..4096"]),
+            ("profiles = {\n a = \"bits=4\";\n b = \"bots=4\"; };\n", 3, ["profile b", "did you mean 'bits'"]),
+            ('profiles = { kv4 = "bits=4"; };\nprofile = "kv5";\n', 2, ['no profile "kv5"', 'did you mean "kv4"']),
+            ('profile = "kv4";\n', 1, ['no profile "kv4"']),
+            ("threads = 1;\nlog = {;\n", 2, ["syntax error"]),
+        ]
+        for text, line, words in cases:
+            self.write("tq.conf", text.encode())
+            words = ["%s:%d: " % (path, line), *words]
+            self.refused(2, words, "encode", "in.npy", "c.tq", env=env)
+            self.refused(2, words, "eval", "in.npy", env=env)
+            self.refused(2, words, program=PROBE, env=env)
+        os.remove("tq.conf")
+        self.refused(2, [path], "encode", "in.npy", "c.tq", env=env)
+        self.write("tq.conf", b'profiles = { mine = "bits=7"; };\nprofile = "mine";\n')
+        r = run("encode", "in.npy", "c.tq", "--json", env=env)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        self.assertIn("bits=7", json.loads(r.stdout)["spec"])
+
+    def test_a_file_with_any_byte_changed_is_refused(self):
+        data = self.codes(rows=3, dim=5)
+        r = random.Random(3)
+        for at in range(len(data)):
+            bad = bytearray(data)
+            bad[at] ^= 1 << r.randrange(8)
+            self.write("x.tq", bad)
+            self.refused(2, ["x.tq: "], "decode", "x.tq", "o.npy")
+        bad = bytearray(data)
+        bad[-1] ^= 1
+        self.write("x.tq", bad)
+        self.refused(2, ["x.tq: "], "info", "x.tq")
 
     def test_foreign_files_are_refused(self):
         for data in b"", b"x" * 63, b"x" * 5000, b"\0" * 4096, npy(gauss(9, 9)), self.read(TQ):
