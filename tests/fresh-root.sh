@@ -5,9 +5,11 @@
 # chroot, run. Fails if one of them fails or takes more than 20 minutes. Needs root, debootstrap and a
 # Debian mirror: the one of this machine's apt, with apt's settings, or $MIRROR.
 #
-#	sh tests/fresh-root.sh [FOLDER]		FOLDER must not exist; without one it is made and removed
+#	sh tests/fresh-root.sh [FOLDER [COMMAND...]]
 #
-# The commit that is checked out is tested, not what is changed in the working tree.
+# FOLDER must not exist and stays; without one it is made and removed. Other commands than those two may
+# be named. The commit that is checked out is tested, not what is
+# changed in the working tree.
 # shellcheck disable=SC2016
 set -eu
 limit=1200
@@ -82,7 +84,8 @@ mount -t tmpfs tmpfs "$root/dev/shm"
 
 # The directory of the clone and the seconds are shown, the output is kept.
 bad=0
-for command in "sh tests/run.sh" "sh tools/demo.sh"; do
+[ $# -gt 1 ] && shift || set -- "sh tests/run.sh" "sh tools/demo.sh"
+for command; do
 	log=$root/root/$(echo "$command" | tr -c 'a-z\n' -).log
 	begin=$(date +%s)
 	status=0
