@@ -234,7 +234,7 @@ static int64_t read_bytes(const char *text, bool *ok)
 
 	errno = 0;
 	n = strtoll(text, &end, 10);
-	*ok = end != text && text[0] >= '0' && text[0] <= '9';
+	*ok = end != text && text[0] >= '0' && text[0] <= '9' && n >= 0;
 	unit = *end ? strchr(units, *end) : NULL;
 	if (unit) {
 		shift = 10 * (int)(unit - units + 1);
@@ -242,6 +242,8 @@ static int64_t read_bytes(const char *text, bool *ok)
 	}
 	if (*end)
 		*ok = false;
+	if (!*ok)
+		return 0;
 	return n > (INT64_MAX >> shift) ? INT64_MAX : n << shift;
 }
 
