@@ -66,11 +66,12 @@ static __device__ __forceinline__ void decode_rht(const tqc_plan &p, const uint8
 {
 	extern __shared__ __align__(128) uint8_t smem[];
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
-	const unsigned es = element_size(dtype), line = D * es, pitch = line + 16, chunks = line / 16;
+	const unsigned es = element_size(dtype), line = D * es, pitch = line + 16;
 	float *signs = (float *)smem;
 	uint8_t *in = smem + p.rot.rounds * D * 4 + warp * (32 * pitch + 32 * p.row_bytes), *out = in + 32 * p.row_bytes;
 	const size_t ntiles = (n + 31) / 32, pace = (size_t)gridDim.x * warps;
 	const bool words = !(p.row_bytes & 3) && !(p.section[0].at & 3);
+	const row_pieces<D> piece(lane, es);
 	uint32_t l[4] = {};
 
 	auto fetch = [&](size_t tile) {
@@ -82,6 +83,7 @@ static __device__ __forceinline__ void decode_rht(const tqc_plan &p, const uint8
 		async_commit();
 	};
 	size_t tile = (size_t)blockIdx.x * warps + warp;
+	const size_t turns = ((ntiles + warps - 1) / warps - blockIdx.x + gridDim.x - 1) / gridDim.x;
 
 	fetch(tile);
 	load_signs(p, signs, p.rot.rounds * D);
@@ -89,14 +91,15 @@ static __device__ __forceinline__ void decode_rht(const tqc_plan &p, const uint8
 	for (int k = 0; k < 1 << BITS; k++)
 		l[k / 4] |= (uint32_t)((p.odd[k] + 127) / 2) << 8 * (k & 3);
 	__syncthreads();
-	for (; tile < ntiles; tile += pace) {
+	for (size_t turn = 0; turn < turns; turn++, tile += pace) {
 		const uint8_t *row = in + lane * p.row_bytes;
-		unsigned left = n - 32 * tile < 32 ? (unsigned)(n - 32 * tile) : 32;
+		unsigned left = tile >= ntiles ? 0 : n - 32 * tile < 32 ? (unsigned)(n - 32 * tile) : 32;
 		float y[D], scale, t, power = 1.0f;
 		int e;
 
+		/* in step: the warps share what they fetch of this long code */
 		async_wait<0>();
-		__syncwarp();
+		__syncthreads();
 		scale = lane < left ? load_scale(p, row) : 0.0f;
 		t = split_scale(scale, &e) * p.half_step;
 		if (e >= -60 && e <= 60)
@@ -120,16 +123,22 @@ static __device__ __forceinline__ void decode_rht(const tqc_plan &p, const uint8
 				y[i] = y[i] * power;
 		store_row<D>(out + lane * pitch, dtype, y);
 		__syncwarp();
-		for (unsigned c = lane; c < left * chunks; c += 32)
-			*(uint4 *)(x + (32 * tile + c / chunks) * stride * es + c % chunks * 16) =
-				*(const uint4 *)(out + c / chunks * pitch + c % chunks * 16);
+		uint8_t *to = x + (32 * tile + piece.first) * stride * es + piece.column;
+		const uint8_t *from = out + piece.first * pitch + piece.column;
+
+#pragma unroll 4
+		for (unsigned r = piece.first; r < left; r += piece.step) {
+			*(uint4 *)to = *(const uint4 *)from;
+			to += piece.step * stride * es;
+			from += piece.step * pitch;
+		}
 		__syncwarp();
 	}
 	async_wait<0>();
 }
 
 #define TQC_DECODE_KERNEL(name, d, bits)                                                                                \
-	extern "C" __global__ void __launch_bounds__(128, d == 128 ? 3 : 4) name(                                       \
+	extern "C" __global__ void __launch_bounds__(TQC_ROWS_THREADS(d), 1) name(                                       \
 		tqc_plan p, const uint8_t *codes, size_t n, uint8_t *x, int dtype, size_t stride)                       \
 	{                                                                                                               \
 		decode_rht<d, bits>(p, codes, n, x, dtype, stride);                                                     \

@@ -114,40 +114,57 @@ template <int D, bool EXACT> static __device__ __forceinline__ float square_sum(
 template <int BITS>
 static __device__ __forceinline__ void quantize8(const float *y, const float *t, uint32_t &magnitude, uint32_t &negative)
 {
+	float a[8];
+	int c[8];
+
 	magnitude = 0;
-	negative = 0;
 #pragma unroll
 	for (int j = 0; j < 8; j++) {
-		int b = __float_as_int(y[j]), c = b + (b >> 31);
-		float a = fabsf(__int_as_float(c));
-
-		if (BITS == 4) {
-			bool p = a >= t[3];
-			bool q = a >= (p ? t[5] : t[1]);
-			float low = q ? t[2] : t[0], high = q ? t[6] : t[4];
-			bool r = a >= (p ? high : low);
-
-			if (p)
-				magnitude |= 4u << 4 * j;
-			if (q)
-				magnitude |= 2u << 4 * j;
-			if (r)
-				magnitude |= 1u << 4 * j;
-		} else if (BITS == 3) {
-			bool p = a >= t[1];
-			bool q = a >= (p ? t[2] : t[0]);
-
-			if (p)
-				magnitude |= 2u << 4 * j;
-			if (q)
-				magnitude |= 1u << 4 * j;
-		} else if (BITS == 2) {
-			if (a >= t[0])
-				magnitude |= 1u << 4 * j;
-		}
-		if (c < 0)
-			negative |= 15u << 4 * j;
+		c[j] = __float_as_int(y[j]) + (__float_as_int(y[j]) >> 31);
+		a[j] = fabsf(__int_as_float(c[j]));
 	}
+#pragma unroll
+	for (int j = 0; j < 8; j++) {
+		if (BITS == 4)
+			asm("{.reg .pred p, q, r;\n"
+			    ".reg .f32 s, u;\n"
+			    "setp.ge.f32 p, %1, %5;\n"
+			    "selp.f32 s, %7, %3, p;\n"
+			    "setp.ge.f32 q, %1, s;\n"
+			    "selp.f32 s, %4, %2, q;\n"
+			    "selp.f32 u, %8, %6, q;\n"
+			    "selp.f32 s, u, s, p;\n"
+			    "setp.ge.f32 r, %1, s;\n"
+			    "@p add.u32 %0, %0, %9;\n"
+			    "@q add.u32 %0, %0, %10;\n"
+			    "@r add.u32 %0, %0, %11;}"
+			    : "+r"(magnitude)
+			    : "f"(a[j]), "f"(t[0]), "f"(t[BITS == 4 ? 1 : 0]), "f"(t[BITS == 4 ? 2 : 0]), "f"(t[BITS == 4 ? 3 : 0]),
+			      "f"(t[BITS == 4 ? 4 : 0]), "f"(t[BITS == 4 ? 5 : 0]), "f"(t[BITS == 4 ? 6 : 0]), "r"(4u << 4 * j),
+			      "r"(2u << 4 * j), "r"(1u << 4 * j));
+		if (BITS == 3)
+			asm("{.reg .pred p, q;\n"
+			    ".reg .f32 s;\n"
+			    "setp.ge.f32 p, %1, %3;\n"
+			    "selp.f32 s, %4, %2, p;\n"
+			    "setp.ge.f32 q, %1, s;\n"
+			    "@p add.u32 %0, %0, %5;\n"
+			    "@q add.u32 %0, %0, %6;}"
+			    : "+r"(magnitude)
+			    : "f"(a[j]), "f"(t[0]), "f"(t[BITS == 3 ? 1 : 0]), "f"(t[BITS == 3 ? 2 : 0]), "r"(2u << 4 * j),
+			      "r"(1u << 4 * j));
+		if (BITS == 2)
+			asm("{.reg .pred p;\n"
+			    "setp.ge.f32 p, %1, %2;\n"
+			    "@p add.u32 %0, %0, %3;}"
+			    : "+r"(magnitude)
+			    : "f"(a[j]), "f"(t[0]), "r"(1u << 4 * j));
+	}
+	/* prmt's sign mode: bytes of the signs of coordinates 0, 2, 4, 6, then 1, 3, 5, 7 */
+	uint32_t even = prmt(prmt(c[0], c[2], 0x00fb), prmt(c[4], c[6], 0x00fb), 0x5410);
+	uint32_t odd = prmt(prmt(c[1], c[3], 0x00fb), prmt(c[5], c[7], 0x00fb), 0x5410);
+
+	negative = (even & 0x0f0f0f0fu) | (odd & 0xf0f0f0f0u);
 }
 
 /* sum of y * odd by 16 lanes and of odd^2, 8 coordinates more: both factors have one sign */
@@ -220,23 +237,32 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 	constexpr int H = 1 << (BITS - 1);
 	extern __shared__ __align__(128) uint8_t smem[];
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
-	const unsigned es = element_size(dtype), line = D * es, pitch = line + 16, chunks = line / 16;
+	const unsigned es = element_size(dtype), line = D * es, pitch = line + 16;
 	float *signs = (float *)smem;
 	uint8_t *in = smem + p.rot.rounds * D * 4 + warp * (32 * pitch + 32 * p.row_bytes), *out = in + 32 * pitch;
 	const size_t ntiles = (n + 31) / 32, pace = (size_t)gridDim.x * warps;
 	const bool words = !(p.row_bytes & 3) && !(p.section[0].at & 3);
 	uint32_t odd[2] = {};
 
-	auto fetch = [&](size_t tile) {
-		for (unsigned c = lane; tile < ntiles && c < 32 * chunks; c += 32) {
-			size_t row = 32 * tile + c / chunks;
+	const row_pieces<D> piece(lane, es);
 
-			if (row < n)
-				async16(in + c / chunks * pitch + c % chunks * 16, x + row * stride * es + c % chunks * 16);
+	auto fetch = [&](size_t tile) {
+		if (tile < ntiles) {
+			unsigned left = n - 32 * tile < 32 ? (unsigned)(n - 32 * tile) : 32;
+			const uint8_t *from = x + (32 * tile + piece.first) * stride * es + piece.column;
+			uint8_t *to = in + piece.first * pitch + piece.column;
+
+#pragma unroll 4
+			for (unsigned r = piece.first; r < left; r += piece.step) {
+				async16(to, from);
+				to += piece.step * pitch;
+				from += piece.step * stride * es;
+			}
 		}
 		async_commit();
 	};
 	size_t tile = (size_t)blockIdx.x * warps + warp;
+	const size_t turns = ((ntiles + warps - 1) / warps - blockIdx.x + gridDim.x - 1) / gridDim.x;
 
 	fetch(tile);
 	load_signs(p, signs, p.rot.rounds * D);
@@ -245,12 +271,13 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 		for (int m = 0; m < H; m++)
 			odd[m / 4] |= (uint32_t)p.odd[H + m] << 8 * (m & 3);
 	__syncthreads();
-	for (; tile < ntiles; tile += pace) {
+	for (size_t turn = 0; turn < turns; turn++, tile += pace) {
 		float y[D], most, least, norm2;
-		unsigned left = n - 32 * tile < 32 ? (unsigned)(n - 32 * tile) : 32;
+		unsigned left = tile >= ntiles ? 0 : n - 32 * tile < 32 ? (unsigned)(n - 32 * tile) : 32;
 
+		/* in step: the warps share what they fetch of this long code */
 		async_wait<0>();
-		__syncwarp();
+		__syncthreads();
 		if (dtype == F32)
 			load_row_f32<D>(in + lane * pitch, y, most, least);
 		else if (dtype == BF16)
@@ -281,6 +308,7 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 			for (int i = 0; i < D; i++)
 				y[i] = norm2 > 0.0f ? y[i] : 0.0f;
 
+		__syncthreads();
 		float r = sqrtf(norm2 / (float)D), t[H > 1 ? H - 1 : 1], fit[16] = {}, s = r;
 		uint8_t *row = out + lane * p.row_bytes;
 		unsigned cc = 0;
@@ -317,14 +345,15 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 			put16(row, bf16_bits(s > 3.3895313892515355e38f ? 3.3895313892515355e38f : s));
 		}
 		__syncwarp();
-		warp_store(codes + 32 * tile * p.row_bytes, out, left * p.row_bytes);
+		if (left)
+			warp_store(codes + 32 * tile * p.row_bytes, out, left * p.row_bytes);
 		__syncwarp();
 	}
 	async_wait<0>();
 }
 
 #define TQC_ENCODE_KERNEL(name, d, bits, fit)                                                                           \
-	extern "C" __global__ void __launch_bounds__(128, d == 128 ? 3 : 4) name(                                       \
+	extern "C" __global__ void __launch_bounds__(TQC_ROWS_THREADS(d), 1) name(                                       \
 		tqc_plan p, const uint8_t *x, int dtype, size_t stride, size_t n, uint8_t *codes)                       \
 	{                                                                                                               \
 		encode_rht<d, bits, fit>(p, x, dtype, stride, n, codes);                                                \

@@ -7,6 +7,9 @@
 /* Tiles that a warp of a score kernel keeps under way */
 #define TQC_SCORE_STAGES(steps) ((steps) ? 4 : 2)
 
+/* Threads of a thread-per-row kernel, at most: what the registers allow a processor */
+#define TQC_ROWS_THREADS(d) ((d) == 128 ? 384 : 512)
+
 /* Shared memory that any of them declares by itself, at most */
 #define TQC_STATIC_SHARED_MAX 10240
 

@@ -60,6 +60,23 @@ static __device__ __forceinline__ unsigned element_size(int dtype)
 	return dtype == F32 ? 4 : 2;
 }
 
+/*
+ * How a warp copies 32 rows of D elements 16 bytes at a time: a lane stays in its column and goes down the
+ * rows. A row is a power of two of at most 32 such pieces.
+ */
+template <int D> struct row_pieces {
+	unsigned first, column, step;
+
+	__device__ __forceinline__ row_pieces(unsigned lane, unsigned es)
+	{
+		unsigned pieces = D * es / 16, shift = es == 4 ? (D == 128 ? 5 : 4) : (D == 128 ? 4 : 3);
+
+		first = lane >> shift;
+		column = 16 * (lane & (pieces - 1));
+		step = 32 >> shift;
+	}
+};
+
 /* The block's copy of the signs */
 static __device__ __forceinline__ void load_signs(const tqc_plan &p, float *signs, unsigned n)
 {

@@ -11,7 +11,7 @@
 
 #define FIRST_ROWS 4096
 #define GROWTH 32
-#define STRETCH_SCORES ((size_t)4 << 20)
+#define STRETCH_SCORES ((size_t)16 << 20)
 
 struct tqc_best {
 	unsigned long long threshold;

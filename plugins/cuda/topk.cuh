@@ -65,14 +65,26 @@ static __device__ unsigned long long nth_key(K key, unsigned n, unsigned need, u
 				atomicAdd(&histogram[(unsigned)(v >> shift) & 255], 1);
 		}
 		__syncthreads();
-		if (threadIdx.x == 0) {
-			unsigned digit = 255, above = 0;
+		if (threadIdx.x < 32) {
+			/* lane l has the digits 255 - 8 l and the seven below; @above: keys over them */
+			unsigned lane = threadIdx.x, digit = 255 - 8 * lane, mine = 0, above;
 
-			while (above + histogram[digit] < need)
-				above += histogram[digit--];
-			box[0] = digit;
-			box[1] = need - above;
-			box[2] = histogram[digit];
+			for (unsigned i = 0; i < 8; i++)
+				mine += histogram[digit - i];
+			above = mine;
+			for (int h = 1; h < 32; h *= 2) {
+				unsigned other = __shfl_up_sync(~0u, above, h);
+
+				above += lane >= (unsigned)h ? other : 0;
+			}
+			above -= mine;
+			if (above < need && need <= above + mine) {
+				while (above + histogram[digit] < need)
+					above += histogram[digit--];
+				box[0] = digit;
+				box[1] = need - above;
+				box[2] = histogram[digit];
+			}
 		}
 		__syncthreads();
 		prefix = prefix << 8 | box[0];

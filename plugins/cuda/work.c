@@ -41,17 +41,22 @@ static size_t element_size(int dtype)
 	return dtype == TQ_F32 ? 4 : 2;
 }
 
-/* Four warps of 32 rows each; three or four blocks per processor: the registers allow no more */
+/* One block per processor, of as many warps of 32 rows as registers and shared memory allow */
 static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype,
 			     struct tqc_launch *l)
 {
 	const struct tqc_plan *p = &s->plan;
 	size_t warp = 32 * (p->dim * element_size(dtype) + 16) + 32 * (size_t)p->row_bytes;
+	size_t signs = 4 * (size_t)p->rot.rounds * p->dim;
+	size_t warps = ((size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX - signs) / warp;
 
-	l->threads = 128;
-	l->shared = 4 * (size_t)p->rot.rounds * p->dim + 4 * warp;
-	l->gx = blocks_for(s->dev, (n + 127) / 128,
-			   resident(s->dev, l->shared, p->dim == 128 ? 3 : 4));
+	if (warps > TQC_ROWS_THREADS(p->dim) / 32)
+		warps = TQC_ROWS_THREADS(p->dim) / 32;
+	if (warps > 4)
+		warps &= ~(size_t)3;
+	l->threads = 32 * (unsigned)warps;
+	l->shared = signs + warps * warp;
+	l->gx = blocks_for(s->dev, (n + 32 * warps - 1) / (32 * warps), 1);
 }
 
 CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,

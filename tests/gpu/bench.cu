@@ -447,6 +447,11 @@ int main(int argc, char **argv)
 	CK(cudaGetDeviceProperties(&prop, 0));
 	if (argc > 1 && !strncmp(argv[1], "check", 5))
 		check_all(!strcmp(argv[1], "check-brief"));
+	if (argc > 1 && !strcmp(argv[1], "time-rows")) {
+		read_rate = 3.0;
+		for (const char *c : { "bits=4 correction=none", "bits=4 correction=ls", "bits=2 correction=ls" })
+			time_rows(c, 128, TQ_BF16, (size_t)1 << 30);
+	}
 	if (argc > 1 && !strcmp(argv[1], "time")) {
 		printf("%s, %d processors, %d MB of L2\n", prop.name, prop.multiProcessorCount, prop.l2CacheSize >> 20);
 		time_all();
