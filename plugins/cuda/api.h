@@ -28,6 +28,7 @@ enum {
 	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
 	CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR = 81,
 	CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97,
+	CU_FUNC_ATTRIBUTE_NUM_REGS = 4,
 	CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
 	CU_STREAM_NON_BLOCKING = 1,
 	CU_EVENT_DISABLE_TIMING = 2,
@@ -51,6 +52,7 @@ enum {
 	X(module_function, "cuModuleGetFunction",                                                  \
 	  (CUfunction * fn, CUmodule mod, const char *name))                                       \
 	X(function_attribute, "cuFuncSetAttribute", (CUfunction fn, int attr, int value))          \
+	X(function_get, "cuFuncGetAttribute", (int *value, int attr, CUfunction fn))               \
 	X(launch, "cuLaunchKernel",                                                                \
 	  (CUfunction fn, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,         \
 	   unsigned bz, unsigned shared, CUstream stream, void **params, void **extra))            \

@@ -149,6 +149,8 @@ static CUresult load_kernels(struct tqc_device *d, const char **failed)
 	for (k = 0; !err && k < TQC_KERNELS; k++) {
 		STEP(module_function(&d->fn[k], d->mod, kernel_names[k]));
 		if (!err)
+			STEP(function_get(&d->registers[k], CU_FUNC_ATTRIBUTE_NUM_REGS, d->fn[k]));
+		if (!err)
 			STEP(function_attribute(d->fn[k],
 						CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
 						d->shared_max - TQC_STATIC_SHARED_MAX));

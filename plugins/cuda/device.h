@@ -20,6 +20,7 @@ struct tqc_device {
 	CUcontext ctx;
 	CUmodule mod;
 	CUfunction fn[TQC_KERNELS];
+	int registers[TQC_KERNELS];
 	int ordinal, processors, shared_max, shared_processor;
 	pid_t pid;
 	unsigned users;

@@ -15,12 +15,18 @@ static unsigned blocks_for(const struct tqc_device *dev, size_t items, size_t pe
 	return (unsigned)(items < most ? items : most);
 }
 
-/* How many blocks with this much shared memory a processor holds, at most @most */
-static unsigned resident(const struct tqc_device *dev, size_t shared, unsigned most)
+/* How many blocks of a launch a processor holds at once: a grid of more would leave a short last turn */
+static unsigned resident(const struct tqc_device *dev, const struct tqc_launch *l)
 {
-	size_t fit = (size_t)dev->shared_processor / (shared + 1024 + TQC_STATIC_SHARED_MAX / 8);
+	size_t shared = l->shared + 1024 + TQC_STATIC_SHARED_MAX / 8;
+	size_t registers = (((size_t)dev->registers[l->kernel] + 7) & ~(size_t)7) * l->threads;
+	size_t fit = (size_t)dev->shared_processor / shared;
 
-	return fit < 1 ? 1 : fit > most ? most : (unsigned)fit;
+	if (registers && fit > 65536 / registers)
+		fit = 65536 / registers;
+	if (fit > 2048 / l->threads)
+		fit = 2048 / l->threads;
+	return fit < 1 ? 1 : (unsigned)fit;
 }
 
 /* The plans of the one-thread-per-row kernels */
@@ -167,7 +173,7 @@ static int mma_launch(const struct tqc_plan_state *s, size_t nq, size_t n, size_
 	l->kernel = (enum tqc_kernel)(base + turn);
 	l->threads = 32 * warps;
 	l->shared = 256 * (size_t)*tiles * steps + warps * each;
-	blocks = resident(s->dev, l->shared, *tiles == 8 ? 1 : *tiles == 2 ? 4 : 5);
+	blocks = resident(s->dev, l);
 	each = (size_t)s->dev->processors * blocks / count;
 	l->gx = (unsigned)((n + 16 * (size_t)warps - 1) / (16 * (size_t)warps));
 	if (l->gx > each)

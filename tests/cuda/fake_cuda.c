@@ -223,6 +223,13 @@ CUresult cuFuncSetAttribute(CUfunction fn, int attr, int value)
 	return CU_SUCCESS;
 }
 
+CUresult cuFuncGetAttribute(int *value, int attr, CUfunction fn)
+{
+	CALL();
+	*value = 64;
+	return CU_SUCCESS;
+}
+
 CUresult cuLaunchKernel(CUfunction fn, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
 			unsigned by, unsigned bz, unsigned shared, CUstream stream, void **params,
 			void **extra)
