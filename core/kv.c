@@ -209,8 +209,12 @@ int tq_kv_size(struct tq_context *ctx, const struct tq_kv_options *options, uint
 		bytes->window += raw * kv->raw_bytes;
 		bytes->raw += kv->raw_bytes / kv->o.page_tokens;
 	}
-	bytes->total = sequences * (bytes->coded + bytes->window);
-	bytes->plain = sequences * tokens * bytes->raw;
 	tq_kv_destroy(kv);
+	/* more than @plain in no case but for pages: twice as much, and two of them per layer */
+	if (__builtin_mul_overflow(sequences * tokens, bytes->raw, &bytes->plain) ||
+	    bytes->plain > UINT64_MAX / 4)
+		return tq_fail(TQ_ERR_ARG, "tokens: %llu in each of %llu sequences exceed 64 bits of bytes",
+			       (unsigned long long)tokens, (unsigned long long)sequences);
+	bytes->total = sequences * (bytes->coded + bytes->window);
 	return TQ_OK;
 }

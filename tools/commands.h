@@ -15,6 +15,7 @@ int command_encode(int argc, char **argv);
 int command_decode(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_eval(int argc, char **argv);
+int command_kv(int argc, char **argv);
 
 /**
  * struct settings - the options that all commands have

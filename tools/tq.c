@@ -15,6 +15,9 @@ static const char usage[] =
 	"  tq info FILE                                      say what is in a file\n"
 	"  tq eval IN [--spec S]... [--queries F] [--rows N] [--nq N] [--svg FILE]\n"
 	"                                                    measure specs beside the theory\n"
+	"  tq kv size [--layers N] [--kv-heads N] [--head-dim D] [--value-dim D] [--raw-dim D]\n"
+	"             [--tokens N] [--sequences N] [--sinks N] [--window N] [--page N] [--spec S]...\n"
+	"                                                    bytes of a KV cache\n"
 	"\n"
 	"IN and OUT are .npy (f32 or f16, two dimensions), .fvecs, or .f32/.bin (bare f32, with "
 	"--dim D).\n"
@@ -41,6 +44,7 @@ static const struct {
 	{"decode", command_decode},
 	{"info", command_info},
 	{"eval", command_eval},
+	{"kv", command_kv},
 };
 
 int main(int argc, char **argv)

@@ -68,6 +68,7 @@ class Docs(unittest.TestCase):
         self.documented("tq", TQ, "info", "v.fvecs", "--json")
         self.documented("tq", TQ, "decode", "v.tq", "w.npy", "--json")
         self.documented("tq", TQ, "eval", "v.fvecs", "--spec", "bits=2", "--json")
+        self.documented("tq", TQ, "kv", "size", "--json")
         self.documented("tq-probe", PROBE, "--json")
         self.documented("tq-probe", PROBE, "--explain", "", "--dim", "16", "--json")
         json.loads(out(PROBE, "--machine", "--json"))

@@ -295,6 +295,19 @@ class Tq(unittest.TestCase):
         self.write("in.npy", npy(gauss(1, 7)))
         self.refused(2, ["in.npy", "too few"], "eval", "in.npy")
 
+    def test_sizes_of_a_cache(self):
+        mla = json.loads(self.ok("kv", "size", "--layers", "1", "--kv-heads", "1", "--head-dim", "512", "--value-dim", "0",
+                                 "--raw-dim", "64", "--tokens", "1280", "--spec", "bits=4 scale=bf16", "--json"))["sizes"][0]
+        self.assertEqual((mla["bytes_per_token"], mla["total_bytes"], mla["plain_bytes"]), (386, 386 * 1280, 1152 * 1280))
+        kv = ["kv", "size", "--layers", "2", "--kv-heads", "2", "--head-dim", "64", "--tokens", "1000", "--sinks", "4",
+              "--window", "100", "--sequences", "3", "--json", "--spec"]
+        both = json.loads(self.ok(*kv, "bits=4 / bits=2"))["sizes"][0]
+        self.assertEqual(both["bytes_per_token"], 2 * 2 * (36 + 20))
+        self.assertEqual(both["total_bytes"], both["coded_bytes"] + both["window_bytes"])
+        self.refused(2, ["bots", "bits"], *kv, "bots=4")
+        self.refused(2, ["--head-dim"], "kv", "size", "--head-dim", "0")
+        self.refused(2, ["usage"], "kv", "grow")
+
     def test_usage_errors_exit_with_2_and_unmet_requests_with_1(self):
         self.write("in.npy", npy(gauss(4, 8)))
         self.refused(2, ["'nosuch'"], "nosuch")

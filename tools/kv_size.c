@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tq kv size: what a KV cache would take, before anything is allocated. */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "cli.h"
+#include "commands.h"
+#include "json.h"
+
+#define SPECS_MAX 32
+
+/* Without --spec: the widths that caches use, and 16 bits beside them */
+static const char *const usual[] = {"raw",
+				    "bits=8 scale=bf16",
+				    "bits=4 scale=bf16",
+				    "bits=4 scale=bf16 / bits=3 scale=bf16",
+				    "bits=3 scale=bf16",
+				    "bits=2 scale=bf16"};
+
+struct kv_options {
+	struct settings common;
+	struct tq_kv_options kv;
+	uint64_t tokens, sequences;
+	const char *specs[SPECS_MAX];
+	size_t nspecs;
+};
+
+enum letter { LAYERS = 256, KV_HEADS, HEAD_DIM, VALUE_DIM, RAW_DIM, TOKENS, SEQUENCES, SINKS, WINDOW, PAGE, SPEC };
+
+static int take(struct kv_options *o, int letter, const char *text)
+{
+	static const struct {
+		const char *name;
+		uint64_t min, max;
+	} limit[] = {{"--layers", 1, 1024},	{"--kv-heads", 1, 1024}, {"--head-dim", 1, TQ_KV_MAX_DIM},
+		     {"--value-dim", 0, TQ_KV_MAX_DIM}, {"--raw-dim", 0, TQ_KV_MAX_DIM},
+		     {"--tokens", 0, 1ull << 40}, {"--sequences", 1, 1u << 20}, {"--sinks", 0, UINT32_MAX},
+		     {"--window", 0, UINT32_MAX}, {"--page", 16, 512}};
+	uint32_t *const to[] = {&o->kv.layers, &o->kv.kv_heads, &o->kv.key_dim, &o->kv.value_dim,
+				&o->kv.key_raw_dim, NULL, NULL, &o->kv.sinks, &o->kv.window,
+				&o->kv.page_tokens};
+	uint64_t n;
+	int i = letter - LAYERS;
+
+	if (letter < LAYERS)
+		return settings_take(&o->common, letter, text);
+	if (letter == SPEC) {
+		if (o->nspecs == SPECS_MAX)
+			return cli_fail(CLI_USAGE, "--spec: more than %d", SPECS_MAX);
+		o->specs[o->nspecs++] = text;
+		return 0;
+	}
+	if (cli_number(limit[i].name, text, limit[i].min, limit[i].max, &n))
+		return CLI_USAGE;
+	if (letter == TOKENS)
+		o->tokens = n;
+	else if (letter == SEQUENCES)
+		o->sequences = n;
+	else
+		*to[i] = (uint32_t)n;
+	if (letter == HEAD_DIM)
+		o->kv.value_dim = o->kv.key_dim;
+	return 0;
+}
+
+/* "KEYS / VALUES", or one spec for both */
+static int sizes_of(struct tq_context *ctx, const struct kv_options *o, const char *text,
+		    struct tq_kv_bytes *bytes)
+{
+	struct tq_kv_options kv = o->kv;
+	char keys[TQ_SPEC_STRING_MAX], *slash, *end;
+	int status;
+
+	if (strlen(text) >= sizeof(keys))
+		return cli_fail(CLI_USAGE, "--spec: longer than %zu characters", sizeof(keys) - 1);
+	strcpy(keys, text);
+	slash = strstr(keys, " / ");
+	kv.key_spec = kv.value_spec = keys;
+	if (slash) {
+		kv.value_spec = slash + 3;
+		for (end = slash; end > keys && end[-1] == ' ';)
+			end--;
+		*end = '\0';
+	}
+	status = tq_kv_size(ctx, &kv, o->tokens, o->sequences, bytes);
+	return status ? cli_fail_status(status, "--spec") : 0;
+}
+
+static void print_row(const struct kv_options *o, struct json *j, const char *spec,
+		      const struct tq_kv_bytes *b)
+{
+	double ratio = b->total ? (double)b->plain / (double)b->total : 0.0;
+
+	if (!o->common.json) {
+		printf("%12" PRIu64 " %16" PRIu64 " %16" PRIu64 " %16" PRIu64 " %7.2f  %s\n", b->token,
+		       o->sequences * b->coded, o->sequences * b->window, b->total, ratio, spec);
+		return;
+	}
+	json_object(j, NULL);
+	json_string(j, "spec", spec);
+	json_unsigned(j, "bytes_per_token", b->token);
+	json_unsigned(j, "coded_bytes", o->sequences * b->coded);
+	json_unsigned(j, "window_bytes", o->sequences * b->window);
+	json_unsigned(j, "total_bytes", b->total);
+	json_unsigned(j, "plain_bytes", b->plain);
+	json_number(j, "ratio", ratio);
+	json_object_end(j);
+}
+
+static int print_sizes(const struct kv_options *o, struct tq_context *ctx)
+{
+	const char *const *specs = o->nspecs ? o->specs : usual;
+	size_t n = o->nspecs ? o->nspecs : sizeof(usual) / sizeof(usual[0]), i;
+	struct tq_kv_bytes bytes;
+	struct json j;
+	int ret = 0;
+
+	if (o->common.json) {
+		json_begin(&j, stdout);
+		json_object(&j, NULL);
+		json_array(&j, "sizes");
+	} else {
+		printf("%12s %16s %16s %16s %7s  %s\n", "bytes/token", "coded", "16-bit window", "total",
+		       "ratio", "spec (keys / values)");
+	}
+	for (i = 0; !ret && i < n; i++) {
+		ret = sizes_of(ctx, o, specs[i], &bytes);
+		if (!ret)
+			print_row(o, &j, specs[i], &bytes);
+	}
+	if (o->common.json) {
+		json_array_end(&j);
+		json_object_end(&j);
+	}
+	return ret ? ret : cli_flush();
+}
+
+int command_kv(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"layers", required_argument, NULL, LAYERS},
+		{"kv-heads", required_argument, NULL, KV_HEADS},
+		{"head-dim", required_argument, NULL, HEAD_DIM},
+		{"value-dim", required_argument, NULL, VALUE_DIM},
+		{"raw-dim", required_argument, NULL, RAW_DIM},
+		{"tokens", required_argument, NULL, TOKENS},
+		{"sequences", required_argument, NULL, SEQUENCES},
+		{"sinks", required_argument, NULL, SINKS},
+		{"window", required_argument, NULL, WINDOW},
+		{"page", required_argument, NULL, PAGE},
+		{"spec", required_argument, NULL, SPEC},
+		SETTINGS_OPTIONS,
+		{0},
+	};
+	struct kv_options o = {.tokens = 131072, .sequences = 1};
+	struct tq_context *ctx;
+	int letter, ret = 0;
+
+	if (argc < 2 || strcmp(argv[1], "size"))
+		return cli_fail(CLI_USAGE, "usage: tq kv size [OPTIONS]");
+	argc--;
+	argv++;
+	tq_kv_options_init(&o.kv);
+	o.kv.layers = 32;
+	o.kv.kv_heads = 8;
+	while (!ret && (letter = getopt_long(argc, argv, "", options, NULL)) != -1)
+		ret = take(&o, letter, optarg);
+	if (!ret)
+		ret = settings_operands(argc - optind, argv + optind, 0, "tq kv size [OPTIONS]");
+	if (ret)
+		return ret;
+	o.kv.query_heads = o.kv.kv_heads;
+	ret = settings_context(&o.common, &ctx);
+	if (ret)
+		return ret;
+	ret = print_sizes(&o, ctx);
+	tq_context_destroy(ctx);
+	return ret;
+}
