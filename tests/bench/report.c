@@ -118,7 +118,7 @@ void bench_open(struct bench *b, const char *program, int argc, char **argv)
 		else
 			*value = argv[i];
 	}
-	b->repeats = repeats ? (unsigned)atoi(repeats) : b->quick ? 5 : 9;
+	b->repeats = repeats ? (unsigned)atoi(repeats) : b->quick ? 5 : 7;
 	if (b->repeats < 1 || b->repeats > BENCH_MAX_REPEATS)
 		usage(program);
 	b->memory = (size_t)(b->quick ? 128 : 256) << 20;

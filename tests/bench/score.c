@@ -64,6 +64,8 @@ static void add_driver(struct group *g, const struct scan *like, const char *plu
 	s.prepared = scan_prepare(q, nq);
 	if (!strcmp(plugin, "scalar") && s.rows > scalar_rows)
 		s.rows = scalar_rows;
+	else if (nq > 1 && s.rows > BATCH_ROWS)
+		s.rows /= 2;
 	add(g, scan_codes, &s, name);
 	g->prepared[g->n - 1] = (void *)s.prepared;
 	r = &g->results[g->n - 1];
@@ -266,7 +268,7 @@ int main(int argc, char **argv)
 				score_at(&b, &room, dims[i], bits[k], "cache", CACHE_BYTES);
 	for (i = 0; i < ndims; i++)
 		for (k = 0; k < nbits; k++)
-			if (bench_wants(&b, "batch") &&
+			if (bench_wants(&b, "batch") && bits[k] <= 4 &&
 			    (dims[i] == 128 || dims[i] == 768 || dims[i] == 1536))
 				batch_at(&b, &room, dims[i], bits[k]);
 	free(room.codes);
