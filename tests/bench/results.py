@@ -3,7 +3,7 @@
 import json
 import os
 
-PROGRAMS = ("score", "encode", "growth", "threads", "peers")
+PROGRAMS = ("score", "encode", "top_k", "attend", "growth", "threads", "peers")
 #: widest first: the plugin that the tables put in front
 SIMD = ("avx512", "neon", "avx2")
 
