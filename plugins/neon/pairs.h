@@ -65,16 +65,17 @@ NEON_INLINE void pair_job(const struct score_job *left, const struct score_job *
 			  const struct shape *s, uint32_t bits)
 {
 	const struct tq_plan *plan = left->plan;
+	const struct row_shape shape = row_shape_of(plan);
 	const uint8_t *a[ROWS], *b[ROWS];
 	int32x4_t sum[2][COLUMNS], own[3];
 	struct row_fields f;
 	size_t i, j, r;
 
 	for (i = 0; i < left->n; i += ROWS) {
-		row_addresses(left, i, a);
+		row_addresses(left, shape.bytes, i, a);
 		for (j = 0; j < right->n; j += ROWS) {
-			row_addresses(right, j, b);
-			row_fields_load(plan, b, &f);
+			row_addresses(right, shape.bytes, j, b);
+			row_fields_load(&shape, b, &f);
 			pair_sums(s, a, b, bits, sum);
 			for (r = 0; r < ROWS && i + r < left->n; r++) {
 				group_pick(sum, r * levels_planes(bits), bits, levels_planes(bits),

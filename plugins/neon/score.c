@@ -73,24 +73,33 @@ NEON_INLINE void values_group(const struct tq_plan *plan, const struct shape *s,
 	}
 }
 
+/* @plain: no sketch and no centre, which is known before the loop */
 NEON_INLINE void score_one(const struct score_job *job, const struct shape *level,
-			   const struct shape *sketch, uint32_t bits, uint32_t planes)
+			   const struct shape *sketch, uint32_t bits, uint32_t planes, int plain)
 {
 	const struct tq_plan *plan = job->plan;
+	struct row_shape shape = row_shape_of(plan);
 	float32x4_t a = vdupq_n_f32(0.0f), b = a;
+	const struct score_job own = *job;
 	const uint8_t *row[ROWS];
+	struct query_head head;
 	struct row_fields f;
 	size_t j;
 
-	for (j = 0; j < job->n; j += ROWS) {
-		row_addresses(job, j, row);
-		row_fields_load(plan, row, &f);
+	memcpy(&head, own.packed, sizeof(head));
+	shape.levels = bits;
+	if (plain) {
+		shape.center = TQ_CENTER_OFF;
+		shape.rnorm_at = shape.cross_at = TQ_NO_FIELD;
+	}
+	for (j = 0; j < own.n; j += ROWS) {
+		row_addresses(&own, shape.bytes, j, row);
+		row_fields_load(&shape, row, &f);
 		if (bits)
-			a = values_one(plan, level, row, job->packed, 0, bits, planes);
-		if (has_sketch(plan))
-			b = values_one(plan, sketch, row, job->packed, 1, 1, planes);
-		store_scores(job->scores + j,
-			     score_finish(plan, (const void *)job->packed, &f, a, b), job->n - j);
+			a = values_one(plan, level, row, own.packed, 0, bits, planes);
+		if (!plain && has_sketch(plan))
+			b = values_one(plan, sketch, row, own.packed, 1, 1, planes);
+		store_scores(own.scores + j, score_finish(&shape, &head, &f, a, b), own.n - j);
 	}
 }
 
@@ -100,21 +109,22 @@ NEON_INLINE void score_group(const struct score_job *job, const struct shape *le
 {
 	float32x4_t a[GROUP] = {0}, b[GROUP] = {0};
 	const struct tq_plan *plan = job->plan;
+	const struct row_shape shape = row_shape_of(plan);
 	const uint8_t *row[ROWS];
 	struct row_fields f;
 	size_t i, j;
 
 	for (j = 0; j < job->n; j += ROWS) {
-		row_addresses(job, j, row);
-		row_fields_load(plan, row, &f);
+		row_addresses(job, shape.bytes, j, row);
+		row_fields_load(&shape, row, &f);
 		if (bits)
 			values_group(plan, level, row, packed, size, nq, 0, bits, planes, a);
 		if (has_sketch(plan))
 			values_group(plan, sketch, row, packed, size, nq, 1, 1, planes, b);
 		for (i = 0; i < nq; i++)
 			store_scores(scores + i * job->ld + j,
-				     score_finish(plan, (const void *)(packed + i * size), &f, a[i],
-						  b[i]),
+				     score_finish(&shape, (const void *)(packed + i * size), &f,
+						  a[i], b[i]),
 				     job->n - j);
 	}
 }
@@ -130,7 +140,10 @@ NEON_INLINE void score_job(const struct score_job *job, uint32_t bits, uint32_t 
 	}
 	shape_of_sketch(job->plan, &sketch);
 	if (job->nq == 1) {
-		score_one(job, &level, &sketch, bits, planes);
+		if (bits && !has_sketch(job->plan) && job->plan->center == TQ_CENTER_OFF)
+			score_one(job, &level, &sketch, bits, planes, 1);
+		else
+			score_one(job, &level, &sketch, bits, planes, 0);
 		return;
 	}
 	for (i = 0; i < job->nq; i += GROUP) {
