@@ -26,6 +26,9 @@
 
 #define ROWS 8
 
+/* Longest row that is decoded once for several queries */
+#define TILE_DIM 4096
+
 /* How the bits of a field become a sum over the row */
 struct shape {
 	struct level_tables tables;
@@ -71,14 +74,36 @@ AVX2_INLINE void add_chunk(const struct level_tables *t, const uint8_t *const *p
 	}
 }
 
+AVX2_INLINE uint32_t nfields(uint32_t bits)
+{
+	return bits == 3 || bits == 5 || bits == 6 ? 2 : bits == 7 ? 3 : 1;
+}
+
+/* The part of a chunk behind the last whole one, copied to where all of a chunk can be read */
+AVX2_INLINE void stage_tail(const struct shape *s, size_t rest, uint32_t nsections, uint32_t bits,
+			    const uint8_t **p, uint8_t (*staged)[64])
+{
+	uint32_t k;
+	size_t n;
+
+	for (k = 0; k < nsections; k++) {
+		n = (rest * s->section[k].width + 7) / 8;
+		_mm256_store_si256((__m256i *)staged[k], part32(p[k], n < 32 ? n : 32));
+		if (bits == 8)
+			_mm256_store_si256((__m256i *)(staged[k] + 32),
+					   part32(p[k] + 32, n > 32 ? n - 32 : 0));
+		p[k] = staged[k];
+	}
+}
+
 /* One row: eight lanes of each sum */
 AVX2_INLINE void row_sums(const struct shape *s, const uint8_t *row, const int8_t *q, uint32_t bits,
 			  uint32_t planes, __m256i *acc)
 {
 	uint8_t staged[3][64] __attribute__((aligned(32)));
-	size_t chunks = s->dim / QUERY_CHUNK, rest = s->dim % QUERY_CHUNK, c, n;
+	size_t chunks = s->dim / QUERY_CHUNK, rest = s->dim % QUERY_CHUNK, c;
 	const uint8_t *p[3] = {NULL, NULL, NULL};
-	uint32_t nsections = bits == 3 || bits == 5 || bits == 6 ? 2 : bits == 7 ? 3 : 1;
+	uint32_t nsections = nfields(bits);
 	uint32_t k;
 	int i;
 
@@ -93,14 +118,7 @@ AVX2_INLINE void row_sums(const struct shape *s, const uint8_t *row, const int8_
 	}
 	if (!rest)
 		return;
-	for (k = 0; k < nsections; k++) {
-		n = (rest * s->section[k].width + 7) / 8;
-		_mm256_store_si256((__m256i *)staged[k], part32(p[k], n < 32 ? n : 32));
-		if (bits == 8)
-			_mm256_store_si256((__m256i *)(staged[k] + 32),
-					   part32(p[k] + 32, n > 32 ? n - 32 : 0));
-		p[k] = staged[k];
-	}
+	stage_tail(s, rest, nsections, bits, p, staged);
 	add_chunk(&s->tables, p, q, bits, planes, acc);
 }
 
@@ -128,6 +146,71 @@ AVX2_INLINE __m128 combine4(const __m128i *s, int n, double alpha, double beta_s
 	return _mm256_cvtpd_ps(v);
 }
 
+/* Decode a row of up to 4 bits to every ROWS-th register of @to */
+AVX2_INLINE void row_levels(const struct shape *s, const uint8_t *row, uint32_t bits, __m256i *to)
+{
+	uint8_t staged[3][64] __attribute__((aligned(32)));
+	size_t chunks = s->dim / QUERY_CHUNK, rest = s->dim % QUERY_CHUNK, c;
+	const uint8_t *p[3] = {NULL, NULL, NULL};
+	uint32_t nsections = nfields(bits), k;
+	struct levels lev;
+
+	for (k = 0; k < nsections; k++)
+		p[k] = row + s->section[k].at;
+	for (c = 0; c < chunks + (rest != 0); c++, to += 2 * ROWS) {
+		if (c == chunks)
+			stage_tail(s, rest, nsections, bits, p, staged);
+		levels_decode(&s->tables, p, bits, &lev);
+		_mm256_store_si256(to, lev.hi[0]);
+		_mm256_store_si256(to + ROWS, lev.hi[1]);
+		for (k = 0; k < nsections; k++)
+			p[k] += 8 * s->section[k].width;
+	}
+}
+
+/* Four rows of a tile of @n registers each and two queries: @a and @b receive four sums each */
+AVX2_INLINE void dot_four(const __m256i *tile, size_t n, const int8_t *q, const int8_t *r,
+			  __m256i *a, __m256i *b)
+{
+	__m256i a0 = _mm256_setzero_si256(), a1 = a0, a2 = a0, a3 = a0;
+	__m256i b0 = a0, b1 = a0, b2 = a0, b3 = a0, x, y, level;
+	size_t u;
+
+	for (u = 0; u < n; u++, tile += ROWS) {
+		x = _mm256_load_si256((const __m256i *)(q + 32 * u));
+		y = _mm256_load_si256((const __m256i *)(r + 32 * u));
+		level = _mm256_load_si256(tile);
+		a0 = dot_add(a0, level, x);
+		b0 = dot_add(b0, level, y);
+		level = _mm256_load_si256(tile + 1);
+		a1 = dot_add(a1, level, x);
+		b1 = dot_add(b1, level, y);
+		level = _mm256_load_si256(tile + 2);
+		a2 = dot_add(a2, level, x);
+		b2 = dot_add(b2, level, y);
+		level = _mm256_load_si256(tile + 3);
+		a3 = dot_add(a3, level, x);
+		b3 = dot_add(b3, level, y);
+	}
+	a[0] = a0;
+	a[1] = a1;
+	a[2] = a2;
+	a[3] = a3;
+	b[0] = b0;
+	b[1] = b1;
+	b[2] = b2;
+	b[3] = b3;
+}
+
+/* A of eight rows, rounded to float, from their one sum */
+AVX2_INLINE __m256 one_sum(const struct shape *s, const __m256i *by_row, int64_t sum)
+{
+	__m256i total = _mm256_mullo_epi32(add_across(by_row), _mm256_set1_epi32((int)s->alpha));
+
+	total = _mm256_sub_epi32(total, _mm256_set1_epi32((int)(s->beta * (double)sum)));
+	return _mm256_cvtepi32_ps(total);
+}
+
 /* A, rounded to float, of eight rows */
 AVX2_INLINE __m256 block_sums(const struct shape *s, const uint8_t *const *row, const int8_t *q,
 			      int64_t sum, uint32_t bits, uint32_t planes)
@@ -142,14 +225,10 @@ AVX2_INLINE __m256 block_sums(const struct shape *s, const uint8_t *const *row, 
 		for (k = 0; k < n; k++)
 			by_row[k][r] = acc[k];
 	}
+	if (n == 1)
+		return one_sum(s, by_row[0], sum);
 	for (k = 0; k < n; k++)
 		total[k] = add_across(by_row[k]);
-	if (n == 1) {
-		total[0] = _mm256_mullo_epi32(total[0], _mm256_set1_epi32((int)s->alpha));
-		total[0] =
-			_mm256_sub_epi32(total[0], _mm256_set1_epi32((int)(s->beta * (double)sum)));
-		return _mm256_cvtepi32_ps(total[0]);
-	}
 	for (k = 0; k < n; k++)
 		half[k] = _mm256_castsi256_si128(total[k]);
 	low = combine4(half, n, s->alpha, s->beta * (double)sum);
@@ -187,6 +266,37 @@ struct score_job {
 	size_t ld;
 };
 
+/* Eight rows and all queries: the rows are decoded once */
+AVX2_INLINE void score_tile(const struct score_job *job, const struct shape *level,
+			    const uint8_t *const *row, size_t j, size_t n, uint32_t bits)
+{
+	__m256i tile[TILE_DIM / 32 * ROWS], a[ROWS], b[ROWS];
+	size_t size = query_bytes(job->plan), registers = 2 * query_chunks(job->plan), i, k;
+	const struct query_head *head[2];
+	const int8_t *q[2];
+	__m256 s;
+
+	for (k = 0; k < ROWS; k++)
+		row_levels(level, row[k], bits, tile + k);
+	for (i = 0; i < job->nq; i += 2) {
+		for (k = 0; k < 2; k++) {
+			head[k] =
+				(const void *)(job->packed + (i + k < job->nq ? i + k : i) * size);
+			q[k] = query_part(job->plan, head[k], 0);
+		}
+		dot_four(tile, registers, q[0], q[1], a, b);
+		dot_four(tile + 4, registers, q[0], q[1], a + 4, b + 4);
+		s = score_finish8(job->plan, head[0], row, one_sum(level, a, head[0]->sum),
+				  _mm256_setzero_ps());
+		store_elements8(job->scores + i * job->ld + j, s, n);
+		if (i + 1 == job->nq)
+			break;
+		s = score_finish8(job->plan, head[1], row, one_sum(level, b, head[1]->sum),
+				  _mm256_setzero_ps());
+		store_elements8(job->scores + (i + 1) * job->ld + j, s, n);
+	}
+}
+
 AVX2_INLINE void score_job(const struct score_job *job, uint32_t bits, uint32_t planes)
 {
 	const struct tq_plan *plan = job->plan;
@@ -218,6 +328,11 @@ AVX2_INLINE void score_job(const struct score_job *job, uint32_t bits, uint32_t 
 		for (k = 0; k < ROWS; k++) {
 			at = j + (k < n ? k : n - 1);
 			row[k] = job->codes + (job->ids ? (size_t)job->ids[at] : at) * row_bytes;
+		}
+		if (bits >= 1 && bits <= 4 && planes == 1 && job->nq > 1 && !has_sketch(plan) &&
+		    plan->dim <= TILE_DIM) {
+			score_tile(job, &level, row, j, n, bits);
+			continue;
 		}
 		for (i = 0; i < job->nq; i++) {
 			__m256 s = score_block(plan, &level, &sketch, job->packed + i * size, row,
