@@ -41,7 +41,7 @@ typedef void (*quantize_batch)(const struct tq_plan *plan, const struct avx512_t
 /* Do 32 bits hold the sum of odd^2, and a float lane its share? */
 AVX512_INLINE int small_cc(const struct tq_plan *plan)
 {
-	return plan->index_bits <= 4 && plan->dim <= CC_FLOAT_SPAN;
+	return plan->index_bits <= 4 && plan->dim < CC_FLOAT_SPAN;
 }
 
 /* Under thresholds times sigma; @row NULL: only the sums */
