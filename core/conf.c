@@ -85,6 +85,7 @@ static int read_options(struct tq_context *ctx, struct tq_config *config,
 	} given[] = {
 		{ "plugin_path", options->plugin_path },
 		{ "driver", options->driver },
+		{ "calibration", options->calibration },
 		{ "log", tq_schema_word(&tq_schema[tq_schema_find("log")], options->log_level) },
 	};
 	struct tq_value threads = { .kind = TQ_VALUE_NUMBER, .number = options->threads };

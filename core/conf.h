@@ -69,6 +69,7 @@ struct tq_plugin_value {
  * @threads:         0 or 1: the caller's thread; n: a pool of n; TQ_CONF_THREADS_AUTO
  * @memory_limit:    most bytes that the tables of one quantizer may take, UINT64_MAX for no limit
  * @profile:         name of the profile that stands for "none given"; NULL for none
+ * @calibration:     "auto", "off" or the absolute path of a profile
  * @locked:          the environment and the user's file were not read
  * @profiles:        named specs
  * @plugin_values:   the plugins' own sections
@@ -88,6 +89,7 @@ struct tq_config {
 	int threads;
 	uint64_t memory_limit;
 	const char *profile;
+	const char *calibration;
 	bool locked;
 	struct tq_profile *profiles;
 	struct tq_plugin_value *plugin_values;

@@ -12,10 +12,59 @@
 #include <unistd.h>
 #include "conf_value.h"
 
+#define FILE_SIZE_MAX (1 << 20)
+
+/* The whole of @fd as zero-terminated text. */
+static int read_whole(struct tq_context *ctx, int fd, const char *path, char **text, size_t *size)
+{
+	struct stat st;
+	ssize_t got;
+	size_t used = 0;
+
+	if (fstat(fd, &st) < 0)
+		return tq_fail(TQ_ERR_IO, "%s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return tq_fail(TQ_ERR_IO, "%s: not a regular file", path);
+	if (st.st_size > FILE_SIZE_MAX)
+		return tq_fail(TQ_ERR_CONFIG, "%s:1: larger than %d bytes", path, FILE_SIZE_MAX);
+	*text = tq_alloc(ctx, (size_t)st.st_size + 1);
+	if (!*text)
+		return TQ_ERR_NOMEM;
+	while (used < (size_t)st.st_size) {
+		got = read(fd, *text + used, (size_t)st.st_size - used);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			tq_fail(TQ_ERR_IO, "%s: %s", path, strerror(errno));
+			tq_free(ctx, *text);
+			*text = NULL;
+			return TQ_ERR_IO;
+		}
+		if (got == 0)
+			break;
+		used += (size_t)got;
+	}
+	(*text)[used] = '\0';
+	*size = used;
+	return TQ_OK;
+}
+
+int tq_conf_slurp(struct tq_context *ctx, const char *path, char **text, size_t *size, bool *missing)
+{
+	int fd, ret;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		*missing = errno == ENOENT || errno == ENOTDIR;
+		return tq_fail(TQ_ERR_IO, "%s: %s", path, strerror(errno));
+	}
+	ret = read_whole(ctx, fd, path, text, size);
+	close(fd);
+	return ret;
+}
+
 #ifdef TQ_HAVE_LIBCONFIG
 #include <libconfig.h>
-
-#define FILE_SIZE_MAX (1 << 20)
 
 static struct tq_origin origin_of(const config_setting_t *s, const char *path)
 {
@@ -198,61 +247,20 @@ err_destroy:
 	return ret;
 }
 
-/* The whole of @fd as zero-terminated text. */
-static int read_whole(struct tq_context *ctx, int fd, const char *path, char **text, size_t *size)
-{
-	struct stat st;
-	ssize_t got;
-	size_t used = 0;
-
-	if (fstat(fd, &st) < 0)
-		return tq_fail(TQ_ERR_IO, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return tq_fail(TQ_ERR_IO, "%s: not a regular file", path);
-	if (st.st_size > FILE_SIZE_MAX)
-		return tq_fail(TQ_ERR_CONFIG, "%s:1: larger than %d bytes", path, FILE_SIZE_MAX);
-	*text = tq_alloc(ctx, (size_t)st.st_size + 1);
-	if (!*text)
-		return TQ_ERR_NOMEM;
-	while (used < (size_t)st.st_size) {
-		got = read(fd, *text + used, (size_t)st.st_size - used);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			tq_fail(TQ_ERR_IO, "%s: %s", path, strerror(errno));
-			tq_free(ctx, *text);
-			return TQ_ERR_IO;
-		}
-		if (got == 0)
-			break;
-		used += (size_t)got;
-	}
-	(*text)[used] = '\0';
-	*size = used;
-	return TQ_OK;
-}
-
 int tq_conf_read_file(struct tq_context *ctx, struct tq_config *config, const char *path,
 		      bool required)
 {
 	char *text = NULL;
 	size_t size = 0;
-	int fd, ret;
+	bool missing = false;
+	int ret;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0) {
-		if (!required && (errno == ENOENT || errno == ENOTDIR))
-			return TQ_OK;
-		return tq_fail(TQ_ERR_IO, "%s: %s", path, strerror(errno));
-	}
-	ret = read_whole(ctx, fd, path, &text, &size);
+	ret = tq_conf_slurp(ctx, path, &text, &size, &missing);
 	if (ret)
-		goto err_close;
+		return missing && !required ? TQ_OK : ret;
 	tq_log(ctx, TQ_LOG_INFO, "configuration: reading %s", path);
 	ret = tq_conf_read_text(ctx, config, path, text, size);
 	tq_free(ctx, text);
-err_close:
-	close(fd);
 	return ret;
 }
 

@@ -23,7 +23,7 @@ static void print_origin(FILE *out, const struct tq_origin *at)
 	}
 }
 
-static void print_quoted(FILE *out, const char *text)
+void tq_conf_print_quoted(FILE *out, const char *text)
 {
 	fputc('"', out);
 	for (; *text; text++) {
@@ -44,7 +44,7 @@ static void print_list(FILE *out, const char *const *texts)
 	fputc('[', out);
 	for (t = texts; *t; t++) {
 		fputs(t == texts ? "" : ", ", out);
-		print_quoted(out, *t);
+		tq_conf_print_quoted(out, *t);
 	}
 	fputc(']', out);
 }
@@ -54,7 +54,7 @@ static void print_number(FILE *out, const struct tq_setting *s, int64_t n)
 	const char *word = tq_schema_word(s, n);
 
 	if (word)
-		print_quoted(out, word);
+		tq_conf_print_quoted(out, word);
 	else if (s->type == TQ_SETTING_BYTES)
 		fprintf(out, "\"%" PRId64 "\"", n);
 	else
@@ -69,7 +69,7 @@ static void print_paths(FILE *out, const struct tq_config *config, const char *n
 	fprintf(out, "%s = [\n", name);
 	for (i = 0; config->plugin_path[i]; i++) {
 		fputs("  ", out);
-		print_quoted(out, config->plugin_path[i]);
+		tq_conf_print_quoted(out, config->plugin_path[i]);
 		fputs(config->plugin_path[i + 1] ? "," : "", out);
 		print_origin(out, &config->path_origin[i]);
 	}
@@ -84,7 +84,7 @@ static void print_profiles(FILE *out, const struct tq_config *config, const char
 	fprintf(out, "%s = {\n", name);
 	for (p = config->profiles; p; p = p->next) {
 		fprintf(out, "  %s = ", p->name);
-		print_quoted(out, p->spec);
+		tq_conf_print_quoted(out, p->spec);
 		fputc(';', out);
 		print_origin(out, &p->origin);
 	}
@@ -107,7 +107,7 @@ static void print_plugins(FILE *out, const struct tq_config *config, const char 
 			if (strcmp(q->plugin, p->plugin))
 				continue;
 			fprintf(out, "    %s = ", q->key);
-			print_quoted(out, q->value);
+			tq_conf_print_quoted(out, q->value);
 			fputc(';', out);
 			print_origin(out, &q->origin);
 		}
@@ -143,8 +143,9 @@ void tq_config_show(const struct tq_config *config, FILE *out)
 			print_list(out, *(const char *const *const *)member);
 			break;
 		case TQ_SETTING_NAME:
+		case TQ_SETTING_PATH:
 			text = *(const char *const *)member;
-			print_quoted(out, text ? text : "");
+			tq_conf_print_quoted(out, text ? text : "");
 			break;
 		case TQ_SETTING_FLAG:
 			fputs(*(const bool *)member ? "true" : "false", out);

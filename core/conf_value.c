@@ -86,6 +86,8 @@ static int fail_type(const struct tq_setting *s, const struct tq_origin *origin)
 		return tq_conf_fail(origin, "%s must be a string", s->name);
 	case TQ_SETTING_CHOICE:
 		return tq_conf_fail(origin, "%s must be %s", s->name, words);
+	case TQ_SETTING_PATH:
+		return tq_conf_fail(origin, "%s must be an absolute path, %s", s->name, words);
 	case TQ_SETTING_COUNT:
 		return tq_conf_fail(origin, "%s must be a whole number or %s", s->name, words);
 	case TQ_SETTING_BYTES:
@@ -128,7 +130,10 @@ static int fail_word(const struct tq_setting *s, const char *text, const struct 
 		return tq_conf_fail(origin, "%s: \"%s\" is unknown; did you mean \"%s\"?", s->name,
 				    text, close);
 	return tq_conf_fail(origin, "%s: \"%s\" is unknown; it takes %s%s", s->name, text,
-			    s->type == TQ_SETTING_CHOICE ? "" : "a number or ", words);
+			    s->type == TQ_SETTING_CHOICE ? "" :
+			    s->type == TQ_SETTING_PATH	 ? "an absolute path, " :
+							   "a number or ",
+			    words);
 }
 
 static int check_name(const struct tq_setting *s, const char *name, const struct tq_origin *origin)
@@ -223,6 +228,21 @@ static int set_name(struct tq_context *ctx, struct tq_config *config, const stru
 	return *member ? TQ_OK : TQ_ERR_NOMEM;
 }
 
+static int set_path(struct tq_context *ctx, struct tq_config *config, const struct tq_setting *s,
+		    const struct tq_value *v, const struct tq_origin *origin)
+{
+	const char **member = (const char **)((char *)config + s->offset);
+	bool word;
+
+	if (v->kind != TQ_VALUE_TEXT)
+		return fail_type(s, origin);
+	find_word(s, v->text, &word);
+	if (!word && v->text[0] != '/')
+		return fail_word(s, v->text, origin);
+	*member = tq_conf_strdup(ctx, config, v->text, strlen(v->text));
+	return *member ? TQ_OK : TQ_ERR_NOMEM;
+}
+
 /* "12", "12K", "12M", "12G", "12T"; *ok tells. Beyond 64 bits it stays at the largest number. */
 static int64_t read_bytes(const char *text, bool *ok)
 {
@@ -291,6 +311,9 @@ int tq_conf_set(struct tq_context *ctx, struct tq_config *config, int index,
 		break;
 	case TQ_SETTING_NAME:
 		ret = set_name(ctx, config, s, value, origin);
+		break;
+	case TQ_SETTING_PATH:
+		ret = set_path(ctx, config, s, value, origin);
 		break;
 	case TQ_SETTING_FLAG:
 		if (value->kind != TQ_VALUE_FLAG)

@@ -78,6 +78,16 @@ int tq_conf_read_file(struct tq_context *ctx, struct tq_config *config, const ch
 int tq_conf_read_text(struct tq_context *ctx, struct tq_config *config, const char *path,
 		      const char *text, size_t size);
 
+/**
+ * tq_conf_slurp - the whole of a regular file of at most 1 MiB as zero-terminated text
+ * @text:    receives memory to tq_free()
+ * @missing: set if there is no such file; the call fails all the same
+ */
+int tq_conf_slurp(struct tq_context *ctx, const char *path, char **text, size_t *size, bool *missing);
+
+/** tq_conf_print_quoted - @text as a string of the configuration's syntax */
+void tq_conf_print_quoted(FILE *out, const char *text);
+
 /** tq_conf_scan - refuse what libconfig would misread, with its line */
 int tq_conf_scan(const char *path, const char *text, size_t size);
 

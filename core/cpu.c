@@ -178,3 +178,31 @@ void tq_cpu_print(uint64_t cpu, char *buf, size_t size)
 			used += (size_t)snprintf(buf + used, size - used, "%s%s", used ? " " : "",
 						 groups[i].word);
 }
+
+#if defined(__x86_64__)
+void tq_cpu_model(char *buf, size_t size)
+{
+	uint32_t words[13] = { 0 };
+	const char *text = (const char *)words;
+	uint32_t i;
+
+	if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u)
+		for (i = 0; i < 3; i++)
+			__get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1],
+				    &words[4 * i + 2], &words[4 * i + 3]);
+	snprintf(buf, size, "%s", text + strspn(text, " "));
+	for (i = (uint32_t)strlen(buf); i && buf[i - 1] == ' '; i--)
+		buf[i - 1] = '\0';
+}
+#else
+void tq_cpu_model(char *buf, size_t size)
+{
+	FILE *f = fopen("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1", "re");
+
+	if (!f || !fgets(buf, (int)size, f))
+		buf[0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+#endif

@@ -22,6 +22,9 @@ uint64_t tq_cpu_detect(void);
  */
 int tq_cpu_missing(const struct tq_cpu_need *need, uint64_t cpu, char *why, size_t size);
 
+/** tq_cpu_model - the maker's name for the CPU, or on Arm its identification register; "" if unknown */
+void tq_cpu_model(char *buf, size_t size);
+
 /** tq_cpu_print - the names of the groups in @cpu, separated by blanks */
 void tq_cpu_print(uint64_t cpu, char *buf, size_t size);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "calibration.h"
 #include "conf.h"
 #include "cpu.h"
 #include "loader.h"
@@ -123,6 +124,9 @@ void tq_registry_destroy(struct tq_context *ctx)
 		for (i = 0; i < m->nentries; i++)
 			tq_gate_forget(&m->entries[i]);
 	tq_gate_free(ctx);
+	if (reg->calibration)
+		tq_calibration_free(ctx, reg->calibration);
+	tq_free(ctx, reg->calibration);
 	for (m = reg->first; m; m = next) {
 		next = m->next;
 		if (m->started && m->plugin->fini && (m->pid == getpid() || !tq_module_has_device(m)))

@@ -75,6 +75,7 @@ struct tq_module {
  * @thorough: the gate checks every golden sum, not the first few
  * @notes: memory of names and reasons
  * @gate:  what the gate keeps between tests
+ * @calibration: NULL until it was looked for
  */
 struct tq_registry {
 	pthread_mutex_t lock;
@@ -85,6 +86,7 @@ struct tq_registry {
 	struct tq_module **last;
 	void *notes;
 	struct tq_gate *gate;
+	struct tq_calibration *calibration;
 };
 
 /**

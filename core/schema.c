@@ -49,6 +49,12 @@ static const struct tq_setting_word limit_words[] = {
 	{ NULL, 0 },
 };
 
+static const struct tq_setting_word place_words[] = {
+	{ "auto", 0 },
+	{ "off", 1 },
+	{ NULL, 0 },
+};
+
 #define AT(member) offsetof(struct tq_config, member)
 
 const struct tq_setting tq_schema[] = {
@@ -138,6 +144,17 @@ const struct tq_setting tq_schema[] = {
 	  .fallback = "",
 	  .doc = "The profile that stands where a program or tool names no spec.",
 	  .example = "profile = \"search4\";" },
+	{ .name = "calibration",
+	  .env = "TQ_CALIBRATION",
+	  .type = TQ_SETTING_PATH,
+	  .offset = AT(calibration),
+	  .fallback = "auto",
+	  .words = place_words,
+	  .doc = "The profile that tq-probe --calibrate wrote: it says which of the drivers that pass their\n"
+		 "tests is the fastest here. Counts after driver and order, before priority, and only while\n"
+		 "library, plugins and CPU are the same. auto: $XDG_CACHE_HOME/tq/calibration.conf, else\n"
+		 "~/.cache/tq/calibration.conf.",
+	  .example = "calibration = \"/var/lib/tq/calibration.conf\";" },
 	{ .name = "locked",
 	  .type = TQ_SETTING_FLAG,
 	  .offset = AT(locked),
@@ -232,6 +249,10 @@ static void print_range(FILE *out, const struct tq_setting *s)
 	case TQ_SETTING_NAME:
 		fprintf(out, "a name");
 		break;
+	case TQ_SETTING_PATH:
+		fprintf(out, "an absolute path");
+		comma = ", ";
+		break;
 	case TQ_SETTING_COUNT:
 		fprintf(out, "%lld..%lld", (long long)s->min, (long long)s->max);
 		comma = ", ";
@@ -270,6 +291,7 @@ static void print_default(FILE *out, const struct tq_setting *s)
 		fprintf(out, "[]");
 		break;
 	case TQ_SETTING_NAME:
+	case TQ_SETTING_PATH:
 	case TQ_SETTING_CHOICE:
 	case TQ_SETTING_BYTES:
 		fprintf(out, "\"%s\"", s->fallback);

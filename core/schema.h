@@ -13,6 +13,7 @@ enum tq_setting_type {
 	TQ_SETTING_PATHS,    /* list of absolute paths; sources add up instead of replacing */
 	TQ_SETTING_NAMES,    /* list of plugin or driver names */
 	TQ_SETTING_NAME,     /* one name, "" for none */
+	TQ_SETTING_PATH,     /* one absolute path, or one of the words */
 	TQ_SETTING_CHOICE,   /* one of the words; stores its value as int */
 	TQ_SETTING_COUNT,    /* min..max, or one of the words; stores int */
 	TQ_SETTING_BYTES,    /* min..max, number or text with K, M, G, T, or one of the words; uint64_t */

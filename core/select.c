@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "calibration.h"
 #include "conf.h"
 #include "registry.h"
 #include "rotation.h"
@@ -121,6 +122,51 @@ static bool is_unasked_device(const struct query *q, const struct tq_entry *e)
 	return true;
 }
 
+/* What the calibration says of a driver here, or NULL. */
+static const struct tq_timing *timing_of(const struct query *q, const struct tq_entry *e)
+{
+	uint32_t dim = q->rot ? q->rot->dim : q->plan->dim;
+	uint32_t bits = q->rot ? 0 : tq_calibration_bits(q->plan->index_bits);
+
+	return tq_calibration_find(q->ctx, e, q->stage, tq_calibration_dim(dim), bits);
+}
+
+/*
+ * Of candidates that neither pin nor order tells apart, those with a timing change places with each
+ * other, the fastest first; those without stay where their priority put them.
+ */
+static void calibrate_order(const struct query *q, struct tq_entry **list, size_t n)
+{
+	const struct tq_timing *time[CANDIDATES_MAX], *t;
+	struct tq_entry *e;
+	size_t i, j;
+
+	for (i = 0; i < n; i++)
+		time[i] = timing_of(q, list[i]);
+	for (i = 0; i < n; i++)
+		for (j = i + 1; time[i] && j < n; j++) {
+			if (!time[j] || order_of(q, list[j]) != order_of(q, list[i]) ||
+			    time[j]->ps >= time[i]->ps)
+				continue;
+			t = time[i];
+			time[i] = time[j];
+			time[j] = t;
+			e = list[i];
+			list[i] = list[j];
+			list[j] = e;
+		}
+}
+
+static void explain_calibration(const struct query *q)
+{
+	const struct tq_calibration *cal = q->ctx->registry->calibration;
+
+	if (cal->valid)
+		explain(q, NULL, "calibration %s is in force", cal->path);
+	else if (*cal->path)
+		explain(q, NULL, "calibration %s is ignored: %s", cal->path, cal->reason);
+}
+
 /* Plugins that were refused whole have no drivers to list: one line each, before the first stage */
 static void explain_refused(const struct query *q)
 {
@@ -139,8 +185,10 @@ static size_t candidates(const struct query *q, struct tq_entry **list)
 	struct tq_entry *e;
 	size_t i, k, n = 0;
 
-	if (q->why && !q->why->used)
+	if (q->why && !q->why->used) {
+		explain_calibration(q);
 		explain_refused(q);
+	}
 	for (m = q->ctx->registry->first; m; m = m->next)
 		for (i = 0; i < m->nentries && n < CANDIDATES_MAX; i++) {
 			e = &m->entries[i];
@@ -158,6 +206,7 @@ static size_t candidates(const struct query *q, struct tq_entry **list)
 				list[k] = list[k - 1];
 			list[k] = e;
 		}
+	calibrate_order(q, list, n);
 	return n;
 }
 
@@ -284,8 +333,52 @@ static int pin_broken(const struct query *q, struct tq_entry *const *list, size_
 
 /* ---- the answer ---- */
 
-static void choose(const struct query *q, struct tq_entry *e, unsigned *pinned,
-		   struct tq_choice *out)
+/* With whom a calibrated choice is compared: who priority alone would have taken, else the next best. */
+static const struct tq_entry *rival_of(const struct query *q, const struct tq_entry *e,
+				       struct tq_entry *const *list, size_t n)
+{
+	const struct tq_entry *first = NULL;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (list[i] != e && !tq_entry_refused(list[i]) && timing_of(q, list[i]) &&
+		    order_of(q, list[i]) == order_of(q, e) &&
+		    (!first || (list[i]->driver->priority > e->driver->priority &&
+				list[i]->driver->priority > first->driver->priority)))
+			first = list[i];
+	return first;
+}
+
+static void explain_priority(const struct query *q, const struct tq_entry *e,
+			     struct tq_entry *const *list, size_t n)
+{
+	const struct tq_timing *mine = timing_of(q, e), *other;
+	const struct tq_entry *rival = rival_of(q, e, list, n);
+
+	if (!mine || !rival) {
+		explain(q, e, "chosen: priority %d", e->driver->priority);
+		return;
+	}
+	other = timing_of(q, rival);
+	explain(q, e, "chosen: calibrated %.2fx faster than %s (%.2f against %.2f ns a row at d=%u%s%s)",
+		(double)other->ps / mine->ps, rival->driver->driver_name, mine->ps * 1e-3,
+		other->ps * 1e-3, mine->dim,
+		e->driver->priority < rival->driver->priority ? "; by priority it would be " : "",
+		e->driver->priority < rival->driver->priority ? rival->driver->driver_name : "");
+}
+
+static void explain_unneeded(const struct query *q, const struct tq_entry *e)
+{
+	const struct tq_timing *t = timing_of(q, e);
+
+	if (t)
+		explain(q, e, "not needed (calibrated: %.2f ns a row)", t->ps * 1e-3);
+	else
+		explain(q, e, "not needed");
+}
+
+static void choose(const struct query *q, struct tq_entry *const *list, size_t n, struct tq_entry *e,
+		   unsigned *pinned, struct tq_choice *out)
 {
 	bool is_pin = q->pin && is_called(e, q->pin);
 
@@ -301,7 +394,7 @@ static void choose(const struct query *q, struct tq_entry *e, unsigned *pinned,
 	else if (q->ctx->config->order[0] && q->ctx->config->order[order_of(q, e) - 1])
 		explain(q, e, "chosen: first in the configured order");
 	else
-		explain(q, e, "chosen: priority %d", e->driver->priority);
+		explain_priority(q, e, list, n);
 }
 
 static int answer(const struct query *q, unsigned *pinned, struct tq_choice *out)
@@ -316,13 +409,13 @@ static int answer(const struct query *q, unsigned *pinned, struct tq_choice *out
 		if (got < 0)
 			return got;
 		if (got)
-			choose(q, list[i], pinned, out);
+			choose(q, list, n, list[i], pinned, out);
 	}
 	err = pin_broken(q, list, n, got ? list[i - 1] : NULL);
 	if (err)
 		return err;
 	for (; i < n; i++)
-		explain(q, list[i], "not needed");
+		explain_unneeded(q, list[i]);
 	return got ? TQ_OK : TQ_ERR_NO_DRIVER;
 }
 
@@ -333,6 +426,8 @@ static int ask(const struct query *q, unsigned *pinned, struct tq_choice *out)
 
 	pthread_mutex_lock(&reg->lock);
 	err = tq_registry_open(q->ctx);
+	if (!err)
+		err = tq_calibration_load(q->ctx);
 	if (!err)
 		err = pin_check(q);
 	if (!err)

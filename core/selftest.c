@@ -228,35 +228,37 @@ int tq_entry_pass(struct tq_entry *e, int err, const char *why)
 	return TQ_OK;
 }
 
-static int test_entry(struct tq_entry *e, const struct tq_plan *plan)
+int tq_gate_entry(struct tq_entry *e, const struct tq_plan *plan, bool *passed)
 {
 	const struct tq_rotation *rot = NULL;
 	char why[TQ_REASON_MAX] = "";
+	int err;
 
+	*passed = false;
 	if (!can_be_tested(e))
 		return TQ_OK;
 	if (names_rotation(e, &plan->rotation))
 		rot = &plan->rotation;
 	else if (plan->sketch.kind != TQ_ROT_NONE && names_rotation(e, &plan->sketch))
 		rot = &plan->sketch;
-	if (rot)
-		return tq_entry_fits(e, rot->dim, NULL, why, sizeof(why)) ?
-			       tq_entry_pass(e, tq_gate_rotation(e, rot, why, sizeof(why)), why) :
-			       TQ_OK;
-	if (!names_plan(e, plan) || !tq_gate_fits(e, plan, why, sizeof(why)))
+	if (rot ? !tq_entry_fits(e, rot->dim, NULL, why, sizeof(why)) :
+		  !names_plan(e, plan) || !tq_gate_fits(e, plan, why, sizeof(why)))
 		return TQ_OK;
-	return tq_entry_pass(e, tq_gate_ops(e, plan, why, sizeof(why)), why);
+	err = rot ? tq_gate_rotation(e, rot, why, sizeof(why)) : tq_gate_ops(e, plan, why, sizeof(why));
+	*passed = !err;
+	return tq_entry_pass(e, err, why);
 }
 
 static int test_plan(struct tq_context *ctx, const struct tq_plan *plan)
 {
 	struct tq_module *m;
 	int err = TQ_OK;
+	bool passed;
 	size_t i;
 
 	for (m = ctx->registry->first; m; m = m->next)
 		for (i = 0; !err && i < m->nentries; i++)
-			err = test_entry(&m->entries[i], plan);
+			err = tq_gate_entry(&m->entries[i], plan, &passed);
 	return err;
 }
 

@@ -29,6 +29,9 @@ int tq_gate_ops(struct tq_entry *e, const struct tq_plan *plan, char *why, size_
 int tq_gate_device(struct tq_entry *e, const struct tq_plan *plan, const struct tq_device_queue *queue,
 		   void *state, char *why, size_t size);
 
+/** tq_gate_entry - test any driver on what it does for @plan, if anything; @passed: it did, and well */
+int tq_gate_entry(struct tq_entry *e, const struct tq_plan *plan, bool *passed);
+
 /** tq_entry_pass - the entry's state after the gate said @err; TQ_ERR_NOMEM if that is all it said */
 int tq_entry_pass(struct tq_entry *e, int err, const char *why);
 

@@ -17,6 +17,8 @@ static const char usage[] =
 	"       tq-probe --explain 'SPEC' --dim D       which driver serves each stage, and why\n"
 	"       tq-probe --conform ./tq-mine.so [--isolate]\n"
 	"                                               test one plugin file against scalar\n"
+	"       tq-probe --calibrate [--output FILE]    time all drivers, write the profile that decides\n"
+	"                                               between them where no setting does\n"
 	"       tq-probe --machine                      CPU groups and topology\n"
 	"       tq-probe --dump-config | --show-config  default file | settings in force\n"
 	"\n"
@@ -35,12 +37,13 @@ enum mode {
 	MACHINE,
 	DUMP,
 	SHOW,
+	CALIBRATE,
 };
 
 struct request {
 	enum mode mode;
 	bool verbose, json, selftest, isolate;
-	const char *spec, *driver, *config, *plugin;
+	const char *spec, *driver, *config, *plugin, *output;
 	uint64_t dim;
 };
 
@@ -284,6 +287,7 @@ static int parse(struct request *r, int argc, char **argv)
 		{ "machine", no_argument, NULL, 'm' },	       { "dump-config", no_argument, NULL, 'p' },
 		{ "show-config", no_argument, NULL, 'w' },     { "config", required_argument, NULL, 'C' },
 		{ "help", no_argument, NULL, 'h' },	       { "version", no_argument, NULL, 'V' },
+		{ "calibrate", no_argument, NULL, 'b' },       { "output", required_argument, NULL, 'o' },
 		{ 0 },
 	};
 	int letter, ret;
@@ -324,6 +328,12 @@ static int parse(struct request *r, int argc, char **argv)
 		case 'm':
 			r->mode = MACHINE;
 			break;
+		case 'b':
+			r->mode = CALIBRATE;
+			break;
+		case 'o':
+			r->output = optarg;
+			break;
 		case 'p':
 			r->mode = DUMP;
 			break;
@@ -342,12 +352,14 @@ static int parse(struct request *r, int argc, char **argv)
 	}
 	if (optind < argc)
 		return cli_fail(CLI_USAGE, "'%s' is not an option; see tq-probe --help", argv[optind]);
-	if (r->json && (r->mode == DUMP || r->mode == SHOW))
+	if (r->json && (r->mode == DUMP || r->mode == SHOW || r->mode == CALIBRATE))
 		return cli_fail(CLI_USAGE, "--json: a configuration is shown in its own syntax");
 	if (r->isolate && r->mode != CONFORM)
 		return cli_fail(CLI_USAGE, "--isolate belongs to --conform");
 	if (r->mode == EXPLAIN && !r->dim)
 		return cli_fail(CLI_USAGE, "--explain needs --dim");
+	if (r->output && r->mode != CALIBRATE)
+		return cli_fail(CLI_USAGE, "--output belongs to --calibrate");
 	return 0;
 }
 
@@ -375,6 +387,10 @@ int main(int argc, char **argv)
 	if (status != TQ_OK)
 		return cli_fail_status(status, NULL);
 	switch (r.mode) {
+	case CALIBRATE:
+		status = tq_context_calibrate(ctx, r.output, stdout);
+		ret = status == TQ_OK ? 0 : cli_fail_status(status, NULL);
+		break;
 	case EXPLAIN:
 		ret = explain(&r, ctx);
 		break;

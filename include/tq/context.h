@@ -87,6 +87,8 @@ typedef void (*tq_parallel_for_fn)(void *pool, size_t n, tq_task_fn task, void *
  * @parallel_for: NULL, or the embedder's threads, which are then used for everything that a pool
  *               would be used for. @threads says how many there are; where nobody set it, one per core
  * @parallel_arg: passed to @parallel_for
+ * @calibration: profile of tq_context_calibrate() to read: an absolute path; "auto": the user's cache
+ *               directory; "off": none; NULL: the setting "calibration"
  *
  * Threads. The library starts none unless it is told to. A pool belongs to its context and is started
  * by the first call that is large enough to be split; its threads block all signals, and where hwloc
@@ -116,6 +118,7 @@ struct tq_options {
 	uint32_t threads;
 	tq_parallel_for_fn parallel_for;
 	void *parallel_arg;
+	const char *calibration;
 };
 
 /**
@@ -246,6 +249,24 @@ TQ_API void tq_context_config(struct tq_context *ctx, FILE *out);
  * Return: TQ_OK; TQ_ERR_CONFIG, with the nearest name: there is none; TQ_ERR_ARG.
  */
 TQ_API int tq_context_profile(struct tq_context *ctx, const char *name, const char **spec);
+
+/**
+ * tq_context_calibrate - time every driver on this machine and write the profile
+ * @ctx:  the context
+ * @path: where to write, atomically; NULL: where contexts with this configuration read it from
+ * @out:  receives one line per measurement, or NULL
+ *
+ * Puts the drivers for host memory through the gate for dimensions 128 and 768 and 1, 2, 3, 4 and 8
+ * bits, and times each operation of those that pass, one thread, in turn. A context made later reads
+ * the profile and prefers the faster driver where neither a pin nor the configured order decides, for
+ * as long as library, build, CPU, usable CPU groups and plugin are those that it was made with; see
+ * tq_quantizer_explain(). Nothing else ever measures or writes. Slow (seconds); the machine should be
+ * idle.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG: no place to write to; TQ_ERR_IO; TQ_ERR_UNSUPPORTED: built without
+ * configuration files; TQ_ERR_NOMEM.
+ */
+TQ_API int tq_context_calibrate(struct tq_context *ctx, const char *path, FILE *out);
 
 /**
  * tq_context_machine - write what the CPU has, what of it may be used, and the machine's topology
