@@ -66,9 +66,15 @@ void avx2_rht_forward(const struct tq_rotation *rot, float *buf);
 /** avx2_rht_backward - x = R^T y in place; y lies at @buf, x at @buf + rounds * roll */
 void avx2_rht_backward(const struct tq_rotation *rot, float *buf);
 
-/** avx2_quantize_row - a rotated row to the bytes of its code, sketch fields left alone */
-void avx2_quantize_row(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
-		       const struct tq_row_stat *stat, uint8_t *row);
+/** Rows that are rotated, then quantized together. */
+#define AVX2_BATCH_ROWS 16
+
+/**
+ * avx2_quantize_rows - rotated rows to the bytes of their codes, sketch fields left alone
+ * @y: row r at y + r * stride
+ */
+void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
+			size_t stride, const struct tq_row_stat *stat, size_t n, uint8_t *codes);
 
 /** avx2_dequantize_row - y_i = odd_i * (m * half_step); returns the exponent of the scale */
 int32_t avx2_dequantize_row(const struct tq_plan *plan, const struct avx2_tables *tab,

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Fused encode of rht + grid: load, centre, scale, rotate, quantize and pack one row at a time in a
- * buffer that stays in the first level cache. Each step is the one of the separate stages.
+ * Fused encode of rht + grid: load, centre and scale, then rotate, then quantize and pack up to 16
+ * rows in a buffer that stays in the first level cache. Each step is the one of the separate
+ * stages; the rows of a step do not depend on each other, so the CPU works on several at a time.
  */
 
 #include "load.h"
 #include "../simd/row.h"
+
+/** Floats that the rows of a batch may take */
+#define BATCH_FLOATS 4096
 
 typedef void (*encode_rows)(const struct tq_plan *plan, const struct avx2_tables *tab,
 			    const void *x, size_t stride, size_t n, uint8_t *codes);
@@ -15,14 +19,21 @@ AVX2_INLINE void encode_as(const struct tq_plan *plan, const struct avx2_tables 
 			   int dtype, uint32_t center, size_t stride, size_t n, uint8_t *codes)
 {
 	float buf[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
-	float *in = buf + plan->rotation.rounds * plan->rotation.roll;
-	size_t step = stride * (dtype == TQ_F32 ? 4 : 2), i;
-	struct tq_row_stat stat;
+	size_t lead = plan->rotation.rounds * (size_t)plan->rotation.roll;
+	size_t room = (plan->dim + lead + 15) / 16 * 16, rows, part, i;
+	size_t step = stride * (dtype == TQ_F32 ? 4 : 2);
+	struct tq_row_stat stat[AVX2_BATCH_ROWS];
+	const char *row = x;
 
-	for (i = 0; i < n; i++) {
-		load_row(plan, (const char *)x + i * step, dtype, center, in, &stat);
-		avx2_rht_forward(&plan->rotation, buf);
-		avx2_quantize_row(plan, tab, buf, &stat, codes + i * plan->layout.row_bytes);
+	rows = room > BATCH_FLOATS / 2 ? 1 : BATCH_FLOATS / room;
+	rows = rows < AVX2_BATCH_ROWS ? rows : AVX2_BATCH_ROWS;
+	for (; n > 0; n -= part, codes += part * plan->layout.row_bytes) {
+		part = n < rows ? n : rows;
+		for (i = 0; i < part; i++, row += step)
+			load_row(plan, row, dtype, center, buf + i * room + lead, &stat[i]);
+		for (i = 0; i < part; i++)
+			avx2_rht_forward(&plan->rotation, buf + i * room);
+		avx2_quantize_rows(plan, tab, buf, room, stat, part, codes);
 	}
 }
 

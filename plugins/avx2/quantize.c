@@ -263,47 +263,73 @@ static void quantize_wide(const struct tq_plan *plan, const struct avx2_tables *
 		      cc);
 }
 
-void avx2_quantize_row(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
-		       const struct tq_row_stat *stat, uint8_t *row)
+/* Levels and bytes of a row that is not zero */
+static void quantize_levels(const struct tq_plan *plan, const struct avx2_tables *tab,
+			    const float *y, float sigma, uint8_t *row, float *yc, int64_t *cc)
 {
-	float sigma = sqrtf(stat->norm2 / (float)plan->dim), yc = 0.0f, scale;
-	int64_t cc = 0;
-
-	if (!(stat->norm2 > 0.0f)) {
-		quantize_zero_row(plan, row);
-	} else {
-		switch (plan->index_bits) {
-		case 1:
-			quantize_1(plan, tab, y, sigma, row, &yc, &cc);
-			break;
-		case 2:
-			quantize_2(plan, tab, y, sigma, row, &yc, &cc);
-			break;
-		case 3:
-			quantize_3(plan, tab, y, sigma, row, &yc, &cc);
-			break;
-		case 4:
-			quantize_4(plan, tab, y, sigma, row, &yc, &cc);
-			break;
-		default:
-			quantize_wide(plan, tab, y, sigma, row, &yc, &cc);
-			break;
-		}
+	switch (plan->index_bits) {
+	case 1:
+		quantize_1(plan, tab, y, sigma, row, yc, cc);
+		break;
+	case 2:
+		quantize_2(plan, tab, y, sigma, row, yc, cc);
+		break;
+	case 3:
+		quantize_3(plan, tab, y, sigma, row, yc, cc);
+		break;
+	case 4:
+		quantize_4(plan, tab, y, sigma, row, yc, cc);
+		break;
+	default:
+		quantize_wide(plan, tab, y, sigma, row, yc, cc);
+		break;
 	}
-	scale = tq_row_scale(plan, stat->norm2, yc, cc);
-	tq_store_scale(plan, row, tq_scale_up(scale, stat->exponent));
-	if (plan->layout.cross_at != TQ_NO_FIELD)
-		memcpy(row + plan->layout.cross_at, &stat->cross, sizeof(stat->cross));
+}
+
+/* One batch: all roots, then all levels, then all scales, so that no row waits for its own chain */
+static void quantize_batch(const struct tq_plan *plan, const struct avx2_tables *tab,
+			   const float *y, size_t stride, const struct tq_row_stat *stat, size_t n,
+			   uint8_t *codes)
+{
+	float sigma[AVX2_BATCH_ROWS], yc[AVX2_BATCH_ROWS] = {0}, scale;
+	int64_t cc[AVX2_BATCH_ROWS] = {0};
+	size_t row_bytes = plan->layout.row_bytes, i;
+	uint8_t *row;
+
+	for (i = 0; i < n; i++)
+		sigma[i] = sqrtf(stat[i].norm2 / (float)plan->dim);
+	for (i = 0; i < n; i++) {
+		if (stat[i].norm2 > 0.0f)
+			quantize_levels(plan, tab, y + i * stride, sigma[i], codes + i * row_bytes,
+					&yc[i], &cc[i]);
+		else
+			quantize_zero_row(plan, codes + i * row_bytes);
+	}
+	for (i = 0; i < n; i++) {
+		row = codes + i * row_bytes;
+		scale = tq_row_scale(plan, stat[i].norm2, yc[i], cc[i]);
+		tq_store_scale(plan, row, tq_scale_up(scale, stat[i].exponent));
+		if (plan->layout.cross_at != TQ_NO_FIELD)
+			memcpy(row + plan->layout.cross_at, &stat[i].cross, sizeof(stat[i].cross));
+	}
+}
+
+void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
+			size_t stride, const struct tq_row_stat *stat, size_t n, uint8_t *codes)
+{
+	size_t part;
+
+	for (; n > 0; n -= part, y += part * stride, stat += part) {
+		part = n < AVX2_BATCH_ROWS ? n : AVX2_BATCH_ROWS;
+		quantize_batch(plan, tab, y, stride, stat, part, codes);
+		codes += part * plan->layout.row_bytes;
+	}
 }
 
 static void avx2_quantize(const struct tq_plan *plan, const void *state, const float *y,
 			  const struct tq_row_stat *stat, size_t n, uint8_t *codes)
 {
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		avx2_quantize_row(plan, state, y + i * plan->dim, stat + i,
-				  codes + i * plan->layout.row_bytes);
+	avx2_quantize_rows(plan, state, y, plan->dim, stat, n, codes);
 }
 
 /* f32(odd) * t of eight level numbers in bytes */
