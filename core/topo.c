@@ -7,7 +7,9 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "topo.h"
 #ifdef TQ_HAVE_HWLOC
 #include <hwloc.h>
@@ -25,13 +27,23 @@ uint32_t tq_topo_units(void)
 
 #ifdef TQ_HAVE_HWLOC
 
+/*
+ * Is there anything that hwloc can read? Where sysfs is missing (a bare chroot) it would print a
+ * complaint of its own, and a library prints nothing.
+ */
+static bool topology_readable(void)
+{
+	return access("/sys/devices/system/cpu", R_OK) == 0 || getenv("HWLOC_XMLFILE") ||
+	       getenv("HWLOC_SYNTHETIC");
+}
+
 static bool topology_load(hwloc_topology_t *t)
 {
 	static const char *const unwanted[] = {"cuda",	    "nvml", "opencl", "rsmi",
 					       "levelzero", "gl",   "pci",    "linuxio"};
 	size_t i;
 
-	if (hwloc_topology_init(t))
+	if (!topology_readable() || hwloc_topology_init(t))
 		return false;
 	for (i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
 		hwloc_topology_set_components(*t, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST,

@@ -61,7 +61,7 @@ static const struct tq_driver drivers[] = {
 		.ops = &neon_score_dotprod_ops,
 	},
 	{
-		NEON_DRIVER("score(grid)", "score-i8mm", PRIORITY + 60,
+		NEON_DRIVER("score(grid)", "score-i8mm", PRIORITY + 40,
 			    TQ_CPU_DOTPROD | TQ_CPU_I8MM),
 		.effort_max = 2,
 		.ops = &neon_score_i8mm_ops,
