@@ -20,7 +20,7 @@ top=$root/build-test
 counts=$top/counts
 jobs=$(nproc 2>/dev/null || echo 2)
 qemu_x86="qemu-x86_64-static"
-export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent
+export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent LSAN_OPTIONS="suppressions=$root/tests/lsan.supp:print_suppressions=0"
 
 # Minutes of arithmetic each natively: emulators and sanitizers would make them hours.
 slow="--no-suite conform --no-suite cross --no-suite counts"

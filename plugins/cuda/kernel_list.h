@@ -13,16 +13,16 @@
 /* Shared memory that any of them declares by itself, at most */
 #define TQC_STATIC_SHARED_MAX 10240
 
-/* X(name): kernels for every plan */
+/* X(name, 0): kernels for every plan */
 #define TQC_PLAIN_KERNELS(X)                                                                       \
-	X(tqc_encode)                                                                              \
-	X(tqc_decode)                                                                              \
-	X(tqc_query)                                                                               \
-	X(tqc_check)                                                                               \
-	X(tqc_score)                                                                               \
-	X(tqc_best_clear)                                                                          \
-	X(tqc_push)                                                                                \
-	X(tqc_select)
+	X(tqc_encode, 0)                                                                           \
+	X(tqc_decode, 0)                                                                           \
+	X(tqc_query, 0)                                                                            \
+	X(tqc_check, 0)                                                                            \
+	X(tqc_score, 0)                                                                            \
+	X(tqc_best_clear, 0)                                                                       \
+	X(tqc_push, 0)                                                                             \
+	X(tqc_select, 0)
 
 /* X(name, D, BITS, FIT) */
 #define TQC_ENCODE_RHT_D(X, d)                                                                     \

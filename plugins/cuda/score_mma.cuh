@@ -195,9 +195,9 @@ static __device__ __forceinline__ float finish_mma(const tqc_plan &p, float a, c
  * Shared memory: query fragments (256 NT S bytes), then per warp the ring of tiles of @tile_room bytes.
  */
 template <int BITS, int NT, int PQ, int STEPS, bool WORDS>
-static __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prepared, unsigned nq,
-						 const uint8_t *codes, size_t n, float *scores, size_t ld,
-						 const tqc_batch &batch, unsigned tile_room)
+__device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prepared, unsigned nq,
+				 const uint8_t *codes, size_t n, float *scores, size_t ld,
+				 const tqc_batch &batch, unsigned tile_room)
 {
 	constexpr int PA = BITS == 8 ? 2 : 1, Q = 8 * NT / PQ, OWN = 2 / PQ, STAGES = TQC_SCORE_STAGES(STEPS);
 	extern __shared__ __align__(128) uint8_t smem[];

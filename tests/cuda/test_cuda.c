@@ -595,6 +595,8 @@ int main(void)
 	suite_add_tcase(s, device);
 	suite_add_tcase(s, failure);
 	sr = srunner_create(s);
+	/* a process of its own for each test, under sanitizers too: the fake driver has a state */
+	srunner_set_fork_status(sr, CK_FORK);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
 	srunner_free(sr);
