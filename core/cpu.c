@@ -186,7 +186,7 @@ void tq_cpu_model(char *buf, size_t size)
 	const char *text = (const char *)words;
 	uint32_t i;
 
-	if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u)
+	if ((uint32_t)__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u)
 		for (i = 0; i < 3; i++)
 			__get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1],
 				    &words[4 * i + 2], &words[4 * i + 3]);
