@@ -24,6 +24,8 @@ export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent LSAN_OPTIONS="suppressions=$root
 
 # Minutes of arithmetic each natively: emulators and sanitizers would make them hours.
 slow="--no-suite conform --no-suite cross --no-suite counts"
+# These walk every failure there can be, once natively, with clang and under ASan.
+walks="--no-suite oom --no-suite cuda"
 
 quick_stages="native"
 plain_stages="native abi install"
@@ -195,7 +197,7 @@ stage_tsan()
 {
 	build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.05 TSAN_OPTIONS=halt_on_error=1 \
-		run tsan tsan --timeout-multiplier 10 $slow
+		run tsan tsan --timeout-multiplier 10 $slow $walks
 }
 
 # emulated STAGE DIR CPU [TEST...]: the tests that are programs of this build, on another CPU
@@ -204,7 +206,7 @@ emulated()
 	stage=$1 dir=$2 cpu=$3
 	shift 3
 	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run "$stage" "$dir" --timeout-multiplier 20 \
-		--wrapper "$qemu_x86 -cpu $cpu" $slow --no-suite tools "$@"
+		--wrapper "$qemu_x86 -cpu $cpu" $slow $walks --no-suite tools "$@"
 }
 
 # A CPU without AVX: scalar serves everything, and tq-probe says why avx2 does not.
@@ -231,7 +233,7 @@ stage_aarch64()
 		return
 	}
 	build aarch64 --cross-file "$top/sysroot/aarch64.ini" || return
-	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run aarch64 aarch64 --timeout-multiplier 20 $slow
+	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run aarch64 aarch64 --timeout-multiplier 20 $slow $walks
 	[ -e "$top/aarch64/plugins/neon" ] || return
 	for cpu in cortex-a72 cortex-a76; do
 		QEMU_CPU=$cpu CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.1 \

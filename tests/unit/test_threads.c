@@ -429,18 +429,19 @@ START_TEST(there_are_no_threads_before_a_large_call_and_none_after_destroy)
 	struct tq_quantizer *q;
 	struct tq_context *ctx;
 	uint8_t *codes = room(ROWS * (DIM + 8));
+	unsigned before = threads_now(); /* an emulator has threads of its own */
 	int asked;
 
 	for (asked = 0; asked < 2; asked++) {
 		ctx = context_of(&ways[asked ? 3 : 0]);
 		q = quantizer_of(ctx, specs[0], DIM);
 		ck_assert_int_eq(tq_encode(q, x, DIM, 100, codes), TQ_OK);
-		ck_assert_uint_eq(threads_now(), 1);
+		ck_assert_uint_eq(threads_now(), before);
 		ck_assert_int_eq(tq_encode(q, x, DIM, ROWS, codes), TQ_OK);
-		ck_assert_uint_eq(threads_now(), asked ? 8 : 1);
+		ck_assert_uint_eq(threads_now(), before + (asked ? 7 : 0));
 		tq_quantizer_destroy(q);
 		tq_context_destroy(ctx);
-		ck_assert_uint_eq(threads_now(), 1);
+		ck_assert_uint_eq(threads_now(), before);
 	}
 	free(codes);
 	free(x);
