@@ -202,6 +202,17 @@ def growth_threads(res):
     return "\n\n".join(f"{t}\n\n{p}" for t, p in zip(titles, parts) if p) or None
 
 
+@table("attend")
+def attend(res):
+    rows = []
+    for plugin in res.plugins("attend"):
+        for r in sorted(res.pick("attend", driver=plugin), key=lambda r: -r["bits"]):
+            rows.append([plugin, r["bits"], short(r["ns"]), percent(r["stream_ns"] / r["queries"], r["ns"]),
+                         f"{r['fp16_ns'] / r['ns']:.2f} x", f"{r['fp32_ns'] / r['ns']:.2f} x" if r["fp32_ns"] else "-"])
+    return markdown(["plugin", "bits", "ns per token and query head", "of reading the codes",
+                     "times faster than an fp16 cache", "than decoding first"], rows)
+
+
 PEER_DATA = {"glove100": "GloVe, 100,000 x 100", "lsa512": "LSA, 12,000 x 512",
              "synthetic1536": "synthetic, 100,000 x 1536"}
 

@@ -6,7 +6,7 @@
 #	sh tests/bench/run.sh			all of it, about 10 minutes
 #	sh tests/bench/run.sh --quick		fewer sizes and samples, about 2 minutes
 #	sh tests/bench/run.sh --threads-only	how cost falls with threads, 1 to 16
-#	sh tests/bench/run.sh --only NAME...	score, encode, growth, top_k, peers
+#	sh tests/bench/run.sh --only NAME...	score, encode, growth, top_k, attend, peers
 #	options before these: --no-peers, --out DIR (the JSON; default build-bench/json), --render (then put
 #	the tables into docs/BENCHMARKS.md and the pictures into docs/bench/)
 #
@@ -18,7 +18,7 @@ cd "$(dirname "$0")/../.." || exit 2
 root=$(pwd)
 build=$root/build-bench
 out=$build/json
-what="score encode growth top_k peers" args='' render=no peers=yes
+what="score encode growth top_k attend peers" args='' render=no peers=yes
 export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent XDG_CONFIG_HOME=/nonexistent
 
 usage()
@@ -50,7 +50,7 @@ mkdir -p "$build" "$out" || exit 1
 	tail -20 "$build/setup.log"
 	exit 1
 }
-targets="bench-score bench-encode bench-growth bench-top_k"
+targets="bench-score bench-encode bench-growth bench-top_k bench-attend"
 for plugin in avx2 avx512 neon; do
 	[ -f "plugins/$plugin/meson.build" ] || continue
 	ninja -C "$build" -t targets all | grep -q "^plugins/$plugin/tq-$plugin.so:" || continue
@@ -86,7 +86,7 @@ bench()
 failed=0
 for w in $what; do
 	case $w in
-	score | encode | top_k) bench "$w" "$w" || failed=1 ;;
+	score | encode | top_k | attend) bench "$w" "$w" || failed=1 ;;
 	growth) bench growth growth || failed=1 ;;
 	threads) bench threads growth --only threads || failed=1 ;;
 	peers)
