@@ -133,7 +133,8 @@ static const struct tq_timing *timing_of(const struct query *q, const struct tq_
 
 /*
  * Of candidates that neither pin nor order tells apart, those with a timing change places with each
- * other, the fastest first; those without stay where their priority put them.
+ * other, the fastest first; those without stay where their priority put them. A difference below one in
+ * twenty is noise: priority decides then.
  */
 static void calibrate_order(const struct query *q, struct tq_entry **list, size_t n)
 {
@@ -146,7 +147,7 @@ static void calibrate_order(const struct query *q, struct tq_entry **list, size_
 	for (i = 0; i < n; i++)
 		for (j = i + 1; time[i] && j < n; j++) {
 			if (!time[j] || order_of(q, list[j]) != order_of(q, list[i]) ||
-			    time[j]->ps >= time[i]->ps)
+			    time[j]->ps * 1.05 >= time[i]->ps)
 				continue;
 			t = time[i];
 			time[i] = time[j];
