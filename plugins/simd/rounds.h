@@ -4,10 +4,8 @@
 
 /*
  * The rounds of the randomized Hadamard rotation, FORMAT.md section 2, for every instruction set.
- * The file that includes this one supplies the butterflies over one window:
- *
- *	window_forward	signs, then butterflies over w floats, w a power of two
- *	window_backward	butterflies, then signs
+ * The file that includes this one defines the registers that window.h asks for, and names the
+ * operations: rounds_rotate and rounds_unrotate are those of struct tq_rotation_ops.
  *
  * The roll by floor(d/3) after a round moves the vector to a lower address instead of around: only
  * the last floor(d/3) coordinates are copied, to just below the others. A row therefore works in a
@@ -15,10 +13,7 @@
  * fit the stack, move between the output and the caller's scratch.
  */
 
-#include "row.h"
-
-static void window_forward(float *y, const float *signs, size_t w);
-static void window_backward(float *y, const float *signs, size_t w);
+#include "window.h"
 
 static inline void round_forward(const struct tq_rotation *rot, uint32_t t, float *y)
 {
@@ -116,8 +111,8 @@ static inline void unrotate_large(const struct tq_rotation *rot, const float *x,
 }
 
 /** rounds_rotate - rotate of struct tq_rotation_ops for rht */
-static inline void rounds_rotate(const struct tq_rotation *rot, const float *x, float *y, size_t n,
-				 float *scratch)
+static void rounds_rotate(const struct tq_rotation *rot, const void *state, const float *x,
+			  float *y, size_t n, float *scratch)
 {
 	float buf[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
 	size_t d = rot->dim, i;
@@ -137,8 +132,8 @@ static inline void rounds_rotate(const struct tq_rotation *rot, const float *x, 
 }
 
 /** rounds_unrotate - unrotate of struct tq_rotation_ops for rht */
-static inline void rounds_unrotate(const struct tq_rotation *rot, const float *x, float *y,
-				   size_t n, float *scratch)
+static void rounds_unrotate(const struct tq_rotation *rot, const void *state, const float *x,
+			    float *y, size_t n, float *scratch)
 {
 	float buf[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
 	size_t d = rot->dim, i;
