@@ -37,7 +37,7 @@ static int read_defaults(struct tq_context *ctx, struct tq_config *config)
 	for (i = 0; i < (int)tq_schema_count; i++) {
 		s = &tq_schema[i];
 		config->origin[i] = at;
-		if (s->type == TQ_SETTING_PROFILES || s->type == TQ_SETTING_PLUGINS)
+		if (s->type == TQ_SETTING_PROFILES || s->type == TQ_SETTING_KV || s->type == TQ_SETTING_PLUGINS)
 			continue;
 		text = s->type == TQ_SETTING_PATHS ? TQ_PLUGIN_DIR : s->fallback;
 		ret = tq_conf_set_text(ctx, config, i, text, &at);

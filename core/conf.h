@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include "core.h"
+#include "tq/kv.h"
 
 /** Where a value came from. */
 enum tq_origin_kind {
@@ -37,6 +38,28 @@ struct tq_profile {
 	struct tq_profile *next;
 	const char *name;
 	const char *spec; /* checked by tq_spec_parse() */
+	struct tq_origin origin;
+};
+
+/**
+ * struct tq_kv_profile - one profile of the group "kv": what tq_kv_options_profile() copies
+ * @key, @value: a spec checked by tq_kv_spec(), "raw", or NULL for preset=cache
+ * @raw_type:    TQ_F16 or TQ_BF16
+ * @center:      enum tq_kv_center, but for GIVEN
+ */
+struct tq_kv_profile {
+	struct tq_kv_profile *next;
+	const char *name;
+	const char *key;
+	const char *value;
+	struct tq_kv_override *overrides;
+	size_t noverrides;
+	uint32_t raw_type;
+	uint32_t sinks;
+	uint32_t window;
+	uint32_t page_tokens;
+	uint32_t center;
+	uint32_t center_tokens;
 	struct tq_origin origin;
 };
 
@@ -72,6 +95,7 @@ struct tq_plugin_value {
  * @calibration:     "auto", "off" or the absolute path of a profile
  * @locked:          the environment and the user's file were not read
  * @profiles:        named specs
+ * @kv:              profiles of KV caches
  * @plugin_values:   the plugins' own sections
  * @origin:          per setting, in the order of the schema
  * @blocks:          memory of all of the above
@@ -92,6 +116,7 @@ struct tq_config {
 	const char *calibration;
 	bool locked;
 	struct tq_profile *profiles;
+	struct tq_kv_profile *kv;
 	struct tq_plugin_value *plugin_values;
 	struct tq_origin origin[TQ_MAX_SETTINGS];
 	void *blocks;

@@ -64,14 +64,7 @@ int tq_conf_slurp(struct tq_context *ctx, const char *path, char **text, size_t 
 }
 
 #ifdef TQ_HAVE_LIBCONFIG
-#include <libconfig.h>
-
-static struct tq_origin origin_of(const config_setting_t *s, const char *path)
-{
-	struct tq_origin at = { TQ_FROM_FILE, path, config_setting_source_line(s) };
-
-	return at;
-}
+#include "conf_kv.h"
 
 static bool is_list(const config_setting_t *s)
 {
@@ -128,7 +121,7 @@ static int read_profiles(struct tq_context *ctx, struct tq_config *config,
 
 	for (i = 0; !ret && i < config_setting_length(group); i++) {
 		s = config_setting_get_elem(group, (unsigned)i);
-		at = origin_of(s, path);
+		at = tq_conf_origin(s, path);
 		if (config_setting_type(s) != CONFIG_TYPE_STRING)
 			return tq_conf_fail(&at, "profile %s must be a spec string",
 					    config_setting_name(s));
@@ -149,7 +142,7 @@ static int read_plugin(struct tq_context *ctx, struct tq_config *config,
 
 	for (i = 0; !ret && i < config_setting_length(group); i++) {
 		s = config_setting_get_elem(group, (unsigned)i);
-		at = origin_of(s, path);
+		at = tq_conf_origin(s, path);
 		text = number;
 		switch (config_setting_type(s)) {
 		case CONFIG_TYPE_INT:
@@ -184,7 +177,7 @@ static int read_plugins(struct tq_context *ctx, struct tq_config *config,
 
 	for (i = 0; !ret && i < config_setting_length(group); i++) {
 		s = config_setting_get_elem(group, (unsigned)i);
-		at = origin_of(s, path);
+		at = tq_conf_origin(s, path);
 		if (!config_setting_is_group(s))
 			return tq_conf_fail(&at, "plugins.%s must be a group", config_setting_name(s));
 		ret = read_plugin(ctx, config, s, path);
@@ -195,7 +188,7 @@ static int read_plugins(struct tq_context *ctx, struct tq_config *config,
 static int read_setting(struct tq_context *ctx, struct tq_config *config,
 			const config_setting_t *s, const char *path)
 {
-	struct tq_origin at = origin_of(s, path);
+	struct tq_origin at = tq_conf_origin(s, path);
 	const char *name = config_setting_name(s), *close;
 	int index = tq_schema_find(name), ret;
 	struct tq_value value;
@@ -209,6 +202,10 @@ static int read_setting(struct tq_context *ctx, struct tq_config *config,
 	if (config_setting_is_group(s) && tq_schema[index].type == TQ_SETTING_PROFILES) {
 		config->origin[index] = at;
 		return read_profiles(ctx, config, s, path);
+	}
+	if (config_setting_is_group(s) && tq_schema[index].type == TQ_SETTING_KV) {
+		config->origin[index] = at;
+		return tq_conf_read_kv(ctx, config, s, path);
 	}
 	if (config_setting_is_group(s) && tq_schema[index].type == TQ_SETTING_PLUGINS) {
 		config->origin[index] = at;

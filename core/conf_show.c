@@ -91,6 +91,64 @@ static void print_profiles(FILE *out, const struct tq_config *config, const char
 	fprintf(out, "};\n");
 }
 
+static void print_number_of(FILE *out, const char *name, uint32_t n)
+{
+	fprintf(out, "    %s = %u;\n", name, n);
+}
+
+static void print_spec_of(FILE *out, const char *lead, const char *name, const char *spec)
+{
+	if (!spec)
+		return;
+	fprintf(out, "%s%s = ", lead, name);
+	tq_conf_print_quoted(out, spec);
+	fputs(lead[0] == ' ' && lead[1] == ' ' ? ";\n" : ";", out);
+}
+
+/* -1 is the last of all, as in the file */
+static void print_span(FILE *out, const char *name, uint32_t first, uint32_t last)
+{
+	fprintf(out, " %s = [%d, %d];", name, (int)first, (int)last);
+}
+
+static void print_kv_profile(FILE *out, const struct tq_kv_profile *p)
+{
+	const struct tq_kv_override *v;
+
+	fprintf(out, "  %s = {", p->name);
+	print_origin(out, &p->origin);
+	print_spec_of(out, "    ", "key", p->key);
+	print_spec_of(out, "    ", "value", p->value);
+	print_number_of(out, "sinks", p->sinks);
+	print_number_of(out, "window", p->window);
+	print_number_of(out, "page", p->page_tokens);
+	fprintf(out, "    raw = \"%s\";\n", p->raw_type == TQ_BF16 ? "bf16" : "f16");
+	fprintf(out, "    center = \"%s\";\n", p->center == TQ_KV_CENTER_LEARN ? "learn" : "off");
+	if (p->center)
+		print_number_of(out, "center_tokens", p->center_tokens);
+	if (p->noverrides)
+		fprintf(out, "    overrides = (\n");
+	for (v = p->overrides; v < p->overrides + p->noverrides; v++) {
+		fprintf(out, "      {");
+		print_span(out, "layers", v->first_layer, v->last_layer);
+		print_span(out, "heads", v->first_head, v->last_head);
+		print_spec_of(out, " ", "key", v->key_spec);
+		print_spec_of(out, " ", "value", v->value_spec);
+		fprintf(out, " }%s\n", v + 1 < p->overrides + p->noverrides ? "," : "\n    );");
+	}
+	fprintf(out, "  };\n");
+}
+
+static void print_kv(FILE *out, const struct tq_config *config, const char *name)
+{
+	const struct tq_kv_profile *p;
+
+	fprintf(out, "%s = {\n", name);
+	for (p = config->kv; p; p = p->next)
+		print_kv_profile(out, p);
+	fprintf(out, "};\n");
+}
+
 /* Values of one plugin need not be neighbours: each plugin is printed where it first occurs. */
 static void print_plugins(FILE *out, const struct tq_config *config, const char *name)
 {
@@ -131,6 +189,10 @@ void tq_config_show(const struct tq_config *config, FILE *out)
 		}
 		if (s->type == TQ_SETTING_PROFILES) {
 			print_profiles(out, config, s->name);
+			continue;
+		}
+		if (s->type == TQ_SETTING_KV) {
+			print_kv(out, config, s->name);
 			continue;
 		}
 		if (s->type == TQ_SETTING_PLUGINS) {

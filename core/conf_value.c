@@ -321,6 +321,7 @@ int tq_conf_set(struct tq_context *ctx, struct tq_config *config, int index,
 		*(bool *)((char *)config + s->offset) = value->number != 0;
 		break;
 	case TQ_SETTING_PROFILES:
+	case TQ_SETTING_KV:
 	case TQ_SETTING_PLUGINS:
 		return fail_type(s, origin);
 	default:

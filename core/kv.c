@@ -59,6 +59,11 @@ static int check_centre(const struct tq_kv_options *o)
 	return TQ_OK;
 }
 
+static bool span_fits(uint32_t first, uint32_t last, uint32_t n)
+{
+	return tq_kv_index(first, n) <= tq_kv_index(last, n) && tq_kv_index(last, n) < n;
+}
+
 int tq_kv_check_options(const struct tq_kv_options *o)
 {
 	const struct tq_kv_override *v;
@@ -76,11 +81,11 @@ int tq_kv_check_options(const struct tq_kv_options *o)
 	if (o->noverrides && !o->overrides)
 		return tq_fail(TQ_ERR_ARG, "options.overrides is NULL");
 	for (v = o->overrides; v < o->overrides + o->noverrides; v++)
-		if (v->first_layer > v->last_layer || v->last_layer >= o->layers ||
-		    v->first_head > v->last_head || v->last_head >= o->kv_heads)
-			return tq_fail(TQ_ERR_ARG, "options.overrides[%td]: layers %u..%u, heads %u..%u of %u, %u",
-				       v - o->overrides, v->first_layer, v->last_layer, v->first_head,
-				       v->last_head, o->layers, o->kv_heads);
+		if (!span_fits(v->first_layer, v->last_layer, o->layers) ||
+		    !span_fits(v->first_head, v->last_head, o->kv_heads))
+			return tq_fail(TQ_ERR_ARG, "options.overrides[%td]: layers %d..%d, heads %d..%d of %u, %u",
+				       v - o->overrides, (int)v->first_layer, (int)v->last_layer,
+				       (int)v->first_head, (int)v->last_head, o->layers, o->kv_heads);
 	return TQ_OK;
 }
 

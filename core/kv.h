@@ -101,6 +101,23 @@ static inline uint64_t tq_kv_end(const struct tq_kv_entry *e)
 	return e->start + e->count;
 }
 
+/** tq_kv_index - a layer or head, counted from the end where it is TQ_KV_LAST(n) */
+static inline uint32_t tq_kv_index(uint32_t i, uint32_t n)
+{
+	return i >= TQ_KV_LAST(1024) ? i + n : i;
+}
+
+/**
+ * tq_kv_spec - what a spec of options, an override or a profile means
+ * @text:  over preset=cache; TQ_KV_RAW; NULL
+ * @what:  for error texts
+ * @value: of values, which take no qjl
+ * @raw:   receives whether rows stay in 16 bits
+ *
+ * Return: TQ_OK; TQ_ERR_SPEC; TQ_ERR_UNSUPPORTED.
+ */
+int tq_kv_spec(const char *text, const char *what, bool value, struct tq_spec *spec, bool *raw);
+
 /** tq_kv_layout - specs to codecs, and the places of rows in pages */
 int tq_kv_layout(struct tq_kv *kv);
 

@@ -13,6 +13,10 @@ static size_t align64(size_t n)
 
 static int check_spec(const struct tq_spec *spec, const char *what, bool value)
 {
+	int ret = tq_spec_check(spec, 0);
+
+	if (ret)
+		return tq_fail(ret, "%s: %.400s", what, tq_error_text());
 	if (spec->center != TQ_CENTER_OFF)
 		return tq_fail(TQ_ERR_SPEC, "%s: center must be off: options.center centres keys", what);
 	if (value && spec->correction >= TQ_CORR_QJL_GAUSS)
@@ -75,8 +79,7 @@ static int codec_for(struct tq_kv *kv, const struct tq_spec *spec, uint32_t dim,
 	return serve(kv, c);
 }
 
-/* @text over preset=cache; @raw where it says so */
-static int parse(const char *text, const char *what, struct tq_spec *spec, bool *raw)
+int tq_kv_spec(const char *text, const char *what, bool value, struct tq_spec *spec, bool *raw)
 {
 	int ret;
 
@@ -86,7 +89,9 @@ static int parse(const char *text, const char *what, struct tq_spec *spec, bool 
 	if (ret || !text || *raw)
 		return ret;
 	ret = tq_spec_parse(spec, text);
-	return ret ? tq_fail(ret, "%s: %.400s", what, tq_error_text()) : TQ_OK;
+	if (ret)
+		return tq_fail(ret, "%s: %.400s", what, tq_error_text());
+	return check_spec(spec, what, value);
 }
 
 static int part_init(struct tq_kv *kv, const char *text, const char *what, uint32_t dim, bool value,
@@ -99,24 +104,24 @@ static int part_init(struct tq_kv *kv, const char *text, const char *what, uint3
 	part->dim = dim;
 	part->codec = NULL;
 	part->row_bytes = 2 * (size_t)dim;
-	ret = parse(text, what, &spec, &raw);
+	ret = tq_kv_spec(text, what, value, &spec, &raw);
 	if (ret || raw)
 		return ret;
 	/* 8-bit queries would cost more accuracy than 4-bit keys leave in the softmax */
 	if (spec.query == TQ_QUERY_AUTO)
 		spec.query = TQ_QUERY_S16;
-	ret = check_spec(&spec, what, value);
-	if (!ret)
-		ret = codec_for(kv, &spec, dim, &part->codec);
+	ret = codec_for(kv, &spec, dim, &part->codec);
 	if (!ret)
 		part->row_bytes = tq_code_size(part->codec->q);
 	return ret;
 }
 
-static bool covers(const struct tq_kv_override *v, uint32_t layer, uint32_t head)
+static bool covers(const struct tq_kv *kv, const struct tq_kv_override *v, uint32_t layer, uint32_t head)
 {
-	return layer >= v->first_layer && layer <= v->last_layer && head >= v->first_head &&
-	       head <= v->last_head;
+	uint32_t layers = kv->o.layers, heads = kv->o.kv_heads;
+
+	return layer >= tq_kv_index(v->first_layer, layers) && layer <= tq_kv_index(v->last_layer, layers) &&
+	       head >= tq_kv_index(v->first_head, heads) && head <= tq_kv_index(v->last_head, heads);
 }
 
 static int head_init(struct tq_kv *kv, uint32_t layer, uint32_t head)
@@ -129,7 +134,7 @@ static int head_init(struct tq_kv *kv, uint32_t layer, uint32_t head)
 	int ret;
 
 	for (i = 0; i < kv->o.noverrides; i++) {
-		if (!covers(&kv->o.overrides[i], layer, head))
+		if (!covers(kv, &kv->o.overrides[i], layer, head))
 			continue;
 		if (kv->o.overrides[i].key_spec) {
 			key = kv->o.overrides[i].key_spec;
@@ -192,7 +197,7 @@ int tq_kv_layout(struct tq_kv *kv)
 	kv->out_dim = kv->o.value_dim ? kv->o.value_dim : kv->o.key_dim;
 	kv->raw_bytes = 2 * (size_t)kv->o.page_tokens * kv->o.kv_heads *
 			((size_t)kv->key_width + kv->o.value_dim);
-	ret = parse(NULL, "", &spec, &raw);
+	ret = tq_kv_spec(NULL, "", false, &spec, &raw);
 	if (!ret)
 		ret = codec_for(kv, &spec, kv->o.key_dim, &kv->base);
 	for (layer = 0; !ret && layer < kv->o.layers; layer++)

@@ -172,6 +172,30 @@ const struct tq_setting tq_schema[] = {
 		     "  kv4     = \"bits=4 correction=ls scale=f16\";\n"
 		     "  search4 = \"bits=4 correction=unbiased effort=1 center=both\";\n"
 		     "};" },
+	{ .name = "kv",
+	  .type = TQ_SETTING_KV,
+	  .offset = AT(kv),
+	  .fallback = "",
+	  .doc = "Profiles of KV caches. key, value: a spec over preset=cache, or \"raw\" for 16 bits; sinks and\n"
+		 "window: first and last tokens kept in 16 bits; page: tokens per page, a multiple of 16 up to\n"
+		 "512; raw: \"f16\" or \"bf16\"; center: \"off\", or \"learn\" from the first center_tokens keys.\n"
+		 "overrides: other specs for some layers and heads, a number or [first, last] each, -1 being\n"
+		 "the last of all; later ones win. kv2, kv3, kv4 and kv8 are there without being written. A\n"
+		 "name given in several files keeps the user's.",
+	  .example = "kv = {\n"
+		     "  ends8 = {\n"
+		     "    key = \"bits=4 scale=bf16\";\n"
+		     "    value = \"bits=3 scale=bf16\";\n"
+		     "    sinks = 4;\n"
+		     "    window = 64;\n"
+		     "    center = \"learn\";\n"
+		     "    center_tokens = 128;\n"
+		     "    overrides = (\n"
+		     "      { layers = [0, 1]; key = \"bits=8 scale=bf16\"; },\n"
+		     "      { layers = -1; heads = 0; key = \"raw\"; value = \"raw\"; }\n"
+		     "    );\n"
+		     "  };\n"
+		     "};" },
 	{ .name = "plugins",
 	  .type = TQ_SETTING_PLUGINS,
 	  .offset = AT(plugin_values),
@@ -267,6 +291,9 @@ static void print_range(FILE *out, const struct tq_setting *s)
 	case TQ_SETTING_PROFILES:
 		fprintf(out, "group of name = \"spec\"");
 		break;
+	case TQ_SETTING_KV:
+		fprintf(out, "group of name = { key = \"spec\"; ... }");
+		break;
 	case TQ_SETTING_PLUGINS:
 		fprintf(out, "group of plugin = { key = value; }");
 		break;
@@ -297,6 +324,7 @@ static void print_default(FILE *out, const struct tq_setting *s)
 		fprintf(out, "\"%s\"", s->fallback);
 		break;
 	case TQ_SETTING_PROFILES:
+	case TQ_SETTING_KV:
 	case TQ_SETTING_PLUGINS:
 		fprintf(out, "{}");
 		break;

@@ -19,6 +19,7 @@ enum tq_setting_type {
 	TQ_SETTING_BYTES,    /* min..max, number or text with K, M, G, T, or one of the words; uint64_t */
 	TQ_SETTING_FLAG,     /* true or false; stores bool */
 	TQ_SETTING_PROFILES, /* group: name = "spec" */
+	TQ_SETTING_KV,       /* group of groups: name = { key = "spec"; ... } */
 	TQ_SETTING_PLUGINS,  /* group of groups: plugin = { key = value; } */
 };
 

@@ -8,27 +8,22 @@
 #include <string.h>
 #include "cli.h"
 #include "commands.h"
+#include "kv.h"
 #include "json.h"
 
 #define SPECS_MAX 32
-
-/* Without --spec: the widths that caches use, and 16 bits beside them */
-static const char *const usual[] = {"raw",
-				    "bits=8 scale=bf16",
-				    "bits=4 scale=bf16",
-				    "bits=4 scale=bf16 / bits=3 scale=bf16",
-				    "bits=3 scale=bf16",
-				    "bits=2 scale=bf16"};
 
 struct kv_options {
 	struct settings common;
 	struct tq_kv_options kv;
 	uint64_t tokens, sequences;
 	const char *specs[SPECS_MAX];
+	bool profile[SPECS_MAX];
 	size_t nspecs;
+	unsigned given; /* bits of the numbers that were */
 };
 
-enum letter { LAYERS = 256, KV_HEADS, HEAD_DIM, VALUE_DIM, RAW_DIM, TOKENS, SEQUENCES, SINKS, WINDOW, PAGE, SPEC };
+enum letter { LAYERS = 256, KV_HEADS, HEAD_DIM, VALUE_DIM, RAW_DIM, TOKENS, SEQUENCES, SINKS, WINDOW, PAGE, SPEC, PROFILE };
 
 static int take(struct kv_options *o, int letter, const char *text)
 {
@@ -47,14 +42,16 @@ static int take(struct kv_options *o, int letter, const char *text)
 
 	if (letter < LAYERS)
 		return settings_take(&o->common, letter, text);
-	if (letter == SPEC) {
+	if (letter == SPEC || letter == PROFILE) {
 		if (o->nspecs == SPECS_MAX)
-			return cli_fail(CLI_USAGE, "--spec: more than %d", SPECS_MAX);
+			return cli_fail(CLI_USAGE, "--spec, --profile: more than %d", SPECS_MAX);
+		o->profile[o->nspecs] = letter == PROFILE;
 		o->specs[o->nspecs++] = text;
 		return 0;
 	}
 	if (cli_number(limit[i].name, text, limit[i].min, limit[i].max, &n))
 		return CLI_USAGE;
+	o->given |= 1u << i;
 	if (letter == TOKENS)
 		o->tokens = n;
 	else if (letter == SEQUENCES)
@@ -89,7 +86,35 @@ static int sizes_of(struct tq_context *ctx, const struct kv_options *o, const ch
 	return status ? cli_fail_status(status, "--spec") : 0;
 }
 
-static void print_row(const struct kv_options *o, struct json *j, const char *spec,
+/* A profile decides sinks, window and page, unless they were given */
+static int sizes_of_profile(struct tq_context *ctx, const struct kv_options *o, const char *name,
+			    struct tq_kv_bytes *bytes)
+{
+	struct tq_kv_options kv = o->kv;
+	int status = tq_kv_options_profile(ctx, name, &kv);
+
+	if (status == TQ_OK) {
+		kv.sinks = o->given & 1u << (SINKS - LAYERS) ? o->kv.sinks : kv.sinks;
+		kv.window = o->given & 1u << (WINDOW - LAYERS) ? o->kv.window : kv.window;
+		kv.page_tokens = o->given & 1u << (PAGE - LAYERS) ? o->kv.page_tokens : kv.page_tokens;
+		status = tq_kv_size(ctx, &kv, o->tokens, o->sequences, bytes);
+	}
+	return status ? cli_fail_status(status, "--profile") : 0;
+}
+
+/* Without --spec and --profile: 16 bits, and every profile there is */
+static void take_usual(struct tq_context *ctx, struct kv_options *o)
+{
+	const char *name;
+
+	o->specs[o->nspecs++] = TQ_KV_RAW;
+	for (unsigned i = 0; o->nspecs < SPECS_MAX && (name = tq_kv_profile_name(ctx, i)); i++) {
+		o->profile[o->nspecs] = true;
+		o->specs[o->nspecs++] = name;
+	}
+}
+
+static void print_row(const struct kv_options *o, struct json *j, const char *spec, bool profile,
 		      const struct tq_kv_bytes *b)
 {
 	double ratio = b->total ? (double)b->plain / (double)b->total : 0.0;
@@ -100,7 +125,7 @@ static void print_row(const struct kv_options *o, struct json *j, const char *sp
 		return;
 	}
 	json_object(j, NULL);
-	json_string(j, "spec", spec);
+	json_string(j, profile ? "profile" : "spec", spec);
 	json_unsigned(j, "bytes_per_token", b->token);
 	json_unsigned(j, "coded_bytes", o->sequences * b->coded);
 	json_unsigned(j, "window_bytes", o->sequences * b->window);
@@ -112,11 +137,10 @@ static void print_row(const struct kv_options *o, struct json *j, const char *sp
 
 static int print_sizes(const struct kv_options *o, struct tq_context *ctx)
 {
-	const char *const *specs = o->nspecs ? o->specs : usual;
-	size_t n = o->nspecs ? o->nspecs : sizeof(usual) / sizeof(usual[0]), i;
 	struct tq_kv_bytes bytes;
 	struct json j;
 	int ret = 0;
+	size_t i;
 
 	if (o->common.json) {
 		json_begin(&j, stdout);
@@ -124,12 +148,12 @@ static int print_sizes(const struct kv_options *o, struct tq_context *ctx)
 		json_array(&j, "sizes");
 	} else {
 		printf("%12s %16s %16s %16s %7s  %s\n", "bytes/token", "coded", "16-bit window", "total",
-		       "ratio", "spec (keys / values)");
+		       "ratio", "profile, or spec (keys / values)");
 	}
-	for (i = 0; !ret && i < n; i++) {
-		ret = sizes_of(ctx, o, specs[i], &bytes);
+	for (i = 0; !ret && i < o->nspecs; i++) {
+		ret = (o->profile[i] ? sizes_of_profile : sizes_of)(ctx, o, o->specs[i], &bytes);
 		if (!ret)
-			print_row(o, &j, specs[i], &bytes);
+			print_row(o, &j, o->specs[i], o->profile[i], &bytes);
 	}
 	if (o->common.json) {
 		json_array_end(&j);
@@ -138,7 +162,7 @@ static int print_sizes(const struct kv_options *o, struct tq_context *ctx)
 	return ret ? ret : cli_flush();
 }
 
-int command_kv(int argc, char **argv)
+int kv_size(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"layers", required_argument, NULL, LAYERS},
@@ -152,6 +176,7 @@ int command_kv(int argc, char **argv)
 		{"window", required_argument, NULL, WINDOW},
 		{"page", required_argument, NULL, PAGE},
 		{"spec", required_argument, NULL, SPEC},
+		{"profile", required_argument, NULL, PROFILE},
 		SETTINGS_OPTIONS,
 		{0},
 	};
@@ -159,10 +184,6 @@ int command_kv(int argc, char **argv)
 	struct tq_context *ctx;
 	int letter, ret = 0;
 
-	if (argc < 2 || strcmp(argv[1], "size"))
-		return cli_fail(CLI_USAGE, "usage: tq kv size [OPTIONS]");
-	argc--;
-	argv++;
 	tq_kv_options_init(&o.kv);
 	o.kv.layers = 32;
 	o.kv.kv_heads = 8;
@@ -176,6 +197,8 @@ int command_kv(int argc, char **argv)
 	ret = settings_context(&o.common, &ctx);
 	if (ret)
 		return ret;
+	if (!o.nspecs)
+		take_usual(ctx, &o);
 	ret = print_sizes(&o, ctx);
 	tq_context_destroy(ctx);
 	return ret;

@@ -17,6 +17,7 @@ static const char usage[] =
 	"                                                    measure specs beside the theory\n"
 	"  tq kv size [--layers N] [--kv-heads N] [--head-dim D] [--value-dim D] [--raw-dim D]\n"
 	"             [--tokens N] [--sequences N] [--sinks N] [--window N] [--page N] [--spec S]...\n"
+	"             [--profile P]...\n"
 	"                                                    bytes of a KV cache\n"
 	"\n"
 	"IN and OUT are .npy (f32 or f16, two dimensions), .fvecs, or .f32/.bin (bare f32, with "

@@ -48,10 +48,13 @@ enum tq_kv_center {
 /** What options and overrides say of rows that are never coded. */
 #define TQ_KV_RAW "raw"
 
+/** The n-th layer or head from the end, in overrides: TQ_KV_LAST(1) is the last; n up to 1024. */
+#define TQ_KV_LAST(n) (0u - (unsigned)(n))
+
 /**
  * struct tq_kv_override - other specs for some layers and heads
- * @first_layer, @last_layer: inclusive
- * @first_head, @last_head:   inclusive, KV heads
+ * @first_layer, @last_layer: inclusive; TQ_KV_LAST(n) counts from the end
+ * @first_head, @last_head:   inclusive, KV heads; likewise
  * @key_spec, @value_spec:    a spec string, TQ_KV_RAW, or NULL to leave it
  */
 struct tq_kv_override {
@@ -113,6 +116,31 @@ struct tq_kv_options {
  * @options: written whole
  */
 TQ_API void tq_kv_options_init(struct tq_kv_options *options);
+
+/**
+ * tq_kv_profile_name - the names of the profiles that tq_kv_options_profile() knows
+ * @ctx:   whose configuration
+ * @index: 0, 1, ...
+ *
+ * The configuration's first (group "kv" of its files), then the library's own: kv8, kv4, kv3, kv2.
+ *
+ * Return: the name, or NULL past the last one.
+ */
+TQ_API const char *tq_kv_profile_name(struct tq_context *ctx, unsigned index);
+
+/**
+ * tq_kv_options_profile - what a profile of the configuration says of a cache
+ * @ctx:     must outlive the use of @options: strings and overrides stay its own
+ * @name:    of a profile
+ * @options: initialised. Specs, overrides, raw type, sinks, window, page and center become the
+ *           profile's; shapes, byte_limit and driver stay
+ *
+ * Overrides that the shapes do not fit are found by tq_kv_create(). Thread-safe.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_CONFIG where there is no such profile.
+ */
+TQ_API int tq_kv_options_profile(struct tq_context *ctx, const char *name,
+				 struct tq_kv_options *options);
 
 /**
  * struct tq_kv_bytes - what tokens cost

@@ -287,6 +287,50 @@ START_TEST(profiles_of_several_files_are_one_set)
 }
 END_TEST
 
+START_TEST(profiles_of_caches_are_read_whole)
+{
+	struct tq_kv_options o;
+	const struct tq_kv_override *v;
+	unsigned i;
+
+	write_file(system_file, "kv = { a = { key = \"bits=2\"; }; kv3 = { value = \"raw\"; }; };\n");
+	write_file(user_file, "kv = { b = { key = \"bits=4\"; value = \"bits=3 scale=bf16\"; sinks = 4;\n"
+			      " window = 70; page = 48; raw = \"bf16\"; center = \"learn\"; center_tokens = 99;\n"
+			      " overrides = ( { layers = [0, -2]; key = \"raw\"; },\n"
+			      "  { layers = -1; heads = [1, 2]; value = \"bits=8\"; } ); };\n"
+			      " a = { key = \"bits=5\"; }; };\n");
+	load_well(NULL);
+	ctx.config = config;
+	tq_kv_options_init(&o);
+	o.layers = 7;
+	ck_assert_int_eq(tq_kv_options_profile(&ctx, "b", &o), TQ_OK);
+	ck_assert_uint_eq(o.layers, 7);
+	ck_assert_str_eq(o.key_spec, "bits=4");
+	ck_assert_str_eq(o.value_spec, "bits=3 scale=bf16");
+	ck_assert(o.sinks == 4 && o.window == 70 && o.page_tokens == 48 && o.raw_type == TQ_BF16);
+	ck_assert(o.center == TQ_KV_CENTER_LEARN && o.center_tokens == 99);
+	ck_assert_uint_eq(o.noverrides, 2);
+	v = o.overrides;
+	ck_assert(v[0].first_layer == 0 && v[0].last_layer == TQ_KV_LAST(2) && v[0].first_head == 0 &&
+		  v[0].last_head == TQ_KV_LAST(1) && !v[0].value_spec && !strcmp(v[0].key_spec, "raw"));
+	ck_assert(v[1].first_layer == TQ_KV_LAST(1) && v[1].last_layer == TQ_KV_LAST(1) && v[1].first_head == 1 &&
+		  v[1].last_head == 2 && !v[1].key_spec && !strcmp(v[1].value_spec, "bits=8"));
+
+	ck_assert_int_eq(tq_kv_options_profile(&ctx, "a", &o), TQ_OK);
+	ck_assert_str_eq(o.key_spec, "bits=5");
+	ck_assert(!o.value_spec && !o.noverrides && !o.center && o.page_tokens == 128);
+	ck_assert_int_eq(tq_kv_options_profile(&ctx, "kv3", &o), TQ_OK);
+	ck_assert(!o.key_spec && !strcmp(o.value_spec, "raw"));
+	ck_assert_int_eq(tq_kv_options_profile(&ctx, "kv4", &o), TQ_OK);
+	ck_assert(strstr(o.key_spec, "bits=4") && o.center == TQ_KV_CENTER_LEARN);
+	ck_assert_int_eq(tq_kv_options_profile(&ctx, "kv5", &o), TQ_ERR_CONFIG);
+	ck_assert_str_eq(tq_error_text(), "no KV profile \"kv5\"; did you mean \"kv3\"?");
+	for (i = 0; tq_kv_profile_name(&ctx, i); i++)
+		ck_assert_int_eq(tq_kv_options_profile(&ctx, tq_kv_profile_name(&ctx, i), &o), TQ_OK);
+	ck_assert_uint_eq(i, 6);
+}
+END_TEST
+
 /* ---- refusals: the place, the setting and, where close, the word that was meant ---- */
 
 static const struct {
@@ -334,6 +378,22 @@ static const struct {
 	{ "plugins = \"cuda\";", 1, "plugins must be a group" },
 	{ "plugins = { cuda = 1; };", 1, "plugins.cuda must be a group" },
 	{ "plugins = { cuda = {\n devices = [1, 2]; }; };", 2, "plugins.cuda.devices must be" },
+	{ "kv = [];", 1, "kv must be a group" },
+	{ "kv = { a = \"bits=4\"; };", 1, "kv.a: must be a group" },
+	{ "kv = { a = {\n keys = \"bits=4\"; }; };", 2, "kv.a: unknown member \"keys\"; did you mean \"key\"?" },
+	{ "kv = { a = {\n key = \"bist=4\"; }; };", 2, "kv.a: key: " },
+	{ "kv = { a = { key = 4; }; };", 1, "kv.a: key must be a spec string" },
+	{ "kv = { a = { key = \"center=data\"; }; };", 1, "center must be off" },
+	{ "kv = { a = { value = \"correction=qjl:rht\"; }; };", 1, "kv.a: value: qjl" },
+	{ "kv = { a = { sinks = -1; }; };", 1, "sinks must be a number from 0" },
+	{ "kv = { a = { page = 100; }; };", 1, "page must be a number from 16 to 512, a multiple of 16" },
+	{ "kv = { a = { raw = \"f32\"; }; };", 1, "raw must be \"f16\" or \"bf16\"" },
+	{ "kv = { a = { center = \"learn\"; }; };", 1, "needs center_tokens" },
+	{ "kv = { a = { overrides = { }; }; };", 1, "overrides must be a list of groups" },
+	{ "kv = { a = { overrides = ( 3 ); }; };", 1, "kv.a: must be a group" },
+	{ "kv = { a = { overrides = (\n { layers = [1]; } ); }; };", 2, "layers must be a number or [first, last]" },
+	{ "kv = { a = { overrides = ( { heads = 1024; } ); }; };", 1, "heads must be a number or" },
+	{ "kv = { a = { overrides = ( { layer = 1; } ); }; };", 1, "did you mean \"layers\"?" },
 	{ "threads = 1;\nthreads = 2;", 2, "duplicate setting name" },
 	{ "threads = \n\n}", 3, "syntax error" },
 	{ "\ndriver = \"avx2", 2, "the string that starts here is not closed" },
@@ -501,6 +561,8 @@ START_TEST(the_dumped_examples_load)
 	ck_assert_int_eq(config->threads, TQ_CONF_THREADS_AUTO);
 	ck_assert_str_eq(config->profile, "search4");
 	ck_assert_ptr_nonnull(config->profiles);
+	ck_assert_ptr_nonnull(config->kv);
+	ck_assert_uint_eq(config->kv->noverrides, 2);
 	ck_assert_ptr_nonnull(config->plugin_values);
 	free(text);
 	free(examples);
@@ -513,6 +575,9 @@ START_TEST(what_show_prints_loads_to_the_same)
 
 	write_file(system_file, "plugin_path = [\"/a b\", \"/c\\\"d\"]; cpu = \"neon\";\n"
 				"memory_limit = \"5G\"; threads = 12; order = [\"x\", \"y\"];\n"
+				"kv = { k = { key = \"bits=2\"; sinks = 3; center = \"learn\"; center_tokens = 5;"
+				" overrides = ( { layers = [1, -1]; value = \"raw\"; }, { heads = 0; key = \"bits=8\"; } );"
+				" }; l = { }; };\n"
 				"profiles = { a = \"bits=2\"; }; plugins = { b = { c = \"\\\\\"; }; d = { }; };\n");
 	load_well(NULL);
 	first = show();
@@ -543,6 +608,7 @@ int main(void)
 	tcase_add_test(tc, flags_switch_sources_off);
 	tcase_add_test(tc, a_named_file_replaces_the_others);
 	tcase_add_test(tc, a_locked_file_silences_environment_and_user);
+	tcase_add_test(tc, profiles_of_caches_are_read_whole);
 	tcase_add_test(tc, profiles_of_several_files_are_one_set);
 	tcase_add_loop_test(tc, a_wrong_file_is_one_error_with_its_place, 0,
 			    sizeof(refusals) / sizeof(refusals[0]));

@@ -305,6 +305,19 @@ class Tq(unittest.TestCase):
         self.assertEqual(both["bytes_per_token"], 2 * 2 * (36 + 20))
         self.assertEqual(both["total_bytes"], both["coded_bytes"] + both["window_bytes"])
         self.refused(2, ["bots", "bits"], *kv, "bots=4")
+        kv[-1] = "--profile"
+        self.write("tq.conf", b'kv = { mine = { key = "bits=4"; value = "bits=2"; window = 9; overrides = '
+                              b'( { layers = -1; value = "raw"; } ); }; wide = { overrides = ( { heads = 2; } ); }; };')
+        os.environ["TQ_CONFIG"] = os.path.abspath("tq.conf")
+        try:
+            mine = json.loads(self.ok(*kv, "mine"))["sizes"][0]
+            every = json.loads(self.ok("kv", "size", "--json"))["sizes"]
+            self.refused(2, ["no KV profile", "did you mean"], *kv, "mien")
+            self.refused(2, ["overrides[0]", "heads 2..2 of 2, 2"], *kv, "wide")
+        finally:
+            del os.environ["TQ_CONFIG"]
+        self.assertEqual(mine["bytes_per_token"], 2 * (36 + 20) + 2 * (36 + 128))
+        self.assertEqual([s.get("profile", s.get("spec")) for s in every], ["raw", "mine", "wide", "kv8", "kv4", "kv3", "kv2"])
         self.refused(2, ["--head-dim"], "kv", "size", "--head-dim", "0")
         self.refused(2, ["usage"], "kv", "grow")
 

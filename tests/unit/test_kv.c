@@ -56,8 +56,9 @@ struct shape {
 	.key_dim = k, .key_raw_dim = r, .value_dim = v, .raw_type = TQ_F16, .page_tokens = 32
 
 static const struct tq_kv_override raw_ends[] = {
-	{ .first_layer = 0, .last_layer = 0, .last_head = 1, .key_spec = "raw", .value_spec = "raw" },
-	{ .first_layer = 1, .last_layer = 1, .first_head = 1, .last_head = 1, .key_spec = "bits=8",
+	{ .first_layer = 0, .last_layer = TQ_KV_LAST(2), .last_head = TQ_KV_LAST(1), .key_spec = "raw",
+	  .value_spec = "raw" },
+	{ .first_layer = TQ_KV_LAST(1), .last_layer = TQ_KV_LAST(1), .first_head = 1, .last_head = 1, .key_spec = "bits=8",
 	  .value_spec = "raw" },
 };
 
