@@ -80,9 +80,7 @@ static int choose_op(struct tq_pipeline *pipe, enum tq_operation op, const char 
 	int ret;
 
 	ret = tq_select_op(pipe->ctx, name, slot, pipe->plan, pin, pinned, &choice, why);
-	if (ret == TQ_ERR_NO_DRIVER && (op == TQ_OP_ENCODE || op == TQ_OP_DECODE))
-		return TQ_OK;
-	if (ret)
+	if (ret || !choice.driver)
 		return ret;
 	return tq_pipeline_serve(pipe, op, &choice);
 }
@@ -184,8 +182,7 @@ int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const
 	if (!ret)
 		ret = tq_pipeline_measure(pipe);
 	if (!ret && pin && !pinned)
-		ret = tq_fail(TQ_ERR_NO_DRIVER, "driver '%.60s' was asked for and serves no stage",
-			      pin);
+		ret = tq_pin_unserved(ctx, pin);
 	if (ret)
 		tq_pipeline_destroy(pipe);
 	else

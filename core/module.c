@@ -24,8 +24,8 @@ bool tq_entry_fits(const struct tq_entry *e, uint32_t dim, const struct tq_plan 
 	const struct tq_driver *d = e->driver;
 
 	if (dim < d->dim_min || (d->dim_max && dim > d->dim_max))
-		snprintf(why, size, "serves dimensions %u to %u, not %u", d->dim_min,
-			 d->dim_max ? d->dim_max : TQ_MAX_DIM, dim);
+		snprintf(why, size, "serves dimensions %u to %u, not %u",
+			 d->dim_min ? d->dim_min : 1, d->dim_max ? d->dim_max : TQ_MAX_DIM, dim);
 	else if (plan && d->bits && !(d->bits & 1u << plan->index_bits))
 		snprintf(why, size, "does not serve %u index bits", plan->index_bits);
 	else if (plan && d->corrections && !(d->corrections & 1u << plan->correction))

@@ -308,9 +308,16 @@ static int pin_check(const struct query *q)
 		       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
+/* A fused operation may have no driver: the stages that it is made of serve then. */
+static bool is_fused(const struct query *q)
+{
+	return q->name[0] == 'e' || q->name[0] == 'd';
+}
+
 /*
  * A pinned driver that should have served this stage and was refused on the way: fail closed. Where a
- * plugin is pinned and one of its drivers was @chosen, others of it may be for CPUs with more features.
+ * plugin is pinned and one of its drivers was @chosen, or serves the stages of a fused operation, others
+ * of it may be for CPUs with more features.
  */
 static int pin_broken(const struct query *q, struct tq_entry *const *list, size_t n,
 		      const struct tq_entry *chosen)
@@ -323,7 +330,7 @@ static int pin_broken(const struct query *q, struct tq_entry *const *list, size_
 		if (!q->pin || !is_called(list[i], q->pin) || !tq_entry_refused(list[i]))
 			continue;
 		if (list[i]->state == TQ_STATE_NOT_PRESENT &&
-		    (served || !fits(q, list[i], why, sizeof(why))))
+		    (served || is_fused(q) || !fits(q, list[i], why, sizeof(why))))
 			continue;
 		return tq_fail(TQ_ERR_NO_DRIVER, "%s: pinned driver \"%s\" is %s: %s", q->stage,
 			       list[i]->driver->driver_name, tq_driver_state_name(list[i]->state),
@@ -417,7 +424,10 @@ static int answer(const struct query *q, unsigned *pinned, struct tq_choice *out
 		return err;
 	for (; i < n; i++)
 		explain_unneeded(q, list[i]);
-	return got ? TQ_OK : TQ_ERR_NO_DRIVER;
+	if (got || is_fused(q))
+		return TQ_OK;
+	return tq_fail(TQ_ERR_NO_DRIVER, "%s: no usable driver%s", q->name,
+		       q->rot && q->rot->kind == TQ_ROT_PLUGIN ? " has this rotation" : "");
 }
 
 static int ask(const struct query *q, unsigned *pinned, struct tq_choice *out)
@@ -437,10 +447,15 @@ static int ask(const struct query *q, unsigned *pinned, struct tq_choice *out)
 	return err;
 }
 
-/* The rotations that drivers of this context could serve, for a suggestion */
-static int no_rotation(const struct query *q)
+int tq_pin_unserved(struct tq_context *ctx, const char *pin)
 {
-	return tq_fail(TQ_ERR_NO_DRIVER, "%s: no usable driver has this rotation", q->name);
+	struct query q = { .ctx = ctx, .pin = pin };
+	int err;
+
+	pthread_mutex_lock(&ctx->registry->lock);
+	err = pin_check(&q);
+	pthread_mutex_unlock(&ctx->registry->lock);
+	return err ? err : tq_fail(TQ_ERR_NO_DRIVER, "driver '%.60s' was asked for and serves no stage", pin);
 }
 
 int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, const char *pin,
@@ -448,12 +463,10 @@ int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, co
 {
 	char name[TQ_ROTATION_NAME_MAX + 16];
 	struct query q = { .ctx = ctx, .name = name, .stage = name, .rot = rot, .why = why };
-	int err;
 
 	q.pin = tq_effective_pin(ctx, pin);
 	snprintf(name, sizeof(name), "rotate(%s)", tq_rotation_word(rot));
-	err = ask(&q, pinned, out);
-	return err == TQ_ERR_NO_DRIVER && !q.pin ? no_rotation(&q) : err;
+	return ask(&q, pinned, out);
 }
 
 int tq_select_op(struct tq_context *ctx, const char *name, size_t slot, const struct tq_plan *plan,

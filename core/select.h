@@ -38,7 +38,8 @@ int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, co
  * tq_select_op - the driver of generic name @name for the operation at @slot
  * @slot: offsetof(struct tq_quantizer_ops, ...) of the operation that must not be NULL
  *
- * Return: TQ_OK; TQ_ERR_NO_DRIVER (normal for fused operations: compose instead).
+ * Return: TQ_OK; for a fused operation that no driver has too, with @out as it was: compose instead.
+ * TQ_ERR_NO_DRIVER.
  */
 int tq_select_op(struct tq_context *ctx, const char *name, size_t slot,
 		 const struct tq_plan *plan, const char *pin, unsigned *pinned,
@@ -57,6 +58,9 @@ struct tq_entry;
  */
 int tq_select_device(struct tq_context *ctx, const char *name, const struct tq_plan *plan,
 		     struct tq_choice *out, struct tq_entry **entry);
+
+/** tq_pin_unserved - TQ_ERR_NO_DRIVER with the reason why nothing of @pin serves, if there is one */
+int tq_pin_unserved(struct tq_context *ctx, const char *pin);
 
 /** tq_effective_pin - @pin if not NULL, else the context's (option, environment, config), else NULL */
 const char *tq_effective_pin(struct tq_context *ctx, const char *pin);

@@ -145,6 +145,37 @@ START_TEST(an_unknown_rotation_has_no_driver_and_the_error_names_it)
 }
 END_TEST
 
+/* How the error reads where @pin is asked for and cannot serve. */
+static void pinned_fails(const char *path, const char *pin, const char *text, const char *reason)
+{
+	struct tq_quantizer_options o = { .struct_size = sizeof(o), .driver = pin };
+	struct tq_context *ctx = open_plugin("", path);
+	struct tq_quantizer *q;
+	struct tq_spec spec;
+
+	tq_spec_init(&spec);
+	ck_assert_int_eq(tq_spec_parse(&spec, text), TQ_OK);
+	ck_assert_int_eq(tq_spec_parse(&spec, "bits=9"), TQ_ERR_SPEC); /* leaves a text behind */
+	ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 64, &o, &q), TQ_ERR_NO_DRIVER);
+	ck_assert_msg(strstr(tq_error_text(), reason) != NULL, "%s", tq_error_text());
+	tq_context_destroy(ctx);
+}
+
+START_TEST(with_a_pin_the_error_names_the_unknown_rotation_too)
+{
+	pinned_fails(ZOO_DIR "/tq-good.so", "good", "rotation=householder:3",
+		     "rotate(householder): no usable driver has this rotation");
+	pinned_fails(ZOO_DIR "/tq-good.so", "scalar", "rotation=givns:3", "did you mean rotation=givens?");
+}
+END_TEST
+
+START_TEST(a_pin_whose_fused_driver_fails_the_gate_is_an_error)
+{
+	pinned_fails(ZOO_DIR "/tq-encode_type.so", "encode_type", "", "encode gives wrong results");
+	pinned_fails(ZOO_DIR "/tq-encode_type.so", "encode-spoiled", "", "encode gives wrong results");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("driver selection");
@@ -161,6 +192,8 @@ int main(void)
 	tcase_add_test(tc, deny_refuses_a_plugin_or_a_driver_with_its_reason);
 	tcase_add_test(tc, a_missing_group_is_named_and_the_limit_told_from_the_cpu);
 	tcase_add_test(tc, an_unknown_rotation_has_no_driver_and_the_error_names_it);
+	tcase_add_test(tc, with_a_pin_the_error_names_the_unknown_rotation_too);
+	tcase_add_test(tc, a_pin_whose_fused_driver_fails_the_gate_is_an_error);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
