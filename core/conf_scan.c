@@ -80,14 +80,24 @@ static int skip_word(struct scan *s)
 			    "\"4G\"", (int)(n < 40 ? n : 40), start, DIGITS_MAX);
 }
 
+/* Also within a string, a comment or a word: libconfig sees nothing behind it. */
+static int check_zero(struct scan s)
+{
+	const char *zero = memchr(s.p, '\0', (size_t)(s.end - s.p));
+
+	if (!zero)
+		return TQ_OK;
+	while (s.p < zero)
+		step(&s);
+	return tq_conf_fail(&s.at, "zero byte: not a text file");
+}
+
 int tq_conf_scan(const char *path, const char *text, size_t size)
 {
 	struct scan s = { text, text + size, { TQ_FROM_FILE, path, 1 } };
-	int ret = TQ_OK;
+	int ret = check_zero(s);
 
 	while (!ret && s.p < s.end) {
-		if (*s.p == '\0')
-			return tq_conf_fail(&s.at, "zero byte: not a text file");
 		if (*s.p == '"')
 			ret = skip_string(&s);
 		else if (starts(&s, "/*"))

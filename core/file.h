@@ -8,6 +8,7 @@
  * it; they see it through these structs, which are the bytes themselves on little-endian machines.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "tq/file.h"
 
@@ -65,6 +66,12 @@ int tq_file_check(struct tq_file *f, uint32_t flags);
 
 /** tq_file_check_crc - one section against its checksum */
 int tq_file_check_crc(const struct tq_file *f, const struct tq_file_entry *e);
+
+/** tq_file_type_known - is the type one of enum tq_section_type, or the application's own */
+static inline bool tq_file_type_known(uint32_t type)
+{
+	return (type >= TQ_SECTION_SPEC && type <= TQ_SECTION_KV) || type >= TQ_SECTION_PRIVATE;
+}
 
 /** tq_file_pad - zero bytes from @at to the next multiple of 64 */
 static inline uint32_t tq_file_pad(uint64_t at)

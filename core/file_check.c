@@ -129,8 +129,7 @@ static int check_sections(struct tq_file *f, uint32_t flags)
 	for (uint32_t i = 0; i < f->header->nsections; i++) {
 		const struct tq_file_entry *e = &f->table[i];
 
-		if ((e->type == 0 || (e->type > TQ_SECTION_KV && e->type < TQ_SECTION_PRIVATE)) &&
-		    !(e->flags & TQ_SECTION_IGNORABLE))
+		if (!tq_file_type_known(e->type) && !(e->flags & TQ_SECTION_IGNORABLE))
 			return tq_file_fail(f, TQ_ERR_UNSUPPORTED, "section %u: unknown type %u", i,
 					    e->type);
 		if (e->type == TQ_SECTION_CODES && flags & TQ_FILE_DEFER)
@@ -203,7 +202,8 @@ static int check_rows(struct tq_file *f)
 				    " bytes of the codes section",
 				    h->count, h->row_bytes, f->codes->bytes);
 	for (uint32_t i = 0; i < h->nsections; i++)
-		if (f->table[i].type == TQ_SECTION_IDS && f->table[i].bytes / 8 != h->count)
+		if (f->table[i].type == TQ_SECTION_IDS &&
+		    (f->table[i].bytes % 8 || f->table[i].bytes / 8 != h->count))
 			return tq_file_fail(f, TQ_ERR_FORMAT,
 					    "section %u: ids and rows differ in number", i);
 	return TQ_OK;

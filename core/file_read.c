@@ -63,6 +63,7 @@ int tq_file_open(struct tq_context *ctx, const char *path, uint32_t flags, struc
 
 	if (!ctx || !path || !file)
 		return tq_fail(TQ_ERR_ARG, "tq_file_open: NULL argument");
+	*file = NULL;
 	if (flags & ~TQ_FILE_DEFER)
 		return tq_fail(TQ_ERR_ARG, "tq_file_open: unknown flags 0x%x", flags);
 	f = tq_alloc(ctx, sizeof(*f));

@@ -178,6 +178,7 @@ int tq_file_create(struct tq_context *ctx, const char *path, const struct tq_qua
 
 	if (!ctx || !path || !q || !writer)
 		return tq_fail(TQ_ERR_ARG, "tq_file_create: NULL argument");
+	*writer = NULL;
 	if (stat(path, &at_path) == 0 && !S_ISREG(at_path.st_mode))
 		return tq_fail(TQ_ERR_IO, "%s: is there already and is not a regular file", path);
 	w = tq_alloc(ctx, sizeof(*w));
@@ -251,6 +252,8 @@ int tq_file_section_begin(struct tq_file_writer *writer, uint32_t type, uint32_t
 		return ret;
 	if (type <= TQ_SECTION_CODES)
 		return tq_fail(TQ_ERR_ARG, "tq_file_section_begin: type %u is the library's", type);
+	if (!tq_file_type_known(type) && !(flags & TQ_SECTION_IGNORABLE))
+		return tq_fail(TQ_ERR_ARG, "tq_file_section_begin: type %u is nobody's", type);
 	if (flags & ~TQ_SECTION_IGNORABLE)
 		return tq_fail(TQ_ERR_ARG, "tq_file_section_begin: unknown flags 0x%x", flags);
 	if (writer->header.nsections == TQ_FILE_MAX_SECTIONS)
@@ -270,6 +273,18 @@ int tq_file_section_write(struct tq_file_writer *writer, const void *data, size_
 	if (current_section(writer)->type == TQ_SECTION_CODES)
 		return tq_fail(TQ_ERR_ARG, "tq_file_section_write: no section was begun");
 	return section_write(writer, data, bytes);
+}
+
+/** check_ids - what a reader would refuse is not written */
+static int check_ids(const struct tq_file_writer *w)
+{
+	for (uint32_t i = 0; i < w->header.nsections; i++)
+		if (w->table[i].type == TQ_SECTION_IDS &&
+		    (w->table[i].bytes % 8 || w->table[i].bytes / 8 != w->header.count))
+			return tq_fail(TQ_ERR_ARG,
+				       "%s: %" PRIu64 " bytes of ids for %" PRIu64 " rows", w->path,
+				       w->table[i].bytes, w->header.count);
+	return TQ_OK;
 }
 
 /** finish_frame - table and header: from here on the file is complete */
@@ -318,6 +333,8 @@ int tq_file_commit(struct tq_file_writer *writer)
 
 	if (!writer)
 		return ret;
+	if (ret == TQ_OK)
+		ret = check_ids(writer);
 	if (ret == TQ_OK)
 		ret = finish_frame(writer);
 	if (ret == TQ_OK && fsync(writer->fd))

@@ -5,8 +5,8 @@
 /*
  * Files of codes. A .tq file holds a spec, a centre if there is one, rows of codes, and any further
  * sections that its writer adds (ids, an index, a cache). It is written to a temporary name and
- *appears under its own name only when complete; it is read by mapping it, after everything in it
- *was checked.
+ * appears under its own name only when complete; it is read by mapping it, after everything in it
+ * was checked.
  *
  * Writing:
  *
@@ -55,7 +55,7 @@ enum tq_section_type {
  * @ctx:    memory; must outlive the writer
  * @path:   the name the file will have; an existing regular file is replaced at commit, not before
  * @q:      whose codes will be appended; not needed after the call
- * @writer: receives the writer; ends with tq_file_commit() or tq_file_abort()
+ * @writer: receives the writer, NULL on failure; ends with tq_file_commit() or tq_file_abort()
  *
  * A writer belongs to one thread at a time.
  *
@@ -78,7 +78,8 @@ TQ_API int tq_file_append(struct tq_file_writer *writer, const void *codes, size
 /**
  * tq_file_section_begin - end the section under way and begin another
  * @writer: the writer; no rows can be appended from here on
- * @type:   enum tq_section_type from TQ_SECTION_IDS on, or the application's own
+ * @type:   enum tq_section_type from TQ_SECTION_IDS on, or the application's own; any other number
+ *          only with TQ_SECTION_IGNORABLE, since readers refuse it without
  * @flags:  TQ_SECTION_IGNORABLE or 0
  *
  * Sections start at multiples of 64 bytes. A type may occur more than once.
@@ -103,7 +104,8 @@ TQ_API int tq_file_section_write(struct tq_file_writer *writer, const void *data
  * file and directory). A failure leaves what was there before, and no temporary file; only where
  * the directory itself cannot be synced is the new file there already.
  *
- * Return: TQ_OK; TQ_ERR_IO, also where an earlier call failed.
+ * Return: TQ_OK; TQ_ERR_ARG where a section of ids does not have one for each row; TQ_ERR_IO, also
+ * where an earlier call failed.
  */
 TQ_API int tq_file_commit(struct tq_file_writer *writer);
 
@@ -120,7 +122,7 @@ TQ_API void tq_file_abort(struct tq_file_writer *writer);
  * @ctx:   must outlive the file
  * @path:  a .tq file, not trusted
  * @flags: TQ_FILE_DEFER or 0
- * @file:  receives the file; release with tq_file_close()
+ * @file:  receives the file, NULL on failure; release with tq_file_close()
  *
  * Checks lengths, checksums, padding, the spec, and the level table: it is computed again and must
  * have the hash that the file gives. The mapping is private and read-only. Whoever may cut the file

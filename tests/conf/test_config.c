@@ -469,12 +469,23 @@ END_TEST
 
 START_TEST(a_zero_byte_or_a_huge_file_is_refused)
 {
-	FILE *f = fopen(system_file, "w");
+	/* between words, within a word, a string, each kind of comment */
+	static const char *const lines[] = { "@driver = 1;", "log = \"debug\"; threads@;wrong = 1;",
+					     "driver = \"a@vx2\";", "# x@y", "/* x@y */", "log@" };
+	char text[64], *zero;
+	size_t i, n;
+	FILE *f;
 
-	fwrite("threads = 2;\n\0driver = 1;", 1, 25, f);
-	fclose(f);
-	ck_assert_int_eq(load(NULL), TQ_ERR_CONFIG);
-	ck_assert_ptr_nonnull(strstr(tq_error_text(), ":2: zero byte"));
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		n = (size_t)snprintf(text, sizeof(text), "threads = 2;\n%s\n", lines[i]);
+		zero = strchr(text, '@');
+		*zero = '\0';
+		f = fopen(system_file, "w");
+		fwrite(text, 1, n, f);
+		fclose(f);
+		ck_assert_msg(load(NULL) == TQ_ERR_CONFIG, "%s is taken", lines[i]);
+		ck_assert_msg(strstr(tq_error_text(), ":2: zero byte") != NULL, "%s", tq_error_text());
+	}
 	ck_assert_int_eq(truncate(system_file, 2 << 20), 0);
 	ck_assert_int_eq(load(NULL), TQ_ERR_CONFIG);
 	ck_assert_ptr_nonnull(strstr(tq_error_text(), "larger than"));

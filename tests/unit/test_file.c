@@ -356,6 +356,9 @@ START_TEST(abort_and_misuse_leave_what_was_there)
 	ck_assert_int_eq(tq_file_section_write(w, codes, 1), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_CODES, 0), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_KV, 2), TQ_ERR_ARG);
+	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_KV + 1, 0), TQ_ERR_ARG);
+	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_PRIVATE - 1, 0), TQ_ERR_ARG);
+	ck_assert_int_eq(tq_file_section_begin(w, 0, 0), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_KV, 0), TQ_OK);
 	ck_assert_int_eq(tq_file_append(w, codes, 1), TQ_ERR_ARG);
 	tq_file_abort(w);
@@ -365,6 +368,44 @@ START_TEST(abort_and_misuse_leave_what_was_there)
 	ck_assert_uint_eq(entries(), 1);
 	free(before);
 	free(after);
+	free(codes);
+	tq_quantizer_destroy(q);
+}
+END_TEST
+
+/* Neither written nor read: one that is cut short, one too many, a few bytes over. */
+START_TEST(ids_that_are_not_one_for_each_row_are_refused)
+{
+	static const size_t bytes[] = {0, 8 * ROWS - 8, 8 * ROWS - 1, 8 * ROWS + 3, 8 * ROWS + 8};
+	static const unsigned char ids[8 * ROWS + 8];
+	struct tq_quantizer *q = quantizer("bits=2");
+	unsigned char *codes = encode(q), *data;
+	struct tq_file_entry *e;
+	struct tq_file_writer *w;
+	size_t size, i;
+
+	for (i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
+		ck_assert_int_eq(tq_file_create(ctx, path, q, &w), TQ_OK);
+		ck_assert_int_eq(tq_file_append(w, codes, ROWS), TQ_OK);
+		ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_IDS, 0), TQ_OK);
+		ck_assert_int_eq(tq_file_section_write(w, ids, bytes[i]), TQ_OK);
+		ck_assert_int_eq(tq_file_commit(w), TQ_ERR_ARG);
+		ck_assert_uint_eq(entries(), 0);
+		/* the same bytes as an application's own section, which then turns into ids */
+		ck_assert_int_eq(tq_file_create(ctx, path, q, &w), TQ_OK);
+		ck_assert_int_eq(tq_file_append(w, codes, ROWS), TQ_OK);
+		ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_PRIVATE, 0), TQ_OK);
+		ck_assert_int_eq(tq_file_section_write(w, ids, bytes[i]), TQ_OK);
+		ck_assert_int_eq(tq_file_commit(w), TQ_OK);
+		data = load(&size);
+		e = (void *)(data + size - sizeof(*e));
+		e->type = TQ_SECTION_IDS;
+		seal(data, size);
+		ck_assert_int_eq(open_bytes(data, size, 0), TQ_ERR_FORMAT);
+		ck_assert_ptr_nonnull(strstr(tq_error_text(), "ids and rows differ"));
+		unlink(path);
+		free(data);
+	}
 	free(codes);
 	tq_quantizer_destroy(q);
 }
@@ -423,6 +464,7 @@ int main(void)
 	tcase_add_test(tc, unknown_sections_are_refused_unless_ignorable);
 	tcase_add_test(tc, deferred_rows_are_checked_by_verify);
 	tcase_add_test(tc, abort_and_misuse_leave_what_was_there);
+	tcase_add_test(tc, ids_that_are_not_one_for_each_row_are_refused);
 	tcase_add_test(tc, an_open_file_outlives_its_replacement);
 	tcase_add_test(tc, more_than_the_table_holds_is_full);
 	suite_add_tcase(suite, tc);
