@@ -78,7 +78,8 @@ int tq_pipeline_measure(struct tq_pipeline *pipe);
 /*
  * The three below work on checked arguments and finite input. They use the stack for up to 4096
  * dimensions and one allocation per call above that. Return: TQ_OK; TQ_ERR_NOMEM; what a fused driver
- * returned. Strides are in elements. Input and output do not overlap.
+ * returned; from prepare, TQ_ERR_RANGE with the row whose product with the centre is not finite. Strides
+ * are in elements. Input and output do not overlap.
  */
 int tq_pipeline_encode(const struct tq_pipeline *pipe, const void *x, int dtype, size_t stride,
 		       size_t n, uint8_t *codes);

@@ -93,7 +93,7 @@ static void part_make(const struct tq_plan *plan, float *y, size_t room, int8_t 
 	part->scale = tq_scale_up(scale, exponent);
 }
 
-static void prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, const float *x,
+static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, const float *x,
 			void *packed)
 {
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
@@ -105,6 +105,8 @@ static void prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, co
 	int e;
 
 	e = query_load(plan, x, tile->x, &q.add);
+	if (!isfinite(q.add))
+		return TQ_ERR_RANGE;
 	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, 1, tile->scratch);
 	if (sketch->ops)
 		sketch->ops->rotate(sketch->rot, sketch->state, tile->y, tile->z, 1, tile->scratch);
@@ -124,6 +126,7 @@ static void prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, co
 		q.sketch_y = part.y;
 	}
 	score->ops->query_pack(plan, score->state, &q, packed);
+	return TQ_OK;
 }
 
 int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t stride, size_t nq,
@@ -137,9 +140,11 @@ int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t s
 	ret = tq_tile_open(pipe->ctx, pipe->plan->dim, &stack, &tile);
 	if (ret)
 		return ret;
-	for (i = 0; i < nq; i++)
-		prepare_one(pipe, &tile, x + i * stride,
-			    (char *)prepared + i * pipe->query_bytes);
+	for (i = 0; !ret && i < nq; i++) {
+		ret = prepare_one(pipe, &tile, x + i * stride, (char *)prepared + i * pipe->query_bytes);
+		if (ret)
+			tq_fail_row(ret, i, "x: query %zu times the centre exceeds a float", i);
+	}
 	tq_tile_close(pipe->ctx, &tile);
-	return TQ_OK;
+	return ret;
 }

@@ -22,6 +22,8 @@ static int check_centre(const struct tq_spec *spec, uint32_t dim, const float *c
 	for (i = 0; i < dim; i++)
 		if ((tq_f32_bits(centre[i]) & 0x7f800000u) == 0x7f800000u)
 			return tq_fail(TQ_ERR_NONFINITE, "options.centre: element %u is not finite", i);
+	if (spec->center == TQ_CENTER_BOTH && !isfinite(tq_dot16(centre, centre, dim)))
+		return tq_fail(TQ_ERR_RANGE, "options.centre: its square exceeds a float");
 	return TQ_OK;
 }
 

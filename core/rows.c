@@ -159,9 +159,13 @@ static int prepare_tile(void *arg, uint32_t lane, size_t first, size_t n)
 {
 	const struct batch *b = arg;
 	const struct tq_pipeline *pipe = &b->q->pipe;
+	int ret = tq_pipeline_prepare(pipe, (const float *)b->in + first * b->stride, b->stride, n,
+				      (char *)b->out + first * pipe->query_bytes);
 
-	return tq_pipeline_prepare(pipe, (const float *)b->in + first * b->stride, b->stride, n,
-				   (char *)b->out + first * pipe->query_bytes);
+	if (ret != TQ_ERR_RANGE)
+		return ret;
+	first += tq_error_row();
+	return tq_fail_row(ret, first, "x: query %zu times the centre exceeds a float", first);
 }
 
 int tq_query_prepare(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,

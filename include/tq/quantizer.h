@@ -42,11 +42,12 @@ struct tq_quantizer_options {
  * @out:     receives the quantizer
  *
  * Slow: this is where everything is resolved. Dense rotations (haar, qjl:gauss, qjl:ortho) take
- * O(dim^3) time and 8 dim^2 bytes and are limited to TQ_MAX_DENSE_DIM.
+ * O(dim^3) time and 8 dim^2 bytes (12 while they are made) and are limited to TQ_MAX_DENSE_DIM.
  *
- * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_SPEC; TQ_ERR_UNSUPPORTED; TQ_ERR_NONFINITE (centre);
- * TQ_ERR_NO_DRIVER where a pinned driver cannot serve; TQ_ERR_FULL where the tables would take more
- * than the setting memory_limit; TQ_ERR_NOMEM.
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_SPEC; TQ_ERR_UNSUPPORTED; TQ_ERR_NONFINITE (centre); TQ_ERR_RANGE
+ * where center=both and the centre's square exceeds a float; TQ_ERR_NO_DRIVER where a pinned driver
+ * cannot serve; TQ_ERR_FULL where the tables would take more than the setting memory_limit;
+ * TQ_ERR_NOMEM.
  */
 TQ_API int tq_quantizer_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
 			       const struct tq_quantizer_options *options,
@@ -96,7 +97,8 @@ TQ_API size_t tq_dtype_size(int dtype);
  * All rows are checked before any is written.
  *
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_NONFINITE, with the row in tq_error_row(); TQ_ERR_RANGE with the
- * row, where scale=f16 cannot hold a row's scale (@codes is then undefined).
+ * row, where scale=f16 cannot hold a row's scale or, with center=both, its inner product with the
+ * centre exceeds a float (@codes is then undefined).
  */
 TQ_API int tq_encode(const struct tq_quantizer *q, const float *x, size_t stride, size_t n,
 		     void *codes);
@@ -136,7 +138,8 @@ TQ_API int tq_decode_as(const struct tq_quantizer *q, const void *codes, size_t 
  *
  * The prepared form belongs to @q: it is neither portable nor to be stored.
  *
- * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_NONFINITE with the row.
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_NONFINITE with the row; TQ_ERR_RANGE with the row, where its inner
+ * product with the centre exceeds a float (@prepared is then undefined).
  */
 TQ_API int tq_query_prepare(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
 			    void *prepared);

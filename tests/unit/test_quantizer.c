@@ -217,6 +217,47 @@ START_TEST(a_scale_that_f16_cannot_hold_names_its_row)
 }
 END_TEST
 
+/* Never a score of infinity or NaN: the centre, a row or a query that would give one is refused. */
+START_TEST(what_overflows_with_the_centre_names_its_row)
+{
+	struct tq_quantizer_options o = {.struct_size = sizeof(o)};
+	static const char *const center[] = {"center=both", "center=data"};
+	float x[ROWS * 16], centre[16];
+	unsigned char codes[ROWS * 64];
+	struct tq_quantizer *q;
+	struct tq_spec spec;
+	void *prepared;
+	int i, both;
+
+	o.centre = centre;
+	for (i = 0; i < 2; i++) {
+		both = i == 0;
+		tq_spec_init(&spec);
+		ck_assert_int_eq(tq_spec_parse(&spec, center[i]), TQ_OK);
+		fill(centre, 16, 6);
+		centre[3] = 2e19f;
+		ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 16, &o, &q), both ? TQ_ERR_RANGE : TQ_OK);
+		if (!both)
+			tq_quantizer_destroy(q);
+		centre[3] = 1e10f;
+		ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 16, &o, &q), TQ_OK);
+		prepared = room(ROWS * tq_query_size(q));
+		fill(x, ROWS * 16, 5);
+		ck_assert_int_eq(tq_encode(q, x, 16, ROWS, codes), TQ_OK);
+		ck_assert_int_eq(tq_query_prepare(q, x, 16, ROWS, prepared), TQ_OK);
+		x[17 * 16 + 3] = 1e30f;
+		ck_assert_int_eq(tq_encode(q, x, 16, ROWS, codes), both ? TQ_ERR_RANGE : TQ_OK);
+		if (both)
+			ck_assert_uint_eq(tq_error_row(), 17);
+		ck_assert_int_eq(tq_query_prepare(q, x + 16, 16, ROWS - 1, prepared), TQ_ERR_RANGE);
+		ck_assert_uint_eq(tq_error_row(), 16);
+		ck_assert_ptr_nonnull(strstr(tq_error_text(), "query 16 times the centre"));
+		free(prepared);
+		tq_quantizer_destroy(q);
+	}
+}
+END_TEST
+
 START_TEST(arguments_are_refused)
 {
 	struct tq_quantizer *q = make("bits=4", 16, NULL), *none = (struct tq_quantizer *)&ctx;
@@ -409,6 +450,7 @@ int main(void)
 	tcase_add_test(tc, every_small_dimension_codes_and_scores);
 	tcase_add_test(tc, the_row_that_is_not_finite_is_named);
 	tcase_add_test(tc, a_scale_that_f16_cannot_hold_names_its_row);
+	tcase_add_test(tc, what_overflows_with_the_centre_names_its_row);
 	tcase_add_test(tc, arguments_are_refused);
 	tcase_add_loop_test(tc, one_blob_batch_and_list_agree, 0, n);
 	tcase_add_loop_test(tc, pairs_are_symmetric, 0, n);
