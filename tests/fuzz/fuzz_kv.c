@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "kv.h"
+#include "../../core/kv.h" /* not that of the tools */
 #include "kv_file.h"
 
 #define DIM 16
