@@ -29,25 +29,29 @@
  * @odd_low:  up to 4 bits: odd[k], k < 8, at [-k & 7]
  * @odd_high: odd[8 + k] likewise
  * @odd:      odd[k] as float
- * @abs_odd:  up to 4 bits: |odd[k]|
+ * @odd_bytes: up to 4 bits: odd[k], by index
  * @grid:     up to 4 bits: (odd[k] + 127) / 2, by index
  * @mag_hi:   from 5 bits: |odd| of the k-th positive level, its upper 7 bits
  * @mag_lo:   its lower 7 bits
+ * @folds:    4 bits: SEARCH_FOLD of search.h serves
+ * @magnitude: then: its thresholds, by cell
  * @bounds:   from 5 bits: the thresholds, then +inf
  * @first:    from 5 bits: the level where the search starts in a cell of y
  * @steps:    thresholds that one cell may hold
- * @to_cell:  cells per unit of sigma
+ * @to_cell:  cells per unit of sigma; SEARCH_FOLD: units of its place
  */
 struct avx2_tables {
 	float split[3][8];
 	float middle;
 	uint32_t steps;
+	uint32_t folds;
 	float to_cell;
+	float magnitude[8];
 	float odd_low[8];
 	float odd_high[8];
 	float odd[256];
 	float bounds[256];
-	uint8_t abs_odd[16];
+	int8_t odd_bytes[16];
 	uint8_t grid[16];
 	uint8_t mag_hi[128];
 	uint8_t mag_lo[128];
@@ -67,7 +71,7 @@ void avx2_rht_forward(const struct tq_rotation *rot, float *buf);
 void avx2_rht_backward(const struct tq_rotation *rot, float *buf);
 
 /** Rows that are rotated, then quantized together. */
-#define AVX2_BATCH_ROWS 16
+#define AVX2_BATCH_ROWS 8
 
 /**
  * avx2_quantize_rows - rotated rows to the bytes of their codes, sketch fields left alone
@@ -79,6 +83,8 @@ void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *ta
 /** avx2_dequantize_row - y_i = odd_i * (m * half_step); returns the exponent of the scale */
 int32_t avx2_dequantize_row(const struct tq_plan *plan, const struct avx2_tables *tab,
 			    const uint8_t *row, float *y);
+void avx2_dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n,
+		     float *y, int32_t *exponent);
 
 extern const struct tq_rotation_ops avx2_rht_ops;
 extern const struct tq_rotation_ops avx2_dense_ops;

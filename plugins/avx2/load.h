@@ -109,6 +109,35 @@ static void scale_rare(float *y, size_t d, int e, struct tq_row_stat *stat)
 	stat->norm2 = tq_dot16(y, y, d);
 }
 
+/* What a row's 16 lanes hold after its first pass */
+struct load_sums {
+	__m256i top[2];
+	__m256 cross[2];
+};
+
+/* Elements @i .. @i + 15, of which the first @n exist, less the centre */
+AVX2_INLINE void load_centred(const struct tq_plan *plan, const void *x, int dtype, uint32_t center,
+			      size_t i, ptrdiff_t n, float *y, struct load_sums *sums)
+{
+	const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+	__m256 v, m;
+	int k;
+
+#pragma GCC unroll 2
+	for (k = 0; k < 2; k++, n -= 8, i += 8) {
+		v = load_part8(x, dtype, i, n);
+		if (center != TQ_CENTER_OFF) {
+			m = load_part8(plan->centre, TQ_F32, i, n);
+			if (center == TQ_CENTER_BOTH)
+				sums->cross[k] = _mm256_add_ps(sums->cross[k], _mm256_mul_ps(v, m));
+			v = _mm256_sub_ps(v, m);
+		}
+		_mm256_storeu_ps(y + i, v);
+		sums->top[k] = _mm256_max_epu32(
+			sums->top[k], _mm256_and_si256(_mm256_castps_si256(v), magnitude));
+	}
+}
+
 /**
  * load_row - tq_row_load() of rules.h
  * @y: receives dim floats; up to the next multiple of 16 zeros are written behind them
@@ -116,31 +145,18 @@ static void scale_rare(float *y, size_t d, int e, struct tq_row_stat *stat)
 AVX2_INLINE void load_row(const struct tq_plan *plan, const void *x, int dtype, uint32_t center,
 			  float *y, struct tq_row_stat *stat)
 {
-	const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
-	__m256 cross[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, v, m, factor;
-	__m256 norm[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-	__m256i top[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+	struct load_sums sums = {{_mm256_setzero_si256(), _mm256_setzero_si256()},
+				 {_mm256_setzero_ps(), _mm256_setzero_ps()}};
+	__m256 norm[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, v, factor;
 	size_t i, d = plan->dim;
-	ptrdiff_t n;
 	int e, k;
 
-	for (i = 0; i < d; i += 16) {
-		for (k = 0; k < 2; k++) {
-			n = (ptrdiff_t)(d - i) - 8 * k;
-			v = load_part8(x, dtype, i + 8 * (size_t)k, n);
-			if (center != TQ_CENTER_OFF) {
-				m = load_part8(plan->centre, TQ_F32, i + 8 * (size_t)k, n);
-				if (center == TQ_CENTER_BOTH)
-					cross[k] = _mm256_add_ps(cross[k], _mm256_mul_ps(v, m));
-				v = _mm256_sub_ps(v, m);
-			}
-			_mm256_storeu_ps(y + i + 8 * k, v);
-			top[k] = _mm256_max_epu32(
-				top[k], _mm256_and_si256(_mm256_castps_si256(v), magnitude));
-		}
-	}
-	stat->cross = center == TQ_CENTER_BOTH ? sum_tree(cross[0], cross[1]) : 0.0f;
-	e = row_exponent(_mm256_max_epu32(top[0], top[1]));
+	for (i = 0; i + 16 <= d; i += 16)
+		load_centred(plan, x, dtype, center, i, 16, y, &sums);
+	if (i < d)
+		load_centred(plan, x, dtype, center, i, (ptrdiff_t)(d - i), y, &sums);
+	stat->cross = center == TQ_CENTER_BOTH ? sum_tree(sums.cross[0], sums.cross[1]) : 0.0f;
+	e = row_exponent(_mm256_max_epu32(sums.top[0], sums.top[1]));
 	stat->exponent = e;
 	if (e < TQ_EXPONENT_MIN || e > TQ_EXPONENT_MAX) {
 		scale_rare(y, d, e, stat);
@@ -148,6 +164,7 @@ AVX2_INLINE void load_row(const struct tq_plan *plan, const void *x, int dtype, 
 	}
 	factor = _mm256_set1_ps(tq_pow2(-e));
 	for (i = 0; i < d; i += 16) {
+#pragma GCC unroll 2
 		for (k = 0; k < 2; k++) {
 			v = scale_and_flush(_mm256_loadu_ps(y + i + 8 * k), factor);
 			_mm256_storeu_ps(y + i + 8 * k, v);

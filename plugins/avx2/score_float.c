@@ -37,7 +37,7 @@ AVX2_INLINE float dot_levels(const struct tq_plan *plan, const struct float_tabl
 
 	for (at = 0; at < d; at += 32) {
 		n = d - at < 32 ? d - at : 32;
-		idx = unpack_block(&plan->layout, row, at, n);
+		idx = unpack_block(&plan->layout, plan->index_bits, row, at, n);
 		quarter[0] = _mm256_castsi256_si128(idx);
 		quarter[1] = _mm_unpackhi_epi64(quarter[0], quarter[0]);
 		quarter[2] = _mm256_extracti128_si256(idx, 1);

@@ -1,14 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/*
- * The codebook, arranged for shuffles and gathers.
- *
- * Up to 4 bits the level of y is found by a binary search inside registers: after s - 1 comparisons
- * the prefix p of the index is known, kept as -p (comparisons give -1), and the next threshold is
- * bounds[(2p + 1) * 2^(b - s) - 1], fetched by one permutation whose selector is -p modulo 8.
- *
- * From 5 bits on a y is searched from the first level of its cell; ../simd/cells.h.
- */
+/* The codebook, arranged for shuffles and gathers; search.h and levels.h say how it is used. */
 
 #include "common.h"
 #include "../simd/cells.h"
@@ -27,9 +19,35 @@ static void split_tables(const struct tq_codebook *book, uint32_t bits, struct a
 			t->odd_low[(0u - p) & 7] = (float)book->odd[p];
 		else
 			t->odd_high[(0u - p) & 7] = (float)book->odd[p];
-		t->abs_odd[p] = (uint8_t)(book->odd[p] < 0 ? -book->odd[p] : book->odd[p]);
+		t->odd_bytes[p] = (int8_t)book->odd[p];
 		t->grid[p] = (uint8_t)((book->odd[p] + 127) / 2);
 	}
+}
+
+/* SEARCH_FOLD: do its cells hold one threshold each? Their edges are these times the first one's.
+ */
+static void fold_tables(const struct tq_codebook *book, struct avx2_tables *t)
+{
+	static const float edge[6] = {1, 2, 3, 4, 6, 8};
+	const float *bounds = book->bounds + 8;
+	float low = 0.0f, high = INFINITY;
+	uint32_t k;
+
+	for (k = 0; k < 8; k++)
+		if (book->odd[7 - k] != -book->odd[8 + k] ||
+		    (k < 7 && book->bounds[6 - k] != -bounds[k]))
+			return;
+	for (k = 0; k < 6; k++) {
+		low = bounds[k] / edge[k] > low ? bounds[k] / edge[k] : low;
+		high = bounds[k + 1] / edge[k] < high ? bounds[k + 1] / edge[k] : high;
+	}
+	if (book->bounds[7] != 0.0f || !(low * 1.0009765625f < high))
+		return;
+	for (k = 0; k < 7; k++)
+		t->magnitude[k] = bounds[k];
+	t->magnitude[7] = INFINITY;
+	t->to_cell = 0.25f / (low + high);
+	t->folds = 1;
 }
 
 int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
@@ -47,6 +65,8 @@ int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, v
 	}
 	if (plan->index_bits >= 1 && plan->index_bits <= 4)
 		split_tables(book, plan->index_bits, t);
+	if (plan->index_bits == 4)
+		fold_tables(book, t);
 	if (plan->index_bits > 4) {
 		t->steps = cells_create(book, AVX2_CELLS, AVX2_CELLS / 2, t->first, &t->to_cell);
 		for (k = 0; k < book->count / 2; k++) {
