@@ -32,4 +32,12 @@ struct tq_quantizer {
 size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, size_t n,
 			  const float *centre);
 
+/**
+ * tq_query_prepare_adds - tq_query_prepare() of each query @nadds times, with other numbers to add
+ * @adds: what is added to every score in place of the centre's part: nq * nadds numbers
+ * @prepared: room for nq * nadds * tq_query_size(q) bytes, aligned to 64
+ */
+int tq_query_prepare_adds(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
+			  const float *adds, size_t nadds, void *prepared);
+
 #endif

@@ -88,4 +88,12 @@ int tq_pipeline_decode(const struct tq_pipeline *pipe, const uint8_t *codes, siz
 int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t stride, size_t nq,
 			void *prepared);
 
+/**
+ * tq_pipeline_prepare_adds - each query @nadds times, with another number to add to its scores
+ * @adds: nq * nadds numbers in place of what the centre adds; NULL: that
+ * @prepared: query i with its number j at (i * nadds + j) * query_bytes
+ */
+int tq_pipeline_prepare_adds(const struct tq_pipeline *pipe, const float *x, size_t stride,
+			     size_t nq, const float *adds, size_t nadds, void *prepared);
+
 #endif

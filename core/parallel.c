@@ -6,11 +6,15 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include "parallel.h"
 #include "pool.h"
 
 #define TEXT_MAX 512
+
+/* This thread is in a lane: a loop within a loop is not split again. */
+static _Thread_local bool in_lane;
 
 /* One loop; what failed is that of the lowest rows so far. */
 struct loop {
@@ -43,26 +47,29 @@ static void note_failure(struct loop *l, size_t at, int code)
 static void run_lane(void *arg, size_t lane)
 {
 	struct loop *l = arg;
+	bool outer = in_lane;
 	size_t first, n;
 	int code;
 
+	in_lane = true;
 	while (!atomic_load_explicit(&l->failed, memory_order_relaxed)) {
 		first = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
 		if (first > (l->n - 1) / l->tile)
-			return;
+			break;
 		first *= l->tile;
 		n = l->n - first < l->tile ? l->n - first : l->tile;
 		code = l->fn(l->arg, (uint32_t)lane, first, n);
 		if (code)
 			note_failure(l, first, code);
 	}
+	in_lane = outer;
 }
 
 uint32_t tq_rows_lanes(const struct tq_context *ctx, size_t n, size_t tile)
 {
 	size_t tiles = n / tile;
 
-	if (tiles < 2)
+	if (tiles < 2 || in_lane)
 		return 1;
 	return tiles < ctx->threads ? (uint32_t)tiles : ctx->threads;
 }

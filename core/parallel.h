@@ -14,7 +14,7 @@
 typedef int (*tq_rows_fn)(void *arg, uint32_t lane, size_t first, size_t n);
 
 /**
- * tq_rows_lanes - how many lanes tq_rows_run() would use
+ * tq_rows_lanes - how many lanes tq_rows_run() would use; 1 within a lane of another loop
  * @n:    rows
  * @tile: rows that are worth a thread's while, at least 1
  */

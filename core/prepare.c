@@ -93,8 +93,9 @@ static void part_make(const struct tq_plan *plan, float *y, size_t room, int8_t 
 	part->scale = tq_scale_up(scale, exponent);
 }
 
+/* Packed once, or @nadds times with another number to add to every score in place of the centre's. */
 static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, const float *x,
-			void *packed)
+		       const float *adds, size_t nadds, char *packed)
 {
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
 	const struct tq_map *rotation = &pipe->rotation, *sketch = &pipe->sketch;
@@ -102,6 +103,7 @@ static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, con
 	struct tq_query q = { .struct_size = sizeof(q) };
 	int8_t *bytes = (int8_t *)tile->x;
 	struct part part;
+	size_t i;
 	int e;
 
 	e = query_load(plan, x, tile->x, &q.add);
@@ -125,12 +127,22 @@ static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, con
 		q.sketch_lo = part.lo;
 		q.sketch_y = part.y;
 	}
-	score->ops->query_pack(plan, score->state, &q, packed);
+	for (i = 0; i < nadds; i++) {
+		if (adds)
+			q.add = adds[i];
+		score->ops->query_pack(plan, score->state, &q, packed + i * pipe->query_bytes);
+	}
 	return TQ_OK;
 }
 
 int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t stride, size_t nq,
 			void *prepared)
+{
+	return tq_pipeline_prepare_adds(pipe, x, stride, nq, NULL, 1, prepared);
+}
+
+int tq_pipeline_prepare_adds(const struct tq_pipeline *pipe, const float *x, size_t stride,
+			     size_t nq, const float *adds, size_t nadds, void *prepared)
 {
 	struct tq_tile_stack stack;
 	struct tq_tile tile;
@@ -141,7 +153,8 @@ int tq_pipeline_prepare(const struct tq_pipeline *pipe, const float *x, size_t s
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < nq; i++) {
-		ret = prepare_one(pipe, &tile, x + i * stride, (char *)prepared + i * pipe->query_bytes);
+		ret = prepare_one(pipe, &tile, x + i * stride, adds ? adds + i * nadds : NULL, nadds,
+				  (char *)prepared + i * nadds * pipe->query_bytes);
 		if (ret)
 			tq_fail_row(ret, i, "x: query %zu times the centre exceeds a float", i);
 	}

@@ -49,7 +49,7 @@ static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t
 	return TQ_OK;
 }
 
-/* A batch of encode, decode or prepare. */
+/* A batch of encode, decode or prepare, which packs each query @nadds times if it has @adds. */
 struct batch {
 	const struct tq_quantizer *q;
 	const void *in;
@@ -57,6 +57,8 @@ struct batch {
 	int dtype;
 	size_t stride;
 	const float *centre;
+	const float *adds;
+	size_t nadds;
 };
 
 /* On one thread if the drivers cannot be split. */
@@ -91,7 +93,7 @@ static int encode_tile(void *arg, uint32_t lane, size_t first, size_t n)
 int tq_encode_as(const struct tq_quantizer *q, const void *x, int dtype, size_t stride, size_t n,
 		 void *codes)
 {
-	struct batch b = {q, x, codes, dtype, stride, NULL};
+	struct batch b = {q, x, codes, dtype, stride, NULL, NULL, 1};
 	size_t element = tq_dtype_size(dtype);
 	int ret;
 
@@ -131,7 +133,7 @@ static int decode_tile(void *arg, uint32_t lane, size_t first, size_t n)
 int tq_decode_as(const struct tq_quantizer *q, const void *codes, size_t n, void *x, int dtype,
 		 size_t stride)
 {
-	struct batch b = {q, codes, x, dtype, stride, NULL};
+	struct batch b = {q, codes, x, dtype, stride, NULL, NULL, 1};
 	size_t element = tq_dtype_size(dtype);
 	int ret;
 
@@ -159,8 +161,9 @@ static int prepare_tile(void *arg, uint32_t lane, size_t first, size_t n)
 {
 	const struct batch *b = arg;
 	const struct tq_pipeline *pipe = &b->q->pipe;
-	int ret = tq_pipeline_prepare(pipe, (const float *)b->in + first * b->stride, b->stride, n,
-				      (char *)b->out + first * pipe->query_bytes);
+	int ret = tq_pipeline_prepare_adds(pipe, (const float *)b->in + first * b->stride, b->stride,
+					   n, b->adds ? b->adds + first * b->nadds : NULL, b->nadds,
+					   (char *)b->out + first * b->nadds * pipe->query_bytes);
 
 	if (ret != TQ_ERR_RANGE)
 		return ret;
@@ -168,10 +171,10 @@ static int prepare_tile(void *arg, uint32_t lane, size_t first, size_t n)
 	return tq_fail_row(ret, first, "x: query %zu times the centre exceeds a float", first);
 }
 
-int tq_query_prepare(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
-		     void *prepared)
+int tq_query_prepare_adds(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
+			  const float *adds, size_t nadds, void *prepared)
 {
-	struct batch b = {q, x, prepared, TQ_F32, stride, NULL};
+	struct batch b = {q, x, prepared, TQ_F32, stride, NULL, adds, nadds};
 	int ret;
 
 	TQ_CHECK_POINTER(q);
@@ -183,11 +186,17 @@ int tq_query_prepare(const struct tq_quantizer *q, const float *x, size_t stride
 		ret = tq_check_rows(q, "stride", stride, nq, sizeof(*x));
 	if (ret)
 		return ret;
-	if (nq > PTRDIFF_MAX / q->pipe.query_bytes)
+	if (nq > PTRDIFF_MAX / q->pipe.query_bytes / nadds)
 		return tq_fail(TQ_ERR_ARG, "nq: %zu queries exceed memory", nq);
 	b.centre = q->plan->center == TQ_CENTER_BOTH ? q->plan->centre : NULL;
 	ret = split(q, true, nq, FLOATS_PER_TILE, q->plan->dim, check_finite, &b);
 	return ret ? ret
 		   : split(q, q->pipe.split_prepare, nq, QUERY_FLOATS_PER_TILE, q->plan->dim,
 			   prepare_tile, &b);
+}
+
+int tq_query_prepare(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
+		     void *prepared)
+{
+	return tq_query_prepare_adds(q, x, stride, nq, NULL, 1, prepared);
 }

@@ -24,5 +24,6 @@
 #include "tq/top_k.h"
 #include "tq/file.h"
 #include "tq/kv.h"
+#include "tq/index.h"
 
 #endif

@@ -286,6 +286,106 @@ static int describe_and_create(struct tq_context *ctx, const char *spec)
 	return ret;
 }
 
+static int keep_row(void *arg, int64_t id)
+{
+	return id >= 0;
+}
+
+static int give_row(void *arg, const int64_t *ids, size_t n, float *rows)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		memcpy(rows + i * DIM, x + ids[i] * DIM, DIM * sizeof(float));
+	return 0;
+}
+
+/* A failed change of an index leaves what was there. */
+static int change_index(struct tq_index *ix, struct tq_index *part)
+{
+	struct tq_index_info info = {.struct_size = sizeof(info)};
+	int64_t ids[4] = {100, 7, 101, 8};
+	size_t expected = 0;
+	int ret;
+
+	ret = tq_index_add(ix, x, DIM, ROWS, NULL);
+	expected = ret ? 0 : ROWS;
+	if (!ret)
+		ret = tq_index_add(ix, x, DIM, 1, ids);
+	expected += !ret;
+	if (!ret)
+		ret = tq_index_update(ix, x, DIM, 2, ids);
+	if (!ret) {
+		ret = tq_index_remove(ix, ids + 3, 1);
+		expected -= !ret;
+	}
+	tq_index_info(ix, &info);
+	ck_assert_uint_eq(info.count, expected);
+	if (!ret)
+		ret = tq_index_create_like(ix, &part);
+	if (!ret) {
+		ret = tq_index_add(part, x, DIM, 1, ids + 2);
+		if (!ret)
+			ret = tq_index_reserve(part, 300);
+		if (!ret)
+			ret = tq_index_merge(part, ix);
+		tq_index_destroy(part);
+	}
+	if (!ret)
+		ret = tq_index_reconstruct(ix, ids, 1, (float[DIM]){0}, DIM);
+	if (!ret)
+		ret = tq_index_search(ix, x, DIM, ROWS, 3, NULL, (int64_t[ROWS * 3]){0}, NULL);
+	return ret;
+}
+
+static int use_index(struct tq_context *ctx, const char *spec)
+{
+	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_COS};
+	struct tq_index_search_options so = {.struct_size = sizeof(so), .nprobe = 3, .allow = keep_row,
+					     .rerank = 5, .fetch = give_row};
+	struct tq_index *ix;
+	struct tq_spec s;
+	int64_t ids[3];
+	float scores[3];
+	size_t n, fail_at;
+	int ret;
+
+	o.nlist = strstr(spec, "bits=2") ? 3 : 0;
+	tq_spec_init(&s);
+	ck_assert_int_eq(tq_spec_parse(&s, spec), TQ_OK);
+	fail_at = memory.fail_at;
+	/* ten rounds of k-means ask for memory some thousand times */
+	if (o.nlist)
+		memory.fail_at = 0;
+	ret = tq_index_create(ctx, &s, DIM, &o, &ix);
+	if (ret)
+		return ret;
+	ret = tq_index_train(ix, x, DIM, ROWS);
+	if (o.nlist) {
+		memory.asked = 0;
+		memory.fail_at = fail_at;
+	}
+	if (!ret)
+		ret = change_index(ix, NULL);
+	if (!ret) {
+		n = 100;
+		ck_assert_int_eq(tq_index_remove(ix, (int64_t[]){100}, 1), TQ_OK);
+		ret = tq_index_search(ix, x, DIM, 1, 3, &so, ids, scores);
+		so.rerank = 0;
+		if (!ret)
+			ret = tq_index_range(ix, x, -2.0f, &so, 3, ids, scores, &n);
+		ck_assert(ret || n == ROWS - 1);
+	}
+	tq_index_destroy(ix);
+	return ret;
+}
+
+START_TEST(indexes_survive)
+{
+	run_all(use_index, _i ? "preset=search bits=2" : "preset=search bits=4");
+}
+END_TEST
+
 START_TEST(quantizers_survive)
 {
 	static const char *const specs[] = {
@@ -408,7 +508,12 @@ int main(void)
 	tcase_add_loop_test(tc, large_rows_survive, 0, 2);
 	tcase_add_test(tc, files_survive);
 	tcase_add_test(tc, descriptions_survive);
+
 	tcase_add_test(tc, selftest_survives);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("index");
+	tcase_set_timeout(tc, 300);
+	tcase_add_loop_test(tc, indexes_survive, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

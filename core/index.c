@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vector index's life. What it holds is in index.h.
+ */
+
+#include "args.h"
+#include "index.h"
+
+const char *tq_metric_name(uint32_t metric)
+{
+	static const char *const names[] = {"ip", "cos", "l2"};
+
+	return metric <= TQ_METRIC_L2 ? names[metric] : "unknown";
+}
+
+int tq_index_check_rows(const struct tq_index *ix, size_t stride, size_t n)
+{
+	if (stride < ix->dim)
+		return tq_fail(TQ_ERR_ARG, "stride: %zu is less than the dimension %u", stride,
+			       ix->dim);
+	if (stride > PTRDIFF_MAX / sizeof(float) || n > PTRDIFF_MAX / (stride * sizeof(float)))
+		return tq_fail(TQ_ERR_ARG, "stride: %zu rows of %zu exceed memory", n, stride);
+	return TQ_OK;
+}
+
+int tq_index_check_finite(const struct tq_index *ix, const float *x, size_t stride, size_t n)
+{
+	size_t row = tq_first_nonfinite(x, TQ_F32, ix->dim, stride, n, NULL);
+
+	if (row == n)
+		return TQ_OK;
+	return tq_fail_row(TQ_ERR_NONFINITE, row, "x: row %zu holds NaN or infinity", row);
+}
+
+int tq_index_fail_at(int code, size_t first)
+{
+	uint64_t row = tq_error_row();
+
+	if (row == TQ_NO_ROW)
+		return code;
+	return tq_fail_row(code, first + row, "x: row %llu: %s", (unsigned long long)(first + row),
+			   tq_status_text(code));
+}
+
+/* ---- the centre ---- */
+
+static int make_quantizer(const struct tq_index *ix, const float *mean, struct tq_quantizer **q)
+{
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = ix->driver};
+	float *zero = NULL;
+	int ret;
+
+	if (ix->spec.center == TQ_CENTER_BOTH) {
+		o.centre = mean;
+		if (ix->nlist > 1) {
+			zero = tq_alloc(ix->ctx, ix->dim * sizeof(*zero));
+			if (!zero)
+				return TQ_ERR_NOMEM;
+			o.centre = zero;
+		}
+	}
+	ret = tq_quantizer_create(ix->ctx, &ix->spec, ix->dim, &o, q);
+	tq_free(ix->ctx, zero);
+	return ret;
+}
+
+/* The centroids as rows of 8 bits: what a row or query is nearest to is found by a search. */
+static int make_coarse(const struct tq_index *ix, const float *centroids, struct tq_index **coarse)
+{
+	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_L2,
+				     .driver = ix->driver};
+	struct tq_spec spec;
+	int ret;
+
+	tq_spec_init(&spec);
+	spec.bits = 8;
+	spec.correction = TQ_CORR_UNBIASED;
+	spec.seed = ix->spec.seed;
+	ret = tq_index_create(ix->ctx, &spec, ix->dim, &o, coarse);
+	if (ret)
+		return ret;
+	ret = tq_index_train(*coarse, centroids, ix->dim, ix->nlist);
+	if (!ret)
+		ret = tq_index_add(*coarse, centroids, ix->dim, ix->nlist, NULL);
+	if (ret)
+		tq_index_destroy(*coarse);
+	return ret;
+}
+
+int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids)
+{
+	size_t row = ix->dim * sizeof(float);
+	struct tq_index *coarse = NULL;
+	struct tq_quantizer *q = NULL;
+	float *m, *c = NULL;
+	int ret = TQ_ERR_NOMEM;
+
+	m = tq_alloc(ix->ctx, row);
+	if (!m)
+		return ret;
+	if (mean)
+		memcpy(m, mean, row);
+	if (centroids) {
+		c = tq_alloc(ix->ctx, ix->nlist * row);
+		if (!c)
+			goto err_free;
+		memcpy(c, centroids, ix->nlist * row);
+		ret = make_coarse(ix, c, &coarse);
+		if (ret)
+			goto err_free;
+	}
+	ret = make_quantizer(ix, m, &q);
+	if (ret)
+		goto err_coarse;
+	pthread_rwlock_wrlock(&ix->lock);
+	tq_quantizer_destroy(ix->q);
+	tq_index_destroy(ix->coarse);
+	tq_free(ix->ctx, ix->centroids);
+	tq_free(ix->ctx, ix->mean);
+	ix->q = q;
+	ix->coarse = coarse;
+	ix->centroids = c;
+	ix->mean = m;
+	ix->row_bytes = tq_code_size(q);
+	pthread_rwlock_unlock(&ix->lock);
+	return TQ_OK;
+
+err_coarse:
+	tq_index_destroy(coarse);
+err_free:
+	tq_free(ix->ctx, c);
+	tq_free(ix->ctx, m);
+	return ret;
+}
+
+/* ---- life ---- */
+
+static int check_options(struct tq_context *ctx, const struct tq_spec *spec,
+			 const struct tq_index_options *o, struct tq_index **out)
+{
+	TQ_CHECK_POINTER(ctx);
+	TQ_CHECK_POINTER(spec);
+	TQ_CHECK_POINTER(out);
+	*out = NULL;
+	if (spec->center == TQ_CENTER_DATA)
+		return tq_fail(TQ_ERR_SPEC, "center=data: an index takes center=off or center=both");
+	if (!o)
+		return TQ_OK;
+	if (o->struct_size != sizeof(*o))
+		return tq_fail(TQ_ERR_ARG, "options->struct_size is %u, expected %zu",
+			       o->struct_size, sizeof(*o));
+	if (o->metric > TQ_METRIC_L2)
+		return tq_fail(TQ_ERR_ARG, "options->metric: %u is none", o->metric);
+	if (o->nlist > TQ_INDEX_MAX_LISTS)
+		return tq_fail(TQ_ERR_ARG, "options->nlist: %u is more than %d", o->nlist,
+			       TQ_INDEX_MAX_LISTS);
+	return TQ_OK;
+}
+
+/* Waiting changes go before new searches: otherwise a stream of searches would keep them out. */
+static int init_locks(struct tq_index *ix)
+{
+	pthread_rwlockattr_t attr;
+	int err;
+
+	if (pthread_rwlockattr_init(&attr))
+		return tq_fail(TQ_ERR_NOMEM, "out of memory: a lock");
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	err = pthread_rwlock_init(&ix->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	if (err)
+		return tq_fail(TQ_ERR_NOMEM, "out of memory: a lock");
+	pthread_mutex_init(&ix->change, NULL);
+	return TQ_OK;
+}
+
+int tq_index_make(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
+		  const struct tq_index_options *options, const float *mean, const float *centroids,
+		  struct tq_index **out)
+{
+	static const struct tq_index_options none = {.struct_size = sizeof(none)};
+	const struct tq_index_options *o = options ? options : &none;
+	struct tq_index *ix;
+	int ret;
+
+	ret = check_options(ctx, spec, options, out);
+	if (ret)
+		return ret;
+	ix = tq_alloc(ctx, sizeof(*ix));
+	if (!ix)
+		return TQ_ERR_NOMEM;
+	ix->ctx = ctx;
+	ret = init_locks(ix);
+	if (ret) {
+		tq_free(ctx, ix);
+		return ret;
+	}
+	ix->spec = *spec;
+	ix->dim = dim;
+	ix->metric = o->metric;
+	ix->nlist = o->nlist > 1 ? o->nlist : 1;
+	if (ix->metric == TQ_METRIC_L2 || ix->nlist > 1)
+		ix->spec.center = TQ_CENTER_BOTH;
+	ret = TQ_ERR_NOMEM;
+	ix->lists = tq_alloc(ctx, ix->nlist * sizeof(*ix->lists));
+	if (!ix->lists)
+		goto err_destroy;
+	if (o->driver) {
+		ix->driver = tq_alloc(ctx, strlen(o->driver) + 1);
+		if (!ix->driver)
+			goto err_destroy;
+		strcpy(ix->driver, o->driver);
+	}
+	ret = tq_index_set_centre(ix, mean, centroids);
+	if (ret)
+		goto err_destroy;
+	*out = ix;
+	return TQ_OK;
+
+err_destroy:
+	tq_index_destroy(ix);
+	return ret;
+}
+
+int tq_index_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
+		    const struct tq_index_options *options, struct tq_index **index)
+{
+	return tq_index_make(ctx, spec, dim, options, NULL, NULL, index);
+}
+
+int tq_index_create_like(const struct tq_index *index, struct tq_index **like)
+{
+	struct tq_index_options o = {.struct_size = sizeof(o)};
+
+	TQ_CHECK_POINTER(index);
+	o.metric = index->metric;
+	o.nlist = index->nlist;
+	o.driver = index->driver;
+	return tq_index_make(index->ctx, &index->spec, index->dim, &o, index->mean,
+			     index->centroids, like);
+}
+
+void tq_index_destroy(struct tq_index *index)
+{
+	struct tq_context *ctx;
+
+	if (!index)
+		return;
+	ctx = index->ctx;
+	tq_index_lists_free(index);
+	tq_index_ids_free(ctx, &index->ids);
+	tq_index_destroy(index->coarse);
+	tq_quantizer_destroy(index->q);
+	tq_free(ctx, index->centroids);
+	tq_free(ctx, index->mean);
+	tq_free(ctx, index->driver);
+	pthread_rwlock_destroy(&index->lock);
+	pthread_mutex_destroy(&index->change);
+	tq_free(ctx, index);
+}
+
+int tq_index_info(const struct tq_index *index, struct tq_index_info *info)
+{
+	struct tq_index *ix = (struct tq_index *)(uintptr_t)index;
+
+	TQ_CHECK_POINTER(index);
+	TQ_CHECK_POINTER(info);
+	if (info->struct_size != sizeof(*info))
+		return tq_fail(TQ_ERR_ARG, "info->struct_size is %u, expected %zu",
+			       info->struct_size, sizeof(*info));
+	pthread_rwlock_rdlock(&ix->lock);
+	info->dim = ix->dim;
+	info->metric = ix->metric;
+	info->nlist = ix->nlist > 1 ? ix->nlist : 0;
+	info->row_bytes = ix->row_bytes + sizeof(int64_t);
+	info->count = ix->count;
+	info->removed = ix->removed;
+	info->next_id = ix->next_id;
+	pthread_rwlock_unlock(&ix->lock);
+	return TQ_OK;
+}
+
+const struct tq_quantizer *tq_index_quantizer(const struct tq_index *index)
+{
+	return index->q;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CORE_INDEX_H
+#define TQ_CORE_INDEX_H
+
+/*
+ * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
+ * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans, ivf.c
+ * trains.
+ *
+ * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
+ * the vector that is coded, and <y, q - m> what the codes give, a scan computes
+ *
+ *	key = (<y, q - m> + add) + cross
+ *
+ *	ip, cos:  cross = <y, m>			add = <c, q>			score = key
+ *	l2:	  cross = -|y|^2 / 2 - <y, c - m>	add = -|q - c|^2 / 2		score = -2 key
+ *
+ * cross is in the row, in the place that center=both has for it, and add is in the prepared query, so
+ * a tq_top_k() of these finds the best of any metric.
+ */
+
+#include <pthread.h>
+#include "codec.h"
+#include "tq/index.h"
+
+/* Rows that a segment of memory has at most, unless tq_index_reserve() asked for more. */
+#define TQ_INDEX_SEGMENT_ROWS 65536
+
+/**
+ * struct tq_index_segment - rows of one partition that lie together and never move
+ * @codes: @room rows
+ * @ids:   of each; negative: no row
+ * @live:  bit r set: row r was not removed; NULL: all
+ * @first: number of its first row in the partition; UINT32_MAX while it has none
+ * @n:     rows that are there, removed ones too
+ * @room:  rows that there is memory for
+ * @owned: the memory of codes and ids; NULL: they lie in the file
+ */
+struct tq_index_segment {
+	uint8_t *codes;
+	int64_t *ids;
+	uint64_t *live;
+	uint32_t first, n, room;
+	void *owned;
+};
+
+/** A partition. @open is the first segment that may have room. */
+struct tq_index_list {
+	struct tq_index_segment *segments;
+	uint32_t nsegments, room, open;
+	uint32_t rows;
+};
+
+/**
+ * struct tq_index_ids - where the row of an id is: a hash table with linear probing
+ * @places: list << 32 | row in the list
+ * @slots:  a power of two, or 0
+ * @used:   ids in it
+ * @ready:  it has all the ids of the index: it is made when first needed
+ */
+struct tq_index_ids {
+	int64_t *keys;
+	uint64_t *places;
+	size_t slots, used;
+	bool ready;
+};
+
+/**
+ * struct tq_index - an index
+ * @spec:      of the rows, center as in force
+ * @row_bytes: of a code
+ * @nlist:     partitions, at least 1
+ * @q:         its centre is @mean without partitions, else zero
+ * @mean:      m; zero where center=off
+ * @centroids: @nlist of them, or NULL without partitions or before training
+ * @coarse:    the centroids as rows of an index, likewise
+ * @change:    held by whoever changes the index
+ * @lock:      held for reading by searches, for writing while what they see changes
+ */
+struct tq_index {
+	struct tq_context *ctx;
+	struct tq_spec spec;
+	uint32_t dim;
+	uint32_t metric;
+	uint32_t nlist;
+	size_t row_bytes;
+	char *driver;
+	struct tq_quantizer *q;
+	float *mean;
+	float *centroids;
+	struct tq_index *coarse;
+	struct tq_index_list *lists;
+	struct tq_index_ids ids;
+	uint64_t count, removed;
+	int64_t next_id;
+	pthread_mutex_t change;
+	pthread_rwlock_t lock;
+};
+
+static inline bool tq_index_is_live(const struct tq_index_segment *s, uint32_t row)
+{
+	return s->ids[row] >= 0 && (!s->live || s->live[row / 64] >> row % 64 & 1);
+}
+
+/** tq_index_centre - c of a partition */
+static inline const float *tq_index_centre(const struct tq_index *ix, uint32_t list)
+{
+	return ix->centroids ? ix->centroids + (size_t)list * ix->dim : ix->mean;
+}
+
+/* ---- index.c ---- */
+
+/** tq_index_make - tq_index_create() for the partitions that are given; @mean and @centroids may be NULL */
+int tq_index_make(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim,
+		  const struct tq_index_options *options, const float *mean, const float *centroids,
+		  struct tq_index **out);
+
+/** tq_index_set_centre - a quantizer for this centre, and a coarse index of these centroids */
+int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids);
+
+/** tq_index_check_rows - @n rows @stride apart: TQ_ERR_ARG if they exceed memory */
+int tq_index_check_rows(const struct tq_index *ix, size_t stride, size_t n);
+
+/** tq_index_check_finite - TQ_ERR_NONFINITE with the row */
+int tq_index_check_finite(const struct tq_index *ix, const float *x, size_t stride, size_t n);
+
+/** tq_index_fail_at - a failure of rows from @first on names its row among all: TQ_ERR_* with the row */
+int tq_index_fail_at(int code, size_t first);
+
+/* ---- index_code.c ---- */
+
+/** tq_index_code - rows to codes; @lists: the partition of each, or NULL without partitions */
+int tq_index_code(const struct tq_index *ix, const float *x, size_t stride, size_t n,
+		  const uint32_t *lists, uint8_t *codes);
+
+/** tq_index_unit - a row scaled to norm 1; zeros stay */
+void tq_index_unit(const float *x, float *y, size_t dim);
+
+/** tq_index_add_of - add of a query (scaled to norm 1 with cos) for a partition */
+float tq_index_add_of(const struct tq_index *ix, const float *q, uint32_t list);
+
+/** tq_index_assign - the partition of each row; TQ_ERR_NONFINITE with the row */
+int tq_index_assign(const struct tq_index *ix, const float *x, size_t stride, size_t n,
+		    uint32_t *lists);
+
+/* ---- index_ids.c ---- */
+
+/** tq_index_ids_ready - make the table if it is not there; for whoever holds @change and not @lock */
+int tq_index_ids_ready(struct tq_index *ix);
+
+/** tq_index_ids_room - for @n further ids; TQ_ERR_NOMEM */
+int tq_index_ids_room(struct tq_index *ix, size_t n);
+
+/** tq_index_ids_find - its place, or UINT64_MAX */
+uint64_t tq_index_ids_find(const struct tq_index_ids *ids, int64_t id);
+
+/** tq_index_ids_put - there is room, and the id is not there */
+void tq_index_ids_put(struct tq_index_ids *ids, int64_t id, uint64_t place);
+void tq_index_ids_drop(struct tq_index_ids *ids, int64_t id);
+void tq_index_ids_free(struct tq_context *ctx, struct tq_index_ids *ids);
+
+/* ---- index_rows.c ---- */
+
+/** tq_index_list_room - memory for @n further rows of a partition; TQ_ERR_NOMEM, TQ_ERR_FULL */
+int tq_index_list_room(struct tq_index *ix, uint32_t list, size_t n);
+
+/** tq_index_segment_of - the segment of a row of a partition */
+struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, uint32_t row);
+
+/** tq_index_lists_free - all rows */
+void tq_index_lists_free(struct tq_index *ix);
+
+#endif

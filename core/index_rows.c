@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows of an index, in and out. A change is made in three steps: code and check, while searches go on;
+ * have room for everything, so that nothing can fail any more; then, with the searches held off, put it
+ * where they see it.
+ */
+
+#include <stdlib.h>
+#include "args.h"
+#include "index.h"
+
+#define SEGMENT_ROWS_MIN 64
+
+/* ---- segments ---- */
+
+struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, uint32_t row)
+{
+	uint32_t lo = 0, hi = list->nsegments - 1, mid;
+
+	while (lo < hi) {
+		mid = hi - (hi - lo) / 2;
+		if (list->segments[mid].first <= row)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return &list->segments[lo];
+}
+
+static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_t room)
+{
+	size_t codes = ((size_t)room * ix->row_bytes + 63) / 64 * 64;
+	struct tq_index_segment *more, *old = list->segments;
+	uint32_t slots = list->room ? 2 * list->room : 4;
+	void *owned;
+
+	owned = tq_alloc(ix->ctx, codes + (size_t)room * sizeof(int64_t));
+	if (!owned)
+		return TQ_ERR_NOMEM;
+	if (list->nsegments == list->room) {
+		more = tq_alloc(ix->ctx, slots * sizeof(*more));
+		if (!more) {
+			tq_free(ix->ctx, owned);
+			return TQ_ERR_NOMEM;
+		}
+		if (old)
+			memcpy(more, old, list->nsegments * sizeof(*more));
+		/* the array moves, what it describes does not */
+		pthread_rwlock_wrlock(&ix->lock);
+		list->segments = more;
+		list->room = slots;
+		pthread_rwlock_unlock(&ix->lock);
+		tq_free(ix->ctx, old);
+	}
+	pthread_rwlock_wrlock(&ix->lock);
+	list->segments[list->nsegments++] = (struct tq_index_segment){
+		.codes = owned, .ids = (int64_t *)((char *)owned + codes), .room = room,
+		.first = UINT32_MAX, .owned = owned};
+	pthread_rwlock_unlock(&ix->lock);
+	return TQ_OK;
+}
+
+int tq_index_list_room(struct tq_index *ix, uint32_t number, size_t n)
+{
+	struct tq_index_list *list = &ix->lists[number];
+	size_t have = 0, room;
+	uint32_t i;
+
+	for (i = list->open; i < list->nsegments; i++)
+		have += list->segments[i].room - list->segments[i].n;
+	if (have >= n)
+		return TQ_OK;
+	if (n > UINT32_MAX - (size_t)list->rows)
+		return tq_fail(TQ_ERR_FULL, "a partition would have more than %u rows", UINT32_MAX);
+	/* as many as there are already, so that there are few segments, each of a size worth a scan */
+	room = list->rows > TQ_INDEX_SEGMENT_ROWS ? TQ_INDEX_SEGMENT_ROWS : list->rows;
+	if (room < SEGMENT_ROWS_MIN)
+		room = SEGMENT_ROWS_MIN;
+	if (room < n - have)
+		room = n - have;
+	return push_segment(ix, list, (uint32_t)room);
+}
+
+void tq_index_lists_free(struct tq_index *ix)
+{
+	struct tq_index_list *list;
+	uint32_t i, j;
+
+	for (i = 0; ix->lists && i < ix->nlist; i++) {
+		list = &ix->lists[i];
+		for (j = 0; j < list->nsegments; j++) {
+			tq_free(ix->ctx, list->segments[j].live);
+			tq_free(ix->ctx, list->segments[j].owned);
+		}
+		tq_free(ix->ctx, list->segments);
+	}
+	tq_free(ix->ctx, ix->lists);
+	ix->lists = NULL;
+}
+
+/* ---- steps of a change ---- */
+
+/* What is put in: codes and, with partitions, where. */
+struct batch {
+	size_t n;
+	const int64_t *ids;
+	const uint32_t *lists;
+	const uint8_t *codes;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* No id twice in the call */
+static int check_distinct(struct tq_index *ix, const int64_t *ids, size_t n)
+{
+	int64_t *sorted;
+	size_t i;
+	int ret = TQ_OK;
+
+	for (i = 1; i < n && ids[i - 1] < ids[i]; i++)
+		;
+	if (i >= n)
+		return TQ_OK;
+	sorted = tq_alloc(ix->ctx, n * sizeof(*sorted));
+	if (!sorted)
+		return TQ_ERR_NOMEM;
+	memcpy(sorted, ids, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare_ids);
+	for (i = 1; !ret && i < n; i++)
+		if (sorted[i - 1] == sorted[i])
+			ret = tq_fail(TQ_ERR_ARG, "ids: %lld is given twice", (long long)sorted[i]);
+	tq_free(ix->ctx, sorted);
+	return ret;
+}
+
+/* Ascending ids above all that there ever were are new without looking. */
+static bool are_above(const int64_t *ids, size_t n, int64_t next)
+{
+	size_t i;
+
+	if (n && ids[0] < next)
+		return false;
+	for (i = 1; i < n && ids[i - 1] < ids[i]; i++)
+		;
+	return i >= n && (!n || ids[n - 1] < INT64_MAX);
+}
+
+/* Each id is there (@present), or is one that can be added. */
+static int check_ids(struct tq_index *ix, const int64_t *ids, size_t n, bool present)
+{
+	bool there;
+	size_t i;
+	int ret;
+
+	if (!present && are_above(ids, n, ix->next_id))
+		return TQ_OK;
+	ret = tq_index_ids_ready(ix);
+	for (i = 0; !ret && i < n; i++) {
+		if (ids[i] < 0 || ids[i] == INT64_MAX)
+			return tq_fail_row(TQ_ERR_ARG, i, "ids: row %zu: %lld is not in 0..2^63-2",
+					   i, (long long)ids[i]);
+		there = tq_index_ids_find(&ix->ids, ids[i]) != UINT64_MAX;
+		if (present && !there)
+			return tq_fail_row(TQ_ERR_RANGE, i, "ids: row %zu: %lld is not there", i,
+					   (long long)ids[i]);
+		if (!present && there)
+			return tq_fail_row(TQ_ERR_ARG, i, "ids: row %zu: %lld is there already", i,
+					   (long long)ids[i]);
+	}
+	return ret ? ret : check_distinct(ix, ids, n);
+}
+
+static int reserve(struct tq_index *ix, const struct batch *b)
+{
+	uint32_t *counts, list;
+	size_t i;
+	int ret = TQ_OK;
+
+	if (ix->ids.ready)
+		ret = tq_index_ids_room(ix, b->n);
+	if (ret || !b->lists)
+		return ret ? ret : tq_index_list_room(ix, 0, b->n);
+	counts = tq_alloc(ix->ctx, ix->nlist * sizeof(*counts));
+	if (!counts)
+		return TQ_ERR_NOMEM;
+	for (i = 0; i < b->n; i++)
+		counts[b->lists[i]]++;
+	for (list = 0; !ret && list < ix->nlist; list++)
+		if (counts[list])
+			ret = tq_index_list_room(ix, list, counts[list]);
+	tq_free(ix->ctx, counts);
+	return ret;
+}
+
+/* Bits for the removed rows of the segments that these ids are in. */
+static int reserve_live(struct tq_index *ix, const int64_t *ids, size_t n)
+{
+	struct tq_index_segment *s;
+	uint64_t place, *live;
+	size_t i, words;
+
+	for (i = 0; i < n; i++) {
+		place = tq_index_ids_find(&ix->ids, ids[i]);
+		s = tq_index_segment_of(&ix->lists[place >> 32], (uint32_t)place);
+		if (s->live)
+			continue;
+		words = ((size_t)s->room + 63) / 64;
+		live = tq_alloc(ix->ctx, words * sizeof(*live));
+		if (!live)
+			return TQ_ERR_NOMEM;
+		memset(live, 0xff, words * sizeof(*live));
+		pthread_rwlock_wrlock(&ix->lock);
+		s->live = live;
+		pthread_rwlock_unlock(&ix->lock);
+	}
+	return TQ_OK;
+}
+
+/* The two that put it in place; the caller holds the lock. */
+static void drop_rows(struct tq_index *ix, const int64_t *ids, size_t n)
+{
+	struct tq_index_segment *s;
+	uint64_t place;
+	uint32_t row;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		place = tq_index_ids_find(&ix->ids, ids[i]);
+		s = tq_index_segment_of(&ix->lists[place >> 32], (uint32_t)place);
+		row = (uint32_t)place - s->first;
+		s->live[row / 64] &= ~(UINT64_C(1) << row % 64);
+		tq_index_ids_drop(&ix->ids, ids[i]);
+	}
+	ix->count -= n;
+	ix->removed += n;
+}
+
+static void put_rows(struct tq_index *ix, const struct batch *b)
+{
+	size_t i, row_bytes = ix->row_bytes;
+	struct tq_index_segment *s;
+	struct tq_index_list *list;
+	uint32_t number;
+
+	for (i = 0; i < b->n; i++) {
+		number = b->lists ? b->lists[i] : 0;
+		list = &ix->lists[number];
+		while (list->segments[list->open].n == list->segments[list->open].room)
+			list->open++;
+		s = &list->segments[list->open];
+		if (!s->n)
+			s->first = list->rows;
+		memcpy(s->codes + s->n * row_bytes, b->codes + i * row_bytes, row_bytes);
+		s->ids[s->n++] = b->ids[i];
+		if (ix->ids.ready)
+			tq_index_ids_put(&ix->ids, b->ids[i], (uint64_t)number << 32 | list->rows);
+		list->rows++;
+		if (b->ids[i] >= ix->next_id)
+			ix->next_id = b->ids[i] + 1;
+	}
+	ix->count += b->n;
+}
+
+/* ---- the calls ---- */
+
+static int number_rows(struct tq_index *ix, size_t n, int64_t *ids)
+{
+	size_t i;
+
+	if (n > (size_t)(INT64_MAX - ix->next_id))
+		return tq_fail(TQ_ERR_FULL, "no ids are left above %lld", (long long)ix->next_id);
+	for (i = 0; i < n; i++)
+		ids[i] = ix->next_id + (int64_t)i;
+	return TQ_OK;
+}
+
+/* @x to a batch whose memory is @room */
+static int code_batch(struct tq_index *ix, const float *x, size_t stride, const int64_t *ids,
+		      struct batch *b, char *room)
+{
+	size_t codes = (b->n * ix->row_bytes + 63) / 64 * 64;
+	int64_t *numbers = (int64_t *)(room + codes);
+	uint32_t *lists = (uint32_t *)(numbers + b->n);
+	int ret;
+
+	b->codes = (uint8_t *)room;
+	b->ids = ids;
+	if (ix->nlist > 1) {
+		ret = tq_index_assign(ix, x, stride, b->n, lists);
+		if (ret)
+			return ret;
+		b->lists = lists;
+	}
+	ret = tq_index_code(ix, x, stride, b->n, b->lists, (uint8_t *)room);
+	if (!ret && !ids) {
+		ret = number_rows(ix, b->n, numbers);
+		b->ids = numbers;
+	}
+	return ret;
+}
+
+static int change(struct tq_index *ix, const struct batch *b, bool update)
+{
+	int ret;
+
+	ret = reserve(ix, b);
+	if (!ret && update)
+		ret = reserve_live(ix, b->ids, b->n);
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&ix->lock);
+	if (update)
+		drop_rows(ix, b->ids, b->n);
+	put_rows(ix, b);
+	pthread_rwlock_unlock(&ix->lock);
+	return TQ_OK;
+}
+
+static int add_or_update(struct tq_index *ix, const float *x, size_t stride, size_t n,
+			 const int64_t *ids, bool update)
+{
+	struct batch b = {.n = n};
+	char *room;
+	int ret;
+
+	TQ_CHECK_POINTER(ix);
+	if (n == 0)
+		return TQ_OK;
+	TQ_CHECK_POINTER(x);
+	ret = tq_index_check_rows(ix, stride, n);
+	if (!ret)
+		ret = tq_index_check_finite(ix, x, stride, n);
+	if (ret)
+		return ret;
+	if (n > PTRDIFF_MAX / (ix->row_bytes + 64))
+		return tq_fail(TQ_ERR_ARG, "n: %zu rows exceed memory", n);
+	pthread_mutex_lock(&ix->change);
+	ret = ix->nlist > 1 && !ix->centroids ?
+		      tq_fail(TQ_ERR_ARG, "index: has partitions and was not trained") : TQ_OK;
+	if (!ret && ids)
+		ret = check_ids(ix, ids, n, update);
+	if (ret)
+		goto out_unlock;
+	room = tq_alloc(ix->ctx, n * (ix->row_bytes + sizeof(int64_t) + sizeof(uint32_t)) + 64);
+	ret = room ? code_batch(ix, x, stride, ids, &b, room) : TQ_ERR_NOMEM;
+	if (!ret)
+		ret = change(ix, &b, update);
+	tq_free(ix->ctx, room);
+out_unlock:
+	pthread_mutex_unlock(&ix->change);
+	return ret;
+}
+
+int tq_index_add(struct tq_index *index, const float *x, size_t stride, size_t n,
+		 const int64_t *ids)
+{
+	return add_or_update(index, x, stride, n, ids, false);
+}
+
+int tq_index_update(struct tq_index *index, const float *x, size_t stride, size_t n,
+		    const int64_t *ids)
+{
+	if (n)
+		TQ_CHECK_POINTER(ids);
+	return add_or_update(index, x, stride, n, ids, true);
+}
+
+int tq_index_remove(struct tq_index *index, const int64_t *ids, size_t n)
+{
+	int ret;
+
+	TQ_CHECK_POINTER(index);
+	if (n == 0)
+		return TQ_OK;
+	TQ_CHECK_POINTER(ids);
+	pthread_mutex_lock(&index->change);
+	ret = check_ids(index, ids, n, true);
+	if (!ret)
+		ret = reserve_live(index, ids, n);
+	if (!ret) {
+		pthread_rwlock_wrlock(&index->lock);
+		drop_rows(index, ids, n);
+		pthread_rwlock_unlock(&index->lock);
+	}
+	pthread_mutex_unlock(&index->change);
+	return ret;
+}
+
+int tq_index_reserve(struct tq_index *index, size_t n)
+{
+	int ret;
+
+	TQ_CHECK_POINTER(index);
+	pthread_mutex_lock(&index->change);
+	ret = index->ids.ready ? tq_index_ids_room(index, n) : TQ_OK;
+	/* where rows of partitions will lie is not known */
+	if (!ret && index->nlist == 1)
+		ret = tq_index_list_room(index, 0, n);
+	pthread_mutex_unlock(&index->change);
+	return ret;
+}
+
+/* ---- merge ---- */
+
+static bool alike(const struct tq_index *a, const struct tq_index *b)
+{
+	char x[TQ_SPEC_STRING_MAX], y[TQ_SPEC_STRING_MAX];
+	size_t row = a->dim * sizeof(float);
+
+	return a->dim == b->dim && a->metric == b->metric && a->nlist == b->nlist &&
+	       !tq_spec_print(&a->spec, x, sizeof(x)) && !tq_spec_print(&b->spec, y, sizeof(y)) &&
+	       !strcmp(x, y) && !memcmp(a->mean, b->mean, row) &&
+	       !a->centroids == !b->centroids &&
+	       (!a->centroids || !memcmp(a->centroids, b->centroids, a->nlist * row));
+}
+
+/* The live rows of a segment; room for all of it in @codes, @ids and @lists. */
+static size_t live_rows(const struct tq_index *from, uint32_t list,
+			const struct tq_index_segment *s, uint8_t *codes, int64_t *ids,
+			uint32_t *lists)
+{
+	size_t row_bytes = from->row_bytes, n = 0;
+	uint32_t i;
+
+	for (i = 0; i < s->n; i++) {
+		if (!tq_index_is_live(s, i))
+			continue;
+		memcpy(codes + n * row_bytes, s->codes + i * row_bytes, row_bytes);
+		lists[n] = list;
+		ids[n++] = s->ids[i];
+	}
+	return n;
+}
+
+/* First with @put false: are the ids new? */
+static int merge_segments(struct tq_index *ix, const struct tq_index *from, bool put)
+{
+	const struct tq_index_segment *s;
+	struct batch b = {0};
+	uint32_t list, i, *lists;
+	uint8_t *codes;
+	int64_t *ids;
+	int ret = TQ_OK;
+
+	for (list = 0; list < from->nlist; list++) {
+		for (i = 0; !ret && i < from->lists[list].nsegments; i++) {
+			s = &from->lists[list].segments[i];
+			codes = tq_alloc(ix->ctx, s->n * from->row_bytes);
+			ids = tq_alloc(ix->ctx, s->n * sizeof(*ids));
+			lists = tq_alloc(ix->ctx, s->n * sizeof(*lists));
+			ret = TQ_ERR_NOMEM;
+			if (codes && ids && lists) {
+				b.n = live_rows(from, list, s, codes, ids, lists);
+				b.ids = ids;
+				b.codes = codes;
+				b.lists = ix->nlist > 1 ? lists : NULL;
+				ret = put ? change(ix, &b, false) : check_ids(ix, ids, b.n, false);
+			}
+			tq_free(ix->ctx, lists);
+			tq_free(ix->ctx, ids);
+			tq_free(ix->ctx, codes);
+		}
+	}
+	return ret;
+}
+
+int tq_index_merge(struct tq_index *index, const struct tq_index *from)
+{
+	struct tq_index *source = (struct tq_index *)(uintptr_t)from;
+	int ret;
+
+	TQ_CHECK_POINTER(index);
+	TQ_CHECK_POINTER(from);
+	if (index == from)
+		return tq_fail(TQ_ERR_ARG, "from: is the index itself");
+	/* always in the same order: two threads may merge each into the other's */
+	pthread_mutex_lock(index < from ? &index->change : &source->change);
+	pthread_mutex_lock(index < from ? &source->change : &index->change);
+	ret = alike(index, from) ? TQ_OK :
+				   tq_fail(TQ_ERR_UNSUPPORTED, "from: has another spec, metric, centre or "
+							       "partitions");
+	if (!ret)
+		ret = merge_segments(index, from, false);
+	if (!ret)
+		ret = merge_segments(index, from, true);
+	pthread_mutex_unlock(&source->change);
+	pthread_mutex_unlock(&index->change);
+	return ret;
+}
+
+/* ---- reconstruct ---- */
+
+static int decode_row(const struct tq_index *ix, uint64_t place, float *x)
+{
+	const struct tq_index_segment *s =
+		tq_index_segment_of(&ix->lists[place >> 32], (uint32_t)place);
+	size_t row = (uint32_t)place - s->first, j;
+	const float *c = tq_index_centre(ix, (uint32_t)(place >> 32));
+	int ret;
+
+	ret = tq_decode(ix->q, s->codes + row * ix->row_bytes, 1, x, ix->dim);
+	if (!ret && ix->centroids)
+		for (j = 0; j < ix->dim; j++)
+			x[j] = x[j] + c[j];
+	return ret;
+}
+
+int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids, size_t n, float *x,
+			 size_t stride)
+{
+	struct tq_index *ix = (struct tq_index *)(uintptr_t)index;
+	uint64_t place;
+	size_t i;
+	int ret;
+
+	TQ_CHECK_POINTER(index);
+	if (n == 0)
+		return TQ_OK;
+	TQ_CHECK_POINTER(ids);
+	TQ_CHECK_POINTER(x);
+	ret = tq_index_check_rows(ix, stride, n);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&ix->change);
+	ret = tq_index_ids_ready(ix);
+	pthread_mutex_unlock(&ix->change);
+	if (ret)
+		return ret;
+	pthread_rwlock_rdlock(&ix->lock);
+	for (i = 0; !ret && i < n; i++) {
+		place = tq_index_ids_find(&ix->ids, ids[i]);
+		ret = place == UINT64_MAX ?
+			      tq_fail_row(TQ_ERR_RANGE, i, "ids: row %zu: %lld is not there", i,
+					  (long long)ids[i]) :
+			      decode_row(ix, place, x + i * stride);
+	}
+	pthread_rwlock_unlock(&ix->lock);
+	return ret;
+}

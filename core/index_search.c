@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Search of an index. Without partitions a batch of queries goes over every segment together; with them
+ * each query goes over the segments of its own partitions. Either way tq_top_k() adds segment after
+ * segment to the same results, in terms of the key of index.h.
+ */
+
+#include <math.h>
+#include "index_search.h"
+#include "args.h"
+#include "parallel.h"
+
+#define QUERIES_PER_BLOCK 1024
+
+/* ---- queries ---- */
+
+int tq_index_check_options(const struct tq_index_search_options *o)
+{
+	if (o && o->struct_size != sizeof(*o))
+		return tq_fail(TQ_ERR_ARG, "options->struct_size is %u, expected %zu",
+			       o->struct_size, sizeof(*o));
+	if (o && o->rerank && !o->fetch)
+		return tq_fail(TQ_ERR_ARG, "options->fetch is NULL, but rerank is %zu", o->rerank);
+	return TQ_OK;
+}
+
+int tq_index_probe_count(const struct tq_index *ix, const struct tq_index_search_options *o,
+			 size_t *nprobe)
+{
+	*nprobe = o && o->nprobe ? o->nprobe : (ix->nlist + 7) / 8;
+	if (*nprobe >= ix->nlist)
+		*nprobe = ix->nlist;
+	else if (*nprobe > TQ_TOP_K_MAX)
+		return tq_fail(TQ_ERR_ARG, "options->nprobe: %zu is neither all %u partitions nor at "
+			       "most %d", *nprobe, ix->nlist, TQ_TOP_K_MAX);
+	return TQ_OK;
+}
+
+int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t stride, size_t nq,
+			 size_t nprobe, int64_t *lists)
+{
+	size_t i;
+
+	if (nprobe < ix->nlist)
+		return tq_index_search(ix->coarse, x, stride, nq, nprobe, NULL, lists, NULL);
+	for (i = 0; i < nq * nprobe; i++)
+		lists[i] = (int64_t)(i % nprobe);
+	return TQ_OK;
+}
+
+static int check_adds(const float *adds, size_t n, size_t each)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if ((tq_f32_bits(adds[i]) & 0x7f800000u) == 0x7f800000u)
+			return tq_fail_row(TQ_ERR_RANGE, i / each,
+					   "x: row %zu: its square exceeds a float", i / each);
+	return TQ_OK;
+}
+
+int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
+		     float *work, void *prepared)
+{
+	float *y = work + nprobe;
+	size_t i;
+	int ret;
+
+	for (i = 0; i < nprobe; i++)
+		work[i] = tq_index_add_of(ix, x, lists[i] < 0 ? 0 : (uint32_t)lists[i]);
+	ret = check_adds(work, nprobe, nprobe);
+	if (ret)
+		return ret;
+	/* without partitions the codec takes the mean off */
+	for (i = 0; i < ix->dim; i++)
+		y[i] = ix->centroids ? x[i] - ix->mean[i] : x[i];
+	return tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, nprobe, prepared);
+}
+
+/* ---- filters ---- */
+
+static bool passes(const struct tq_index_search_options *o, int64_t id)
+{
+	if (o->filter && ((uint64_t)id >= o->filter_bits || !(o->filter[id / 64] >> id % 64 & 1)))
+		return false;
+	return !o->allow || o->allow(o->allow_arg, id);
+}
+
+bool tq_index_has_filter(const struct tq_index_search_options *o)
+{
+	return o && (o->filter || o->allow);
+}
+
+const uint64_t *tq_index_filter(const struct tq_index_segment *s,
+				const struct tq_index_search_options *o, uint64_t *bits)
+{
+	uint32_t i;
+
+	if (!tq_index_has_filter(o))
+		return s->live;
+	memset(bits, 0, ((size_t)s->n + 63) / 64 * sizeof(*bits));
+	for (i = 0; i < s->n; i++)
+		if (tq_index_is_live(s, i) && passes(o, s->ids[i]))
+			bits[i / 64] |= UINT64_C(1) << i % 64;
+	return bits;
+}
+
+size_t tq_index_filter_words(const struct tq_index *ix, const struct tq_index_search_options *o)
+{
+	uint32_t list, i, most = 0;
+
+	if (!tq_index_has_filter(o))
+		return 0;
+	for (list = 0; list < ix->nlist; list++)
+		for (i = 0; i < ix->lists[list].nsegments; i++)
+			if (ix->lists[list].segments[i].n > most)
+				most = ix->lists[list].segments[i].n;
+	return ((size_t)most + 63) / 64;
+}
+
+/* ---- the scan ---- */
+
+/**
+ * struct search - a block of queries
+ * @x:    packed or not, scaled to norm 1 with cos
+ * @keys: of the results
+ * @lists: @nprobe of each query, with partitions
+ * @lanes: for each lane a struct of scratch memory of @lane_bytes: packed queries, then @work_bytes
+ *         for tq_index_prepare(), then the words of a filter
+ */
+struct search {
+	const struct tq_index *ix;
+	const struct tq_index_search_options *o;
+	const float *x;
+	size_t stride, nq, k, nprobe;
+	int64_t *ids;
+	float *keys;
+	int64_t *lists;
+	char *lanes;
+	size_t lane_bytes, packed_bytes, work_bytes;
+};
+
+static int scan_list(const struct search *s, uint32_t list, const void *prepared, size_t first,
+		     size_t nq, uint64_t *bits)
+{
+	const struct tq_index_list *l = &s->ix->lists[list];
+	struct tq_top_k_options o = {.struct_size = sizeof(o), .flags = TQ_TOP_K_ADD};
+	uint32_t i;
+	int ret = TQ_OK;
+
+	for (i = 0; !ret && i < l->nsegments; i++) {
+		if (!l->segments[i].n)
+			continue;
+		o.ids = l->segments[i].ids;
+		o.filter = tq_index_filter(&l->segments[i], s->o, bits);
+		ret = tq_top_k(s->ix->q, prepared, nq, l->segments[i].codes, l->segments[i].n, s->k,
+			       &o, s->ids + first * s->k, s->keys + first * s->k);
+	}
+	return ret;
+}
+
+/* All queries over all rows */
+static int scan_flat(const struct search *s)
+{
+	float *adds = (float *)(s->lanes + s->packed_bytes);
+	size_t i;
+	int ret;
+
+	for (i = 0; i < s->nq; i++)
+		adds[i] = tq_index_add_of(s->ix, s->x + i * s->stride, 0);
+	ret = check_adds(adds, s->nq, 1);
+	if (!ret)
+		ret = tq_query_prepare_adds(s->ix->q, s->x, s->stride, s->nq, adds, 1, s->lanes);
+	return ret ? ret : scan_list(s, 0, s->lanes, 0, s->nq,
+				     (uint64_t *)(s->lanes + s->packed_bytes + s->work_bytes));
+}
+
+/* Each query over its partitions */
+static int scan_probed(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	const struct search *s = arg;
+	char *packed = s->lanes + lane * s->lane_bytes;
+	uint64_t *bits = (uint64_t *)(packed + s->packed_bytes + s->work_bytes);
+	size_t i, j;
+	int ret = TQ_OK;
+
+	for (i = first; !ret && i < first + n; i++) {
+		const int64_t *lists = s->lists + i * s->nprobe;
+
+		ret = tq_index_prepare(s->ix, s->x + i * s->stride, lists, s->nprobe,
+				       (float *)(packed + s->packed_bytes), packed);
+		if (ret)
+			return tq_index_fail_at(ret, i);
+		for (j = 0; !ret && j < s->nprobe; j++)
+			if (lists[j] >= 0)
+				ret = scan_list(s, (uint32_t)lists[j],
+						packed + j * tq_query_size(s->ix->q), i, 1, bits);
+	}
+	return ret;
+}
+
+static size_t align64(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
+static int search_block(struct search *s)
+{
+	struct tq_context *ctx = s->ix->ctx;
+	size_t packs = s->ix->nlist > 1 ? s->nprobe : s->nq, i;
+	uint32_t lanes = s->ix->nlist > 1 ? tq_rows_lanes(ctx, s->nq, 1) : 1;
+	int ret = TQ_ERR_NOMEM;
+
+	if (s->ix->nlist > 1 && !s->ix->q->pipe.split_score)
+		lanes = 1;
+	s->packed_bytes = packs * tq_query_size(s->ix->q);
+	s->work_bytes = align64((packs + s->ix->dim) * sizeof(float));
+	s->lane_bytes = s->packed_bytes + s->work_bytes +
+			align64(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t));
+	for (i = 0; i < s->nq * s->k; i++) {
+		s->ids[i] = TQ_NO_ID;
+		s->keys[i] = -INFINITY;
+	}
+	s->lanes = tq_alloc(ctx, lanes * s->lane_bytes);
+	if (!s->lanes)
+		return ret;
+	if (s->ix->nlist == 1) {
+		ret = scan_flat(s);
+		goto out_free;
+	}
+	s->lists = tq_alloc(ctx, s->nq * s->nprobe * sizeof(*s->lists));
+	if (!s->lists)
+		goto out_free;
+	ret = tq_index_probe_lists(s->ix, s->x, s->stride, s->nq, s->nprobe, s->lists);
+	if (!ret)
+		ret = tq_rows_run(ctx, s->nq, 1, lanes, scan_probed, s);
+	tq_free(ctx, s->lists);
+out_free:
+	tq_free(ctx, s->lanes);
+	return ret;
+}
+
+/* The caller holds the lock. */
+static int search_blocks(struct search *s, size_t nq)
+{
+	struct search b = *s;
+	float *units = NULL;
+	size_t first, i;
+	int ret = TQ_OK;
+
+	if (s->ix->metric == TQ_METRIC_COS) {
+		units = tq_alloc(s->ix->ctx, (nq < QUERIES_PER_BLOCK ? nq : QUERIES_PER_BLOCK) *
+						     s->ix->dim * sizeof(*units));
+		if (!units)
+			return TQ_ERR_NOMEM;
+	}
+	for (first = 0; !ret && first < nq; first += b.nq) {
+		b.nq = nq - first < QUERIES_PER_BLOCK ? nq - first : QUERIES_PER_BLOCK;
+		b.x = s->x + first * s->stride;
+		b.stride = s->stride;
+		b.ids = s->ids + first * s->k;
+		b.keys = s->keys + first * s->k;
+		if (units) {
+			for (i = 0; i < b.nq; i++)
+				tq_index_unit(b.x + i * s->stride, units + i * s->ix->dim, s->ix->dim);
+			b.x = units;
+			b.stride = s->ix->dim;
+		}
+		ret = search_block(&b);
+		if (ret)
+			ret = tq_index_fail_at(ret, first);
+	}
+	for (i = 0; !ret && s->ix->metric == TQ_METRIC_L2 && i < nq * s->k; i++)
+		s->keys[i] = s->ids[i] < 0 ? INFINITY : -2.0f * s->keys[i];
+	tq_free(s->ix->ctx, units);
+	return ret;
+}
+
+static int check_call(const struct tq_index *ix, const float *x, size_t stride, size_t nq, size_t k,
+		      const int64_t *ids, const struct tq_index_search_options *o)
+{
+	int ret;
+
+	TQ_CHECK_POINTER(ix);
+	if (k < 1 || k > TQ_TOP_K_MAX)
+		return tq_fail(TQ_ERR_ARG, "k: %zu is not in 1..%d", k, TQ_TOP_K_MAX);
+	ret = tq_index_check_options(o);
+	if (!ret && o && o->rerank && (o->rerank < k || o->rerank > TQ_TOP_K_MAX))
+		ret = tq_fail(TQ_ERR_ARG, "options->rerank: %zu is not in %zu..%d", o->rerank, k,
+			      TQ_TOP_K_MAX);
+	if (ret || nq == 0)
+		return ret;
+	TQ_CHECK_POINTER(x);
+	TQ_CHECK_POINTER(ids);
+	if (nq > PTRDIFF_MAX / (TQ_TOP_K_MAX * sizeof(*ids)))
+		return tq_fail(TQ_ERR_ARG, "nq: %zu queries exceed memory", nq);
+	ret = tq_index_check_rows(ix, stride, nq);
+	return ret ? ret : tq_index_check_finite(ix, x, stride, nq);
+}
+
+int tq_index_search(const struct tq_index *index, const float *x, size_t stride, size_t nq,
+		    size_t k, const struct tq_index_search_options *options, int64_t *ids,
+		    float *scores)
+{
+	struct tq_index *ix = (struct tq_index *)(uintptr_t)index;
+	bool rerank = options && options->struct_size == sizeof(*options) && options->rerank;
+	struct search s = {.ix = index, .o = options, .x = x, .stride = stride, .ids = ids,
+			   .keys = scores, .k = rerank ? options->rerank : k};
+	int ret;
+
+	ret = check_call(index, x, stride, nq, k, ids, options);
+	if (ret || nq == 0)
+		return ret;
+	if (rerank)
+		s.ids = tq_alloc(ix->ctx, nq * s.k * sizeof(*ids));
+	if (rerank || !scores)
+		s.keys = tq_alloc(ix->ctx, nq * s.k * sizeof(*scores));
+	ret = TQ_ERR_NOMEM;
+	if (!s.ids || !s.keys)
+		goto out_free;
+	pthread_rwlock_rdlock(&ix->lock);
+	ret = tq_index_probe_count(ix, options, &s.nprobe);
+	if (!ret && ix->nlist > 1 && !ix->centroids)
+		ret = tq_fail(TQ_ERR_ARG, "index: has partitions and was not trained");
+	if (!ret)
+		ret = search_blocks(&s, nq);
+	pthread_rwlock_unlock(&ix->lock);
+	if (!ret && rerank)
+		ret = tq_index_rerank(ix, x, stride, nq, k, options, s.ids, ids, scores);
+out_free:
+	if (rerank || !scores)
+		tq_free(ix->ctx, s.keys);
+	if (rerank)
+		tq_free(ix->ctx, s.ids);
+	return ret;
+}

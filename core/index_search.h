@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CORE_INDEX_SEARCH_H
+#define TQ_CORE_INDEX_SEARCH_H
+
+/* What searches for the best (index_search.c) and for all that are good enough (index_range.c) share. */
+
+#include "index.h"
+
+int tq_index_check_options(const struct tq_index_search_options *o);
+
+/** tq_index_probe_count - how many partitions a query looks at: 1 without partitions */
+int tq_index_probe_count(const struct tq_index *ix, const struct tq_index_search_options *o,
+			 size_t *nprobe);
+
+/** tq_index_probe_lists - the @nprobe nearest partitions of each query; -1 for none */
+int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t stride, size_t nq,
+			 size_t nprobe, int64_t *lists);
+
+/**
+ * tq_index_prepare - a query for each of some partitions
+ * @x:    scaled to norm 1 with cos
+ * @work: nprobe + dim floats
+ * @prepared: nprobe packed queries
+ */
+int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
+		     float *work, void *prepared);
+
+bool tq_index_has_filter(const struct tq_index_search_options *o);
+
+/** tq_index_filter_words - how many words a filter of any segment takes; 0 if the caller has none */
+size_t tq_index_filter_words(const struct tq_index *ix, const struct tq_index_search_options *o);
+
+/** tq_index_filter - the rows of a segment that count, made in @bits if the caller filters; NULL: all */
+const uint64_t *tq_index_filter(const struct tq_index_segment *s,
+				const struct tq_index_search_options *o, uint64_t *bits);
+
+/** struct tq_index_hit - a row that was found */
+struct tq_index_hit {
+	float score;
+	int64_t id;
+};
+
+/** tq_index_sort_hits - the best first, of equal scores the lower id */
+void tq_index_sort_hits(struct tq_index_hit *hits, size_t n, uint32_t metric);
+
+/** tq_index_rerank - the best @k of the rows found, options->rerank for each query, by exact scores */
+int tq_index_rerank(const struct tq_index *ix, const float *x, size_t stride, size_t nq, size_t k,
+		    const struct tq_index_search_options *o, const int64_t *found, int64_t *ids,
+		    float *scores);
+
+#endif
