@@ -10,7 +10,6 @@
 #include "rng.h"
 
 #define ROUNDS 10
-#define ROLE_KMEANS 8
 
 /**
  * struct training - one tq_index_train()
@@ -72,7 +71,7 @@ static void choose_rows(struct training *t)
 	for (i = 0; i < t->n; i++)
 		order[i] = (uint32_t)i;
 	for (list = 0; list < t->ix->nlist; list++) {
-		tq_rng_words(t->ix->spec.seed, ROLE_KMEANS, 0, list, 1, &word);
+		tq_rng_words(t->ix->spec.seed, TQ_ROLE_KMEANS, 0, list, 1, &word);
 		j = list + (size_t)((uint64_t)word * (t->n - list) >> 32);
 		keep = order[j];
 		order[j] = order[list];

@@ -86,6 +86,7 @@ enum tq_role {
 	TQ_ROLE_QJL_GAUSS = 5,
 	TQ_ROLE_QJL_HAAR = 6,
 	TQ_ROLE_QJL_RHT = 7,
+	TQ_ROLE_KMEANS = 8,
 	TQ_ROLE_PLUGIN = 0x100, /* plugins count from here */
 };
 
