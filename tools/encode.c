@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "cli.h"
 #include "json.h"
 #include "commands.h"
@@ -50,6 +49,16 @@ static int parse_options(int argc, char **argv, struct encode_options *o, const 
 			ret = settings_take(&o->common, letter, optarg);
 	}
 	return ret ? ret : settings_operands(argc - optind, argv + optind, 2, usage);
+}
+
+/** check_output - the name of the codes, so that no mix-up of arguments replaces vectors */
+static int check_output(const char *path)
+{
+	size_t n = strlen(path);
+
+	if (n > 3 && !strcmp(path + n - 3, ".tq"))
+		return 0;
+	return cli_fail(CLI_USAGE, "%s: name does not end in .tq", path);
 }
 
 static void report(const struct settings *s, const char *in, const char *out,
@@ -166,6 +175,9 @@ int command_encode(int argc, char **argv)
 		return ret;
 	if (o.type)
 		return cli_fail(CLI_USAGE, "--type belongs to 'tq decode'");
+	ret = check_output(argv[optind + 1]);
+	if (ret)
+		return ret;
 	catch_interrupt();
 	ret = vectors_open(&in, argv[optind], o.common.dim);
 	if (ret)

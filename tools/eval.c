@@ -45,6 +45,7 @@ struct eval_options {
 	struct settings common;
 	const char *specs[SPECS_MAX];
 	size_t nspecs;
+	bool is_sweep;
 	const char *queries;
 	const char *centre;
 	const char *svg;
@@ -97,6 +98,7 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
 	if (ret)
 		return ret;
 	if (!o->nspecs) {
+		o->is_sweep = true;
 		o->nspecs = sizeof(sweep) / sizeof(sweep[0]);
 		memcpy(o->specs, sweep, sizeof(sweep));
 	}
@@ -188,6 +190,37 @@ static void print_json(const char *in, const char *queries, const struct eval_da
 	json_object_end(&j);
 }
 
+static int read_spec(const char *given, uint32_t dim, struct tq_spec *spec)
+{
+	int status;
+
+	tq_spec_init(spec);
+	status = tq_spec_parse(spec, given);
+	return status == TQ_OK ? tq_spec_check(spec, dim) : status;
+}
+
+/**
+ * check_specs - all of them before the first is measured; of the sweep, what has no such dimension is
+ * left out
+ */
+static int check_specs(struct eval_options *o, uint32_t dim)
+{
+	size_t kept = 0;
+	struct tq_spec spec;
+
+	for (size_t i = 0; i < o->nspecs; i++) {
+		int status = read_spec(o->specs[i], dim, &spec);
+
+		if (status == TQ_ERR_UNSUPPORTED && o->is_sweep)
+			continue;
+		if (status != TQ_OK)
+			return cli_fail_status(status, o->specs[i]);
+		o->specs[kept++] = o->specs[i];
+	}
+	o->nspecs = kept;
+	return 0;
+}
+
 static int measure_spec(const struct eval_options *o, struct tq_context *ctx,
 			const struct vectors *base, const struct eval_data *data, const char *given,
 			struct eval_result *result)
@@ -199,8 +232,7 @@ static int measure_spec(const struct eval_options *o, struct tq_context *ctx,
 	int ret, status;
 
 	result->given = given;
-	tq_spec_init(&spec);
-	status = tq_spec_parse(&spec, given);
+	status = read_spec(given, data->dim, &spec);
 	if (status != TQ_OK)
 		return cli_fail_status(status, given);
 	ret = load_centre(spec.center, spec.center == TQ_CENTER_OFF ? NULL : o->centre, base,
@@ -260,7 +292,8 @@ int command_eval(int argc, char **argv)
 	ret = vectors_open(&base, argv[optind], o.common.dim);
 	if (ret)
 		return ret;
-	if (o.queries)
+	ret = check_specs(&o, base.dim);
+	if (!ret && o.queries)
 		ret = vectors_open(&queries, o.queries, base.dim);
 	if (ret)
 		goto err_close_base;

@@ -123,7 +123,7 @@ static int measure_distortion(struct bench *b, struct eval_result *r)
  *
  * What the centre adds exactly is taken off estimates and truth alike. The residual of the
  * regression is divided by the part of |q|^2 |x|^2 that is orthogonal, so that real, correlated
- * pairs give the figure that theory has for an orthogonal query.
+ * pairs give the figure that theory has for an orthogonal query; on a line there is none.
  */
 static int measure_products(struct bench *b, struct eval_result *r)
 {
@@ -160,7 +160,7 @@ static int measure_products(struct bench *b, struct eval_result *r)
 	if (status != TQ_OK)
 		return cli_fail_status(status, NULL);
 	r->measured.slope = et / tt;
-	r->measured.variance = data->dim * (ee - et * et / tt) / room;
+	r->measured.variance = data->dim > 1 ? data->dim * (ee - et * et / tt) / room : NAN;
 	r->recall1 = first / (double)data->nq;
 	r->recall10 = ten / (double)(data->nq * data->nearest);
 	return 0;

@@ -52,10 +52,11 @@ int main(int argc, char **argv)
 {
 	if (argc < 2)
 		return cli_fail(CLI_USAGE, "no command; 'tq --help' lists them");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		fputs(usage, stdout);
-		return cli_flush();
-	}
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h") || !strcmp(argv[1], "help")) {
+			fputs(usage, stdout);
+			return cli_flush();
+		}
 	if (!strcmp(argv[1], "--version")) {
 		printf("tq %s\n", tq_version());
 		return cli_flush();

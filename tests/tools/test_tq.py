@@ -150,10 +150,43 @@ class Tq(unittest.TestCase):
 
     def test_outputs_that_are_no_files_are_refused(self):
         self.write("in.npy", npy(gauss(3, 4)))
-        self.refused(1, ["/dev/null"], "encode", "in.npy", "/dev/null")
+        os.symlink("/dev/null", "null.tq")
+        self.refused(1, ["null.tq"], "encode", "in.npy", "null.tq")
         self.refused(1, ["no/c.tq"], "encode", "in.npy", "no/c.tq")
         os.mkdir("dir.tq")
         self.refused(1, ["dir.tq"], "encode", "in.npy", "dir.tq")
+
+    def test_codes_do_not_go_into_files_of_vectors(self):
+        self.write("in.npy", npy(gauss(3, 4)))
+        before = self.read("in.npy")
+        for name in "in.npy", "c.npy", "c", ".tq", "/dev/null":
+            self.refused(2, ["does not end in .tq"], "encode", "in.npy", name)
+        self.codes()
+        for name in "c.tq", "c", "in.tq":
+            self.refused(2, [name, "does not end in .npy"], "decode", "c.tq", name)
+        self.write("in.npy", before)
+        self.refused(2, ["does not end in .tq"], "encode", "in.npy", "in.npy")
+        self.assertEqual(self.read("in.npy"), before)
+
+    def test_eval_looks_at_all_specs_before_it_measures(self):
+        self.write("in.npy", npy(gauss(20, 7)))
+        r = run("eval", "in.npy", "--spec", "bits=4", "--spec", "bits=9")
+        self.assertEqual((r.returncode, r.stdout), (2, ""))
+        self.write("big.f32", struct.pack("<f", 1.5) * (4 * 8193))
+        args = ["eval", "big.f32", "--dim", "8193", "--nq", "1"]
+        r = run(*args, "--spec", "bits=4", "--spec", "bits=2 correction=qjl:gauss")
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("limited to 8192 dimensions", r.stderr)
+        given = [r["given"] for r in json.loads(self.ok(*args, "--json"))["results"]]
+        self.assertIn("bits=8 correction=ls", given)
+        self.assertNotIn("bits=2 correction=qjl:gauss", given)
+
+    def test_eval_of_numbers_has_no_orthogonal_query(self):
+        self.write("in.npy", npy(gauss(20, 1)))
+        measured = json.loads(self.ok("eval", "in.npy", "--spec", "bits=4", "--json"))["results"][0]["measured"]
+        self.assertIsNone(measured["d_variance"])
+        self.assertAlmostEqual(measured["slope"], 1, 5)
+        self.assertIn(" nan ", self.ok("eval", "in.npy", "--spec", "bits=4"))
 
     def test_wrong_npy_files_are_refused_with_the_place(self):
         good = npy(gauss(4, 4))
@@ -336,7 +369,8 @@ class Tq(unittest.TestCase):
         self.refused(2, ["o.xyz"], "decode", "c.tq", "o.xyz")
         self.refused(2, ["o.f32"], "decode", "c.tq", "o.f32", "--type", "f16")
         self.refused(2, ["f64"], "decode", "c.tq", "o.npy", "--type", "f64")
-        self.assertIn("usage", self.ok("--help"))
+        for command in [], ["encode"], ["decode", "c.tq"], ["info"], ["eval", "--spec", "bits=4"], ["kv", "size"]:
+            self.assertIn("usage: tq COMMAND", self.ok(*command, "--help"))
         self.assertIn("tq ", self.ok("--version"))
 
     def test_the_centre_is_the_mean_or_the_file(self):
