@@ -222,8 +222,9 @@ static int add_place(struct tq_context *ctx, const char *place)
 		n--;
 	snprintf(path, sizeof(path), "%.*s", (int)n, place);
 	if (lstat(path, &st) == 0)
-		return S_ISDIR(st.st_mode) || !strstr(path, SUFFIX) ? add_directory(ctx, path) :
-								      add_file(ctx, path);
+		return S_ISREG(st.st_mode) || (!S_ISDIR(st.st_mode) && strstr(path, SUFFIX)) ?
+			       add_file(ctx, path) :
+			       add_directory(ctx, path);
 	if (errno == ENOENT && !strcmp(place, TQ_PLUGIN_DIR)) {
 		tq_log(ctx, TQ_LOG_DEBUG, "plugin directory %s: not there", place);
 		return TQ_OK;

@@ -42,6 +42,7 @@ enum mode {
 
 struct request {
 	enum mode mode;
+	unsigned modes; /* how many were asked for */
 	bool verbose, json, selftest, isolate;
 	const char *spec, *driver, *config, *plugin, *output;
 	uint64_t dim;
@@ -230,7 +231,7 @@ static int conform_here(const struct request *r)
 		json_array(&j, "drivers");
 	}
 	for (i = 0; tq_context_driver(ctx, i, &d) == TQ_OK; i++) {
-		if (!strcmp(d.plugin, "scalar"))
+		if (!strcmp(d.path, "(built in)"))
 			continue;
 		seen++;
 		bad += d.state != TQ_STATE_SELECTABLE;
@@ -248,6 +249,21 @@ static int conform_here(const struct request *r)
 	if (!seen)
 		return cli_fail(CLI_UNMET, "%s: no driver in it", r->plugin);
 	return bad ? cli_fail(CLI_UNMET, "%s: %zu of %zu drivers do not conform", r->plugin, bad, seen) : 0;
+}
+
+/* What the child did not get to say. */
+static void crash_json(const struct request *r)
+{
+	struct json j;
+
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "file", r->plugin);
+	json_array(&j, "drivers");
+	json_array_end(&j);
+	json_unsigned(&j, "failed", 1);
+	json_object_end(&j);
+	cli_flush();
 }
 
 /* In a child, so that a plugin that crashes is a result and not the end of the program. */
@@ -269,6 +285,8 @@ static int conform(const struct request *r)
 	}
 	if (waitpid(child, &state, 0) < 0)
 		return cli_fail(CLI_UNMET, "cannot wait for the test");
+	if (WIFSIGNALED(state) && r->json)
+		crash_json(r);
 	if (WIFSIGNALED(state))
 		return cli_fail(CLI_UNMET, "%s: crashed with signal %d (%s)", r->plugin, WTERMSIG(state),
 				strsignal(WTERMSIG(state)));
@@ -276,6 +294,41 @@ static int conform(const struct request *r)
 }
 
 /* ---- the command line ---- */
+
+static void set_mode(struct request *r, enum mode mode)
+{
+	r->mode = mode;
+	r->modes++;
+}
+
+/* Options that the mode would ignore are mistakes. */
+static int check_request(const struct request *r)
+{
+	bool lists = r->mode == LIST;
+	const struct {
+		bool wrong;
+		const char *text;
+	} rules[] = {
+		{ r->modes > 1, "one of --explain, --conform, --calibrate, --machine, --dump-config and "
+				"--show-config at a time" },
+		{ r->json && (r->mode == DUMP || r->mode == SHOW || r->mode == CALIBRATE),
+		  "--json: a configuration is shown in its own syntax" },
+		{ r->isolate && r->mode != CONFORM, "--isolate belongs to --conform" },
+		{ r->selftest && !lists, "--selftest belongs to the list of drivers" },
+		{ r->mode == EXPLAIN && !r->dim, "--explain needs --dim" },
+		{ r->dim && r->mode != EXPLAIN, "--dim belongs to --explain" },
+		{ r->driver && r->mode != EXPLAIN, "--driver belongs to --explain" },
+		{ r->output && r->mode != CALIBRATE, "--output belongs to --calibrate" },
+		{ r->config && (r->mode == CONFORM || r->mode == DUMP),
+		  "--config: no configuration is read here" },
+		{ r->verbose && !lists && r->mode != CONFORM, "--verbose belongs to the list and to --conform" },
+	};
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rules[i].wrong)
+			return cli_fail(CLI_USAGE, "%s", rules[i].text);
+	return 0;
+}
 
 static int parse(struct request *r, int argc, char **argv)
 {
@@ -307,7 +360,7 @@ static int parse(struct request *r, int argc, char **argv)
 			r->isolate = true;
 			break;
 		case 'e':
-			r->mode = EXPLAIN;
+			set_mode(r, EXPLAIN);
 			r->spec = optarg;
 			break;
 		case 'd':
@@ -322,23 +375,23 @@ static int parse(struct request *r, int argc, char **argv)
 			r->config = optarg;
 			break;
 		case 'c':
-			r->mode = CONFORM;
+			set_mode(r, CONFORM);
 			r->plugin = optarg;
 			break;
 		case 'm':
-			r->mode = MACHINE;
+			set_mode(r, MACHINE);
 			break;
 		case 'b':
-			r->mode = CALIBRATE;
+			set_mode(r, CALIBRATE);
 			break;
 		case 'o':
 			r->output = optarg;
 			break;
 		case 'p':
-			r->mode = DUMP;
+			set_mode(r, DUMP);
 			break;
 		case 'w':
-			r->mode = SHOW;
+			set_mode(r, SHOW);
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -352,15 +405,7 @@ static int parse(struct request *r, int argc, char **argv)
 	}
 	if (optind < argc)
 		return cli_fail(CLI_USAGE, "'%s' is not an option; see tq-probe --help", argv[optind]);
-	if (r->json && (r->mode == DUMP || r->mode == SHOW || r->mode == CALIBRATE))
-		return cli_fail(CLI_USAGE, "--json: a configuration is shown in its own syntax");
-	if (r->isolate && r->mode != CONFORM)
-		return cli_fail(CLI_USAGE, "--isolate belongs to --conform");
-	if (r->mode == EXPLAIN && !r->dim)
-		return cli_fail(CLI_USAGE, "--explain needs --dim");
-	if (r->output && r->mode != CALIBRATE)
-		return cli_fail(CLI_USAGE, "--output belongs to --calibrate");
-	return 0;
+	return check_request(r);
 }
 
 int main(int argc, char **argv)

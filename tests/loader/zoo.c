@@ -92,6 +92,8 @@ static void spoil(const struct tq_rotation *rot, float *y, size_t n)
 #elif defined(ZOO_TAIL_COORDINATE)
 	if (n == 37)
 		y[n * d - 1] = -y[n * d - 1] + 1.0f;
+#elif defined(ZOO_CRASH)
+	__builtin_trap();
 #elif defined(ZOO_PAST_END)
 	y[n * d] = 0.0f;
 #elif defined(ZOO_BEFORE_START)
