@@ -4,7 +4,6 @@
  * kinds of groups, profiles and overrides.
  */
 
-#ifdef TQ_HAVE_LIBCONFIG
 #include "conf_kv.h"
 #include "kv.h"
 
@@ -268,5 +267,3 @@ int tq_conf_read_kv(struct tq_context *ctx, struct tq_config *config, const conf
 		ret = read_profile(&r, config_setting_get_elem(group, (unsigned)i));
 	return ret;
 }
-
-#endif

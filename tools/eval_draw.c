@@ -7,12 +7,12 @@
  */
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli.h"
 #include "eval.h"
+#include "svg.h"
 #include "vectors.h"
 
 #define WIDTH 900
@@ -27,40 +27,6 @@
 static const char *const colours[] = {"#1b6ca8", "#d1495b", "#2e8b57", "#8e5ea2",
 				      "#c77f0a", "#4d4d4d", "#00838f", "#a0522d"};
 #define NCOLOURS (sizeof(colours) / sizeof(colours[0]))
-
-static int put(struct output *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static int put(struct output *out, const char *fmt, ...)
-{
-	char text[1024];
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	return output_write(out, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
-
-/** escape - text for XML */
-static void escape(const char *text, char *buf, size_t size)
-{
-	size_t used = 0;
-
-	for (; *text && used + 8 < size; text++) {
-		const char *entity = *text == '&'   ? "&amp;"
-				     : *text == '<' ? "&lt;"
-				     : *text == '>' ? "&gt;"
-				     : *text == '"' ? "&quot;"
-						    : NULL;
-
-		if (entity)
-			used += (size_t)sprintf(buf + used, "%s", entity);
-		else
-			buf[used++] = (unsigned char)*text < 0x20 ? '?' : *text;
-	}
-	buf[used] = 0;
-}
 
 static double at_x(double bits)
 {
@@ -98,40 +64,40 @@ static int draw_axes(struct output *out, const char *title)
 	char text[600];
 	int ret;
 
-	escape(title, text, sizeof(text));
-	ret = put(out,
+	svg_escape(title, text, sizeof(text));
+	ret = svg_put(out,
 		  "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
 		  "font-family=\"sans-serif\" font-size=\"13\">\n"
 		  "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n",
 		  WIDTH, HEIGHT, WIDTH, HEIGHT);
 	if (!ret)
-		ret = put(out, "<text x=\"%d\" y=\"28\" font-size=\"17\">Distortion of %s</text>\n",
+		ret = svg_put(out, "<text x=\"%d\" y=\"28\" font-size=\"17\">Distortion of %s</text>\n",
 			  LEFT, text);
 	if (!ret)
-		ret = put(out,
+		ret = svg_put(out,
 			  "<text x=\"%d\" y=\"46\" fill=\"#555\">dots: measured; lines: theory; "
 			  "the scale is counted in the bits</text>\n",
 			  LEFT);
 	for (int bits = 0; bits <= (int)BITS_MAX && !ret; bits++)
-		ret = put(out,
+		ret = svg_put(out,
 			  "<path d=\"M%.1f %d V%d\" stroke=\"#e4e4e4\"/>"
 			  "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%d</text>\n",
 			  at_x(bits), TOP, BOTTOM, at_x(bits), BOTTOM + 18, bits);
 	for (int decade = 0; decade <= (int)DECADES && !ret; decade++)
-		ret = put(out,
+		ret = svg_put(out,
 			  "<path d=\"M%d %.1f H%d\" stroke=\"#e4e4e4\"/>"
 			  "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s%.0e</text>\n",
 			  LEFT, at_y(pow(10, -decade)), RIGHT, LEFT - 8, at_y(pow(10, -decade)) + 4,
 			  "", pow(10, -decade));
 	if (!ret)
-		ret = put(
+		ret = svg_put(
 			out,
 			"<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">stored bits per coordinate"
 			"</text>\n<text transform=\"translate(22 %d) rotate(-90)\" "
 			"text-anchor=\"middle\">mean of |error|² / |vector|²</text>\n",
 			(LEFT + RIGHT) / 2, BOTTOM + 42, (TOP + BOTTOM) / 2);
 	if (!ret)
-		ret = put(out,
+		ret = svg_put(out,
 			  "<path d=\"M%.1f %.1f L%.1f %.1f\" stroke=\"black\" stroke-width=\"2\" "
 			  "stroke-dasharray=\"7 5\"/>\n<path d=\"M%d %d h24\" stroke=\"black\" "
 			  "stroke-width=\"2\" stroke-dasharray=\"7 5\"/>"
@@ -152,8 +118,8 @@ static int draw_series(struct output *out, const struct eval_result *results, si
 	bool started = false;
 
 	series_name(results[first].given, name, sizeof(name));
-	escape(name, text, sizeof(text));
-	ret = put(out,
+	svg_escape(name, text, sizeof(text));
+	ret = svg_put(out,
 		  "<circle cx=\"%d\" cy=\"%d\" r=\"4.5\" fill=\"%s\"/>"
 		  "<text x=\"%d\" y=\"%d\" font-size=\"11\">%s</text>\n<path d=\"",
 		  RIGHT + 28, y, colour, RIGHT + 46, y + 4, text);
@@ -161,18 +127,18 @@ static int draw_series(struct output *out, const struct eval_result *results, si
 		series_name(results[i].given, other, sizeof(other));
 		if (strcmp(name, other))
 			continue;
-		ret = put(out, "%c%.1f %.1f ", started ? 'L' : 'M', at_x(results[i].bits),
+		ret = svg_put(out, "%c%.1f %.1f ", started ? 'L' : 'M', at_x(results[i].bits),
 			  at_y(results[i].theory.vnmse));
 		started = true;
 	}
 	if (!ret)
-		ret = put(out, "\" fill=\"none\" stroke=\"%s\"/>\n", colour);
+		ret = svg_put(out, "\" fill=\"none\" stroke=\"%s\"/>\n", colour);
 	for (size_t i = first; i < n && !ret; i++) {
 		series_name(results[i].given, other, sizeof(other));
 		if (strcmp(name, other))
 			continue;
-		escape(results[i].given, text, sizeof(text));
-		ret = put(out,
+		svg_escape(results[i].given, text, sizeof(text));
+		ret = svg_put(out,
 			  "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"%s\"><title>%s: "
 			  "%.3f bits, measured %.4g, theory %.4g</title></circle>\n",
 			  at_x(results[i].bits), at_y(results[i].measured.vnmse), colour, text,
@@ -203,7 +169,7 @@ int eval_draw(const char *path, const char *title, const struct eval_result *res
 			ret = draw_series(&out, results, n, i, number++);
 	}
 	if (!ret)
-		ret = put(&out, "</svg>\n");
+		ret = svg_put(&out, "</svg>\n");
 	if (!ret)
 		ret = output_commit(&out);
 	output_abort(&out);

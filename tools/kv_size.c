@@ -68,20 +68,11 @@ static int sizes_of(struct tq_context *ctx, const struct kv_options *o, const ch
 		    struct tq_kv_bytes *bytes)
 {
 	struct tq_kv_options kv = o->kv;
-	char keys[TQ_SPEC_STRING_MAX], *slash, *end;
-	int status;
+	char room[TQ_SPEC_STRING_MAX];
+	int status = kv_take_specs(text, room, &kv);
 
-	if (strlen(text) >= sizeof(keys))
-		return cli_fail(CLI_USAGE, "--spec: longer than %zu characters", sizeof(keys) - 1);
-	strcpy(keys, text);
-	slash = strstr(keys, " / ");
-	kv.key_spec = kv.value_spec = keys;
-	if (slash) {
-		kv.value_spec = slash + 3;
-		for (end = slash; end > keys && end[-1] == ' ';)
-			end--;
-		*end = '\0';
-	}
+	if (status)
+		return status;
 	status = tq_kv_size(ctx, &kv, o->tokens, o->sequences, bytes);
 	return status ? cli_fail_status(status, "--spec") : 0;
 }

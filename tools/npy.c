@@ -124,16 +124,21 @@ static int read_descr(struct scan *s, struct npy_header *h)
 
 static int read_shape(struct scan *s, struct npy_header *h)
 {
-	if (expect(s, '(') || number(s, &h->rows) || expect(s, ','))
+	if (expect(s, '(') || number(s, &h->shape[0]) || expect(s, ','))
 		return -1;
 	if (accept(s, ')'))
 		return fail(s, "the array has one dimension, not two");
-	if (number(s, &h->columns))
-		return -1;
-	accept(s, ',');
-	if (!accept(s, ')'))
-		return fail(s, "the array has more than two dimensions");
-	return 0;
+	for (h->dims = 1; h->dims < NPY_DIMS_MAX;) {
+		if (number(s, &h->shape[h->dims++]))
+			return -1;
+		if (accept(s, ')'))
+			return 0;
+		if (expect(s, ','))
+			return -1;
+		if (accept(s, ')'))
+			return 0;
+	}
+	return fail(s, "the array has more than %d dimensions", NPY_DIMS_MAX);
 }
 
 static int read_order(struct scan *s)
@@ -210,10 +215,13 @@ size_t npy_format(const struct npy_header *header, char *buf, size_t size)
 {
 	size_t end;
 	int used = snprintf(buf, size,
-			    "%.6s%c%c%c%c{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64
-			    ", %" PRIu64 "), }",
+			    "%.6s%c%c%c%c{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64,
 			    magic, 1, 0, 0, 0, header->dtype == TQ_F16 ? "<f2" : "<f4",
-			    header->rows, header->columns);
+			    header->shape[0]);
+
+	for (unsigned i = 1; i < header->dims; i++)
+		used += snprintf(buf + used, size - (size_t)used, ", %" PRIu64, header->shape[i]);
+	used += snprintf(buf + used, size - (size_t)used, "), }");
 
 	end = ((size_t)used + 1 + 63) / 64 * 64;
 	memset(buf + used, ' ', end - (size_t)used);

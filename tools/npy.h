@@ -9,17 +9,20 @@
 /** Bytes that hold the longest header that is accepted. numpy's own for 2-D arrays has 128. */
 #define NPY_HEADER_MAX 4096
 
+/** Most dimensions of an array that is accepted. */
+#define NPY_DIMS_MAX 4
+
 /**
- * struct npy_header - a C-order, 2-D, little-endian float array
+ * struct npy_header - a C-order, little-endian float array
  * @dtype:   TQ_F32 or TQ_F16
- * @rows:    first dimension
- * @columns: second dimension
+ * @dims:    how many dimensions: 2..NPY_DIMS_MAX
+ * @shape:   of which the first @dims count
  * @data_at: where the elements start
  */
 struct npy_header {
 	int dtype;
-	uint64_t rows;
-	uint64_t columns;
+	unsigned dims;
+	uint64_t shape[NPY_DIMS_MAX];
 	size_t data_at;
 };
 

@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include "npy.h"
 #include "tq/quantizer.h"
 
 enum vectors_kind {
@@ -38,6 +39,8 @@ int vectors_unknown_kind(const char *path);
  * @count:    rows
  * @data_at:  offset of the first row
  * @row_bytes: bytes of one row in the file, what precedes it included
+ * @dims:     of the array: 2 but after vectors_open_array()
+ * @shape:    the dimensions; the last is @dim, the product of the others @count
  */
 struct vectors {
 	const char *path;
@@ -48,12 +51,17 @@ struct vectors {
 	uint64_t count;
 	uint64_t data_at;
 	uint64_t row_bytes;
+	unsigned dims;
+	uint64_t shape[NPY_DIMS_MAX];
 };
 
 /** vectors_open - check header and length; @dim: what raw files need and others must match; 0: any
  */
 int vectors_open(struct vectors *v, const char *path, uint32_t dim);
 void vectors_close(struct vectors *v);
+
+/** vectors_open_array - the same for .npy alone, of two to four dimensions: rows of the last */
+int vectors_open_array(struct vectors *v, const char *path);
 
 /** vectors_read - rows @first .. @first + @n - 1, packed, as they are; room for n * row_bytes bytes
  */

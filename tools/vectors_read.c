@@ -55,11 +55,12 @@ static int read_at(const struct vectors *v, uint64_t at, uint64_t bytes, void *d
 	return 0;
 }
 
-static int read_npy_header(struct vectors *v, uint64_t file_bytes)
+static int read_npy_header(struct vectors *v, uint64_t file_bytes, unsigned most)
 {
 	unsigned char head[NPY_HEADER_MAX];
 	size_t size = file_bytes < sizeof(head) ? (size_t)file_bytes : sizeof(head);
 	struct npy_header h;
+	uint64_t columns;
 	char why[200];
 	int ret = read_at(v, 0, size, head);
 
@@ -67,13 +68,21 @@ static int read_npy_header(struct vectors *v, uint64_t file_bytes)
 		return ret;
 	if (npy_parse(head, size, &h, why, sizeof(why)))
 		return cli_fail(CLI_USAGE, "%s: %s", v->path, why);
-	if (h.columns < 1 || h.columns > TQ_MAX_DIM)
+	if (h.dims > most)
+		return cli_fail(CLI_USAGE, "%s: the array has more than two dimensions", v->path);
+	columns = h.shape[h.dims - 1];
+	if (columns < 1 || columns > TQ_MAX_DIM)
 		return cli_fail(CLI_USAGE, "%s: rows of %" PRIu64 " numbers; 1 to %d are possible",
-				v->path, h.columns, TQ_MAX_DIM);
+				v->path, columns, TQ_MAX_DIM);
+	v->count = 1;
+	for (unsigned i = 0; i + 1 < h.dims; i++)
+		if (__builtin_mul_overflow(v->count, h.shape[i], &v->count))
+			return cli_fail(CLI_USAGE, "%s: the shape is too large", v->path);
 	v->dtype = h.dtype;
-	v->dim = (uint32_t)h.columns;
+	v->dim = (uint32_t)columns;
 	v->data_at = h.data_at;
-	v->count = h.rows;
+	v->dims = h.dims;
+	memcpy(v->shape, h.shape, sizeof(v->shape));
 	return 0;
 }
 
@@ -112,7 +121,8 @@ static int check_length(struct vectors *v, uint64_t file_bytes)
 	return 0;
 }
 
-int vectors_open(struct vectors *v, const char *path, uint32_t dim)
+/** open_file - @most: dimensions that a .npy may have */
+static int open_file(struct vectors *v, const char *path, uint32_t dim, unsigned most)
 {
 	struct stat st;
 	int ret;
@@ -130,7 +140,7 @@ int vectors_open(struct vectors *v, const char *path, uint32_t dim)
 		ret = cli_fail(CLI_USAGE, "%s: is not a regular file", path);
 		goto err_close;
 	}
-	ret = v->kind == VECTORS_NPY	 ? read_npy_header(v, (uint64_t)st.st_size)
+	ret = v->kind == VECTORS_NPY	 ? read_npy_header(v, (uint64_t)st.st_size, most)
 	      : v->kind == VECTORS_FVECS ? read_fvecs_header(v, (uint64_t)st.st_size)
 					 : 0;
 	if (!ret)
@@ -145,6 +155,20 @@ int vectors_open(struct vectors *v, const char *path, uint32_t dim)
 err_close:
 	vectors_close(v);
 	return ret;
+}
+
+int vectors_open(struct vectors *v, const char *path, uint32_t dim)
+{
+	return open_file(v, path, dim, 2);
+}
+
+int vectors_open_array(struct vectors *v, const char *path)
+{
+	if (vectors_kind_of(path) != VECTORS_NPY) {
+		*v = (struct vectors){.path = path, .fd = -1};
+		return cli_fail(CLI_USAGE, "%s: name does not end in .npy", path);
+	}
+	return open_file(v, path, 0, NPY_DIMS_MAX);
 }
 
 void vectors_close(struct vectors *v)

@@ -87,7 +87,7 @@ void output_abort(struct output *out)
 
 int vectors_create(struct output *out, const char *path, int dtype, uint32_t dim, uint64_t count)
 {
-	struct npy_header header = {.dtype = dtype, .rows = count, .columns = dim};
+	struct npy_header header = {.dtype = dtype, .dims = 2, .shape = {count, dim}};
 	char text[256];
 	int kind = vectors_kind_of(path);
 	int ret;

@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t n = npy_format(&header, text, sizeof(text));
 
 		if (header.data_at > size || npy_parse(text, n, &again, why, sizeof(why)) ||
-		    again.rows != header.rows || again.columns != header.columns ||
+		    again.dims != header.dims ||
+		    memcmp(again.shape, header.shape, header.dims * sizeof(*header.shape)) ||
 		    again.dtype != header.dtype || again.data_at != n)
 			abort();
 	}

@@ -69,6 +69,15 @@ class Docs(unittest.TestCase):
         self.documented("tq", TQ, "decode", "v.tq", "w.npy", "--json")
         self.documented("tq", TQ, "eval", "v.fvecs", "--spec", "bits=2", "--json")
         self.documented("tq", TQ, "kv", "size", "--json")
+        for name in "kvq":
+            head = "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 16), }"
+            head += " " * (-(len(head) + 11) % 64) + "\n"
+            with open(name + ".npy", "wb") as f:
+                f.write(b"\x93NUMPY\1\0" + struct.pack("<H", len(head)) + head.encode())
+                f.write(struct.pack("<640f", *[((i * 31 + ord(name)) % 23) - 11.0 for i in range(640)]))
+        self.documented("tq", TQ, "kv", "eval", "k.npy", "v.npy", "q.npy", "--center-tokens", "16", "--json")
+        self.documented("tq", TQ, "kv", "plan", "k.npy", "v.npy", "q.npy", "--center-tokens", "16", "--budget", "40", "--json",
+                        "--output", "p.conf")
         self.documented("tq-probe", PROBE, "--json")
         self.documented("tq-probe", PROBE, "--explain", "", "--dim", "16", "--json")
         json.loads(out(PROBE, "--machine", "--json"))

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tq encode, decode, info and eval from outside. usage: test_tq.py TQ"""
 import json
+import math
 import os
 import random
 import resource
@@ -353,6 +354,91 @@ class Tq(unittest.TestCase):
         self.assertEqual([s.get("profile", s.get("spec")) for s in every], ["raw", "mine", "wide", "kv8", "kv4", "kv3", "kv2"])
         self.refused(2, ["--head-dim"], "kv", "size", "--head-dim", "0")
         self.refused(2, ["usage"], "kv", "grow")
+
+    def dump(self, layers, kv_heads, heads, tokens, queries, d, dv, seed=3):
+        """Keys with an offset; layer 0 looks sharply, the last one hardly."""
+        r = random.Random(seed)
+
+        def array(name, a, b, c, w, make):
+            rows = [[make(i, j, x) for x in range(w)] for i in range(a) for j in range(b) for _ in range(c)]
+            head = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d, %d), }" % (a, b, c, w)
+            self.write(name, npy(rows, header=head))
+            return rows
+        keys = array("k.npy", layers, kv_heads, tokens, d, lambda i, j, x: r.gauss(4.0 if x == 0 else 0.0, 1))
+        values = array("v.npy", layers, kv_heads, tokens, dv, lambda i, j, x: r.gauss(0, 1))
+        query = array("q.npy", layers, heads, queries, d, lambda i, j, x: r.gauss(0, 3.0 if i == 0 else 0.1))
+        return keys, values, query
+
+    def test_what_specs_do_to_attention(self):
+        layers, kv_heads, heads, tokens, queries, d, dv = 2, 2, 4, 64, 3, 16, 8
+        keys, values, query = self.dump(layers, kv_heads, heads, tokens, queries, d, dv)
+        out = json.loads(self.ok("kv", "eval", "k.npy", "v.npy", "q.npy", "--spec", "raw", "--spec", "bits=2", "--spec",
+                                 "bits=4", "--spec", "raw / bits=4", "--spec", "bits=3", "--center-tokens", "0", "--json", "--svg", "h.svg"))
+        shapes = [out[k] for k in ("layers", "kv_heads", "query_heads", "tokens", "query_tokens", "key_dim", "value_dim")]
+        self.assertEqual(shapes, [layers, kv_heads, heads, tokens, queries, d, dv])
+        raw, two, four, values_only, three = out["results"]
+        self.assertLess(raw["kl_mean"], 1e-5)
+        self.assertLess(raw["output_error"], 1e-2)
+        self.assertLess(four["kl_mean"], three["kl_mean"])
+        self.assertLess(three["kl_mean"], two["kl_mean"])
+        self.assertLess(three["kl_mean"], three["kl_999"])
+        self.assertEqual(values_only["kl_mean"], raw["kl_mean"])
+        self.assertGreater(values_only["output_error"], 5 * raw["output_error"])
+        self.assertGreater(two["cells"][0]["kl_mean"], 10 * two["cells"][-1]["kl_mean"], "a sharp head loses more")
+        self.assertTrue(self.read("h.svg").endswith(b"</svg>\n"))
+        self.assertEqual(self.read("h.svg").count(b"<title>"), 5 * layers * kv_heads)
+        # the keys of one head through tq encode and decode, and attention here
+        self.write("k0.npy", npy([[struct.unpack("<e", struct.pack("<e", x))[0] for x in row] for row in keys[:tokens]]))
+        self.ok("encode", "k0.npy", "k0.tq", "--spec", "bits=2")
+        self.ok("decode", "k0.tq", "k0d.npy")
+        flat = struct.unpack("<%df" % (tokens * d), self.read("k0d.npy")[-4 * tokens * d:])
+        kl = []
+        for h in range(heads // kv_heads):
+            for i in range(queries):
+                q = query[h * queries + i]
+                seen = tokens - queries + i + 1
+                a = [sum(x * y for x, y in zip(q, keys[t])) / math.sqrt(d) for t in range(seen)]
+                b = [sum(x * y for x, y in zip(q, flat[t * d:])) / math.sqrt(d) for t in range(seen)]
+                la, lb = (math.log(sum(math.exp(x) for x in v)) for v in (a, b))
+                kl.append(sum(math.exp(x - la) * (x - la - y + lb) for x, y in zip(a, b)))
+        want = sum(kl) / len(kl)
+        self.assertAlmostEqual(two["cells"][0]["kl_mean"] / want, 1, places=3)
+        self.refused(2, ["q3.npy", "3 query heads"], "kv", "eval", "k.npy", "v.npy", self.write("q3.npy", npy(gauss(6, d), header=
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 1, %d), }" % d)))
+        self.refused(2, ["v.npy", "1 layers"], "kv", "eval", "k.npy", self.write("v.npy", npy(gauss(5, 8))), "q.npy")
+        self.refused(2, ["learned from 128"], "kv", "eval", "k.npy", "k.npy", "q.npy")
+        self.refused(2, ["more than 4"], "kv", "eval", self.write("k5.npy", npy(gauss(1, 8), header=
+                     "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 8), }")), "v.npy", "q.npy")
+
+    def test_a_plan_is_a_profile_that_loads_and_keeps_its_budget(self):
+        self.dump(2, 2, 4, 80, 4, 64, 64)
+        plan = ["kv", "plan", "k.npy", "v.npy", "q.npy", "--center-tokens", "32", "--page", "64", "--output", "plan.conf", "--json"]
+        before = None
+        for budget in 8 * 20, 8 * 30, 8 * 38, 8 * 66:
+            made = json.loads(self.ok(*plan, "--budget", str(budget), "--name", "mine"))
+            os.environ["TQ_CONFIG"] = os.path.abspath("plan.conf")
+            try:
+                size = json.loads(self.ok("kv", "size", "--layers", "2", "--kv-heads", "2", "--head-dim", "64", "--profile", "mine",
+                                          "--json"))["sizes"][0]
+            finally:
+                del os.environ["TQ_CONFIG"]
+            self.assertEqual(size["bytes_per_token"], made["bytes_per_token"])
+            self.assertLessEqual(made["bytes_per_token"], budget)
+            cost = made["key_cost"] + made["value_cost"]
+            if before:
+                self.assertLess(cost, before)
+            before = cost
+            if budget == 8 * 30:
+                bits = [int(c["key"].split("bits=")[1][0]) for c in made["cells"]]
+                self.assertGreater(min(bits[:2]), max(bits[2:]), "keys that are looked at sharply get more")
+        self.assertEqual({c["key"].split()[0] for c in made["cells"]}, {"bits=8"})
+        once = self.read("plan.conf")
+        self.ok(*plan, "--budget", str(8 * 66), "--name", "mine")
+        self.assertEqual(self.read("plan.conf"), once)
+        self.refused(1, ["--budget"], *plan, "--budget", "100")
+        self.refused(2, ["--budget is missing"], *plan)
+        self.refused(2, ["threes"], *plan, "k.npy", "--budget", "300")
+        self.refused(2, ["--name"], *plan, "--budget", "300", "--name", "a b")
 
     def test_usage_errors_exit_with_2_and_unmet_requests_with_1(self):
         self.write("in.npy", npy(gauss(4, 8)))
