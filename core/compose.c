@@ -116,10 +116,21 @@ static int choose_ops(struct tq_pipeline *pipe, const char *pin, unsigned *pinne
 	return TQ_OK;
 }
 
+static void find_failing(struct tq_pipeline *pipe)
+{
+	int i;
+
+	pipe->may_fail = (pipe->rotation.ops && pipe->rotation.ops->failed) ||
+			 (pipe->sketch.ops && pipe->sketch.ops->failed);
+	for (i = 0; i < TQ_OP_COUNT; i++)
+		pipe->may_fail |= pipe->op[i].ops && pipe->op[i].ops->failed;
+}
+
 int tq_pipeline_measure(struct tq_pipeline *pipe)
 {
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
 
+	find_failing(pipe);
 	pipe->query_bytes = score->ops->query_size(pipe->plan, score->state);
 	if (pipe->query_bytes == 0 || pipe->query_bytes % 64)
 		return tq_fail(TQ_ERR_PLUGIN, "%s: a query of %zu bytes, not a multiple of 64",
@@ -149,6 +160,30 @@ static void find_splits(struct tq_pipeline *pipe)
 	pipe->split_prepare = maps && op[TQ_OP_SCORE];
 	pipe->split_score = op[TQ_OP_SCORE];
 	pipe->split_pairs = op[TQ_OP_SCORE_PAIRS];
+}
+
+static int ask(int (*failed)(const void *), const void *state, const struct tq_choice *choice)
+{
+	int ret = failed ? failed(state) : TQ_OK;
+
+	return ret ? tq_fail(ret, "%.60s: %.300s", choice->driver->driver_name, tq_noted("failed before")) :
+		     TQ_OK;
+}
+
+int tq_pipeline_failed(const struct tq_pipeline *pipe)
+{
+	const struct tq_map *maps[] = { &pipe->rotation, &pipe->sketch };
+	int ret = TQ_OK, i;
+
+	if (!pipe->may_fail)
+		return TQ_OK;
+	for (i = 0; i < 2 && !ret; i++)
+		if (maps[i]->ops)
+			ret = ask(maps[i]->ops->failed, maps[i]->state, &maps[i]->choice);
+	for (i = 0; i < TQ_OP_COUNT && !ret; i++)
+		if (pipe->op[i].ops)
+			ret = ask(pipe->op[i].ops->failed, pipe->op[i].state, &pipe->op[i].choice);
+	return ret;
 }
 
 static float sketch_coef(const struct tq_plan *plan)
@@ -298,7 +333,7 @@ int tq_pipeline_encode(const struct tq_pipeline *pipe, const void *x, int dtype,
 			    codes + i * pipe->plan->layout.row_bytes);
 	}
 	tq_tile_close(pipe->ctx, &tile);
-	return TQ_OK;
+	return tq_pipeline_failed(pipe);
 }
 
 /* Add what the sketch bits say of the residual to the rows in tile->y: FORMAT.md section 5. */
@@ -371,5 +406,5 @@ int tq_pipeline_decode(const struct tq_pipeline *pipe, const uint8_t *codes, siz
 			    (char *)x + i * stride * element, dtype, stride);
 	}
 	tq_tile_close(pipe->ctx, &tile);
-	return TQ_OK;
+	return tq_pipeline_failed(pipe);
 }

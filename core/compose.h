@@ -39,6 +39,7 @@ struct tq_served {
  * @coef:        constant of the sketch: FORMAT.md section 5
  * @split_encode: the drivers that encode run on the CPU and give a row the same result in any batch:
  *               a call may be cut into several. The others likewise
+ * @may_fail:    a driver's operations that return nothing can fail: see tq_pipeline_failed()
  *
  * Read-only after tq_pipeline_create().
  */
@@ -50,6 +51,7 @@ struct tq_pipeline {
 	struct tq_served op[TQ_OP_COUNT];
 	size_t query_bytes;
 	float coef;
+	bool may_fail;
 	bool split_encode, split_decode, split_prepare, split_score, split_pairs;
 };
 
@@ -64,6 +66,13 @@ struct tq_pipeline {
 int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const char *pin,
 		       struct tq_pipeline *pipe, struct tq_explain *why);
 void tq_pipeline_destroy(struct tq_pipeline *pipe);
+
+/**
+ * tq_pipeline_failed - TQ_OK, or tq_fail() if an operation that returns nothing could not be done
+ *
+ * Asked after such operations. A device that failed once stays so for the pipeline: no wrong result passes.
+ */
+int tq_pipeline_failed(const struct tq_pipeline *pipe);
 
 /*
  * The same by hand, for the gate: start, give each stage its driver (the sketch too, if the plan has

@@ -324,7 +324,15 @@ static int attend_block(struct tq_kv_block *b)
 	for (h = 0; b->page_sum && h < heads; h++)
 		for (r = 0; r < b->rows; r++)
 			add_page_masses(b, h, r);
-	return TQ_OK;
+	for (h = 0; !ret && h < heads; h++) {
+		const struct tq_kv_head *head = &b->layer->heads[h];
+
+		if (head->key.codec)
+			ret = tq_pipeline_failed(&head->key.codec->q->pipe);
+		if (!ret && head->value.codec)
+			ret = tq_pipeline_failed(&head->value.codec->q->pipe);
+	}
+	return ret;
 }
 
 int tq_kv_attend(const struct tq_kv_seq *seq, uint32_t layer, const struct tq_kv_call *call)

@@ -159,5 +159,5 @@ int tq_pipeline_prepare_adds(const struct tq_pipeline *pipe, const float *x, siz
 			tq_fail_row(ret, i, "x: query %zu times the centre exceeds a float", i);
 	}
 	tq_tile_close(pipe->ctx, &tile);
-	return ret;
+	return ret ? ret : tq_pipeline_failed(pipe);
 }

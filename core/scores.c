@@ -61,7 +61,7 @@ static int job_run(struct job *job, bool may_split)
 	if (may_split && tq_rows_lanes(job->q->ctx, cells, 1) > 1)
 		return tq_rows_split(job->q->ctx, cells, 1, do_cells, job);
 	job->cell(job, 0, job->na, 0, job->n);
-	return TQ_OK;
+	return tq_pipeline_failed(&job->q->pipe);
 }
 
 static void score_cell(const struct job *job, size_t i, size_t na, size_t j, size_t n)

@@ -382,7 +382,7 @@ int tq_top_k(const struct tq_quantizer *q, const void *prepared, size_t nq, cons
 	s.room = TILE_SCORES;
 	if (n) {
 		scan_run(&s);
-		return TQ_OK;
+		return tq_pipeline_failed(&q->pipe);
 	}
 	start_heaps(&s);
 	finish_heaps(&s);

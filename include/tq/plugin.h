@@ -267,6 +267,9 @@ struct tq_host;
  * @rotate:   y = R x for @n rows of dim floats, packed; x and y do not overlap;
  *            @scratch has room for dim floats. Rows are 64-byte aligned only if dim allows.
  * @unrotate: y = R^T x, likewise
+ * @failed:   0, or the TQ_ERR_* of an earlier call on this state that could not be done (its reason was
+ *            logged then, its output is undefined): a device may fail, and those above return nothing.
+ *            NULL where that cannot be
  */
 struct tq_rotation_ops {
 	uint32_t struct_size;
@@ -276,6 +279,7 @@ struct tq_rotation_ops {
 		       size_t n, float *scratch);
 	void (*unrotate)(const struct tq_rotation *rot, const void *state, const float *x, float *y,
 			 size_t n, float *scratch);
+	int (*failed)(const void *state);
 };
 
 /**
@@ -301,6 +305,8 @@ struct tq_rotation_ops {
  * @raw_score:   scores[g * ld + t] = dot16 of float query g and 16-bit row t, @d elements of type
  *               @dtype, rows @stride elements apart
  * @raw_mix:     sums[w * ld + i] += weights[w * ldw + t] * row_t,i, in the order of t
+ *
+ * @failed:      as in struct tq_rotation_ops
  *
  * A slot may be NULL: the next driver fills it. query_size, query_pack, score and score_list are
  * taken together or not at all; so are weigh, mix, raw_score and raw_mix.
@@ -335,6 +341,7 @@ struct tq_quantizer_ops {
 	void (*raw_mix)(int dtype, const float *weights, size_t ldw, size_t nw,
 			const uint16_t *rows, size_t stride, size_t n, size_t d, float *sums,
 			size_t ld);
+	int (*failed)(const void *state);
 };
 
 /**

@@ -4,12 +4,12 @@
  * One plugin (or driver) against scalar through the public API: the same code bytes, .tq files,
  * decoded elements and scores, to the last bit.
  *
- *	backends [--full] [--dim D] [--max-dim D] PLUGIN
+ *	backends [--full] [--dim D] [--max-dim D] [--sparse N] PLUGIN
  *
  * The product is every dimension x rotation x correction x code x bits. What else a spec has
  *(effort, centre, scale, query) and the type of the input follow from a hash of the point, so a
  *point is the same on every machine and in every run. Dense maps (haar, qjl:gauss, qjl:ortho) take
- *O(d^3) to make and O(d^2) a row: without --full they stop at DENSE_DIM.
+ *O(d^3) to make and O(d^2) a row: without --full they stop at DENSE_DIM. --sparse takes about one point in N.
  *
  * A line per dimension and rotation has CRC32Cs of what the plugin gave; two plugins, or two
  *machines, agree if their lines do. Status 0: all the same; 1: not; 77: no such plugin, or no
@@ -470,7 +470,7 @@ static int is_present(struct run *r)
 int main(int argc, char **argv)
 {
 	struct tq_options options = {.struct_size = sizeof(options)};
-	uint32_t only = 0, most = TQ_MAX_DIM;
+	uint32_t only = 0, most = TQ_MAX_DIM, sparse = 1;
 	struct run r = {0};
 	int full = 0, i;
 	size_t k;
@@ -482,11 +482,13 @@ int main(int argc, char **argv)
 			only = (uint32_t)strtoul(argv[++i], NULL, 10);
 		else if (!strcmp(argv[i], "--max-dim") && i + 2 < argc)
 			most = (uint32_t)strtoul(argv[++i], NULL, 10);
+		else if (!strcmp(argv[i], "--sparse") && i + 2 < argc && atoi(argv[i + 1]) > 0)
+			sparse = (uint32_t)strtoul(argv[++i], NULL, 10);
 		else
 			break;
 	}
 	if (i != argc - 1 || tq_context_create(&options, &r.ctx)) {
-		fprintf(stderr, "usage: backends [--full] [--dim D] [--max-dim D] PLUGIN %s\n",
+		fprintf(stderr, "usage: backends [--full] [--dim D] [--max-dim D] [--sparse N] PLUGIN %s\n",
 			tq_error_text());
 		return 2;
 	}
@@ -500,10 +502,10 @@ int main(int argc, char **argv)
 	}
 	for (k = 0; k < COUNT(dims); k++)
 		if (only ? dims[k] == only : dims[k] <= most)
-			run_dim(&r, dims[k], full, 1);
+			run_dim(&r, dims[k], full, sparse);
 	for (k = 0; k < COUNT(sparse_dims); k++)
 		if (only ? sparse_dims[k] == only : sparse_dims[k] <= most)
-			run_dim(&r, sparse_dims[k], full, SPARSE);
+			run_dim(&r, sparse_dims[k], full, SPARSE * sparse);
 	r.failed += refused(r.ctx, r.plugin);
 	tq_context_destroy(r.ctx);
 	printf("%s: %u specs that it does not serve\n", r.plugin, r.unserved);
