@@ -23,12 +23,33 @@ static int probe(const struct tq_host *host, char *device, size_t device_size, c
 	return tqo_device_look(host, device, device_size, why, why_size);
 }
 
+static int supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	if (plan->rotation.kind == TQ_ROT_PLUGIN) {
+		snprintf(why, why_size, "the rotation is another plugin's");
+		return 0;
+	}
+	return 1;
+}
+
 #define TQO_DRIVER(generic, own)                                                                   \
 	.struct_size = sizeof(struct tq_driver), .priority = 50, .name = generic, .driver_name = own,\
 	.memory = TQ_MEM_OPENCL, .flags = TQ_DRV_BITEXACT | TQ_DRV_CONCURRENT
 
+/* Effort 2 walks a row coordinate by coordinate: not for a device. Decode does not ask for the effort. */
+#define TQO_CODEC(rotation)                                                                        \
+	{TQO_DRIVER("encode(" rotation ",grid)", "encode-" rotation "-opencl"), .effort_max = 1,   \
+	 .supports = supports, .ops = &tqo_encode_ops},                                            \
+	{TQO_DRIVER("decode(" rotation ",grid)", "decode-" rotation "-opencl"), .effort_max = 2,   \
+	 .supports = supports, .ops = &tqo_decode_ops}
+
 static const struct tq_driver drivers[] = {
 	{TQO_DRIVER("rotate(rht)", "rht-opencl"), .rotation_ops = &tqo_rotation_ops},
+	TQO_CODEC("rht"),
+	TQO_CODEC("dense"),
+	TQO_CODEC("givens"),
+	TQO_CODEC("none"),
+	{TQO_DRIVER("score(grid)", "score-opencl"), .effort_max = 2, .ops = &tqo_score_ops},
 };
 
 TQ_PLUGIN_DEFINE(opencl) = {
