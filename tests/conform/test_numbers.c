@@ -21,7 +21,9 @@ struct figures {
 	double nmse, slope, dvar, worst;
 };
 
-static const double normal_d[] = { 1, 0.363380, 0.117482, 0.034548, 0.0095010, 0.0025047 };
+/* By bits; entry 0 is no code at all */
+static const double normal_d[] = { 1,	      0.363380,	 0.117482,   0.034548,	0.0095010,
+				   0.0025047, 0.00064424, 0.00016348, 0.00004119 };
 
 static struct tq_quantizer *make(const char *text, unsigned bits, uint32_t d, uint64_t seed)
 {
@@ -143,6 +145,86 @@ START_TEST(eight_bits_reach_the_sphere_distortion)
 }
 END_TEST
 
+/* Distortion of levels for the unit normal, by the midpoint rule in double. */
+static double normal_distortion(const float *level, unsigned n)
+{
+	enum { CELLS = 400000 };
+	double sum = 0, mass = 0, u, f;
+	unsigned i, k = n / 2;
+
+	for (i = 0; i < CELLS; i++) {
+		u = 10.0 * (i + 0.5) / CELLS;
+		f = exp(-0.5 * u * u);
+		while (k + 1 < n && u > 0.5 * ((double)level[k] + (double)level[k + 1]))
+			k++;
+		mass += f;
+		sum += f * (u - (double)level[k]) * (u - (double)level[k]);
+	}
+	return sum / mass;
+}
+
+static unsigned levels_of(const char *code, unsigned bits, uint32_t d, float *level)
+{
+	char text[64];
+	struct tq_quantizer *q;
+	unsigned n;
+
+	snprintf(text, sizeof(text), "rotation=none code=%s", code);
+	q = make(text, bits, d, 1);
+	n = tq_codebook_levels(q, level);
+	ck_assert_uint_eq(n, 1u << bits);
+	tq_quantizer_destroy(q);
+	return n;
+}
+
+/* The largest dimension's density is the normal's to 1e-4. */
+START_TEST(levels_reach_the_distortion_of_the_normal)
+{
+	/* Max, 1960, table II: 2, 4, 8, 16, 32 equally spaced levels */
+	static const double uniform[] = { 0, .3634, .1188, .03744, .01154, .00349 };
+	float level[256];
+	unsigned b, n;
+	double got;
+
+	for (b = 1; b <= 8; b++) {
+		n = levels_of("lm", b, TQ_MAX_DIM, level);
+		got = normal_distortion(level, n);
+		near("lm levels", b, TQ_MAX_DIM, got, normal_d[b], 0.005);
+		ck_assert_msg(got * pow(4, b) > 1, "b=%u: %g is below Shannon's bound", b, got);
+	}
+	for (b = 1; b <= 5; b++) {
+		n = levels_of("uniform", b, TQ_MAX_DIM, level);
+		near("uniform levels", b, TQ_MAX_DIM, normal_distortion(level, n), uniform[b], 0.005);
+	}
+}
+END_TEST
+
+/* Each within half a step of the grid, which is a level's odd number less its neighbour's: 2 units. */
+START_TEST(levels_are_those_of_lloyd_and_max)
+{
+	static const double want[4][8] = {
+		{ .797885 },
+		{ .452780, 1.510418 },
+		{ .245094, .756005, 1.343909, 2.151946 },
+		{ .128395, .388048, .656759, .942340, 1.256231, 1.618046, 2.069017, 2.732590 },
+	};
+	float level[256];
+	unsigned b, k, half;
+	double unit;
+
+	for (b = 1; b <= 4; b++) {
+		half = levels_of("lm", b, TQ_MAX_DIM, level) / 2;
+		unit = (double)level[2 * half - 1] / (127 - 32);
+		for (k = 0; k < half; k++) {
+			ck_assert_float_eq(level[half + k], -level[half - 1 - k]);
+			ck_assert_msg(fabs((double)level[half + k] - want[b - 1][k]) < unit,
+				      "b=%u level %u: %f, Lloyd and Max %f", b, k,
+				      (double)level[half + k], want[b - 1][k]);
+		}
+	}
+}
+END_TEST
+
 /*
  * Expected: 1 - rho^2, 2 (1 - rho), 1 / rho^2 - 1 averaged over 100,000 points of the sphere with the
  * real (not integer) levels, in double. Few lognormal vectors under one rotation give up to 2 % less or
@@ -215,7 +297,7 @@ START_TEST(estimators_have_the_variance_of_the_theory)
 		ortho[b] = measure("correction=qjl:ortho", b, 256, SAMPLE_GAUSS, 4, 20480).dvar;
 		near("d*var qjl:ortho", b, 256, ortho[b], (half_pi - 1) * normal_d[b - 1], 0.03);
 	}
-	for (b = 1; b <= 5; b++) {
+	for (b = 1; b <= 8; b++) {
 		unbiased[b] = measure("correction=unbiased", b, 256, SAMPLE_GAUSS, 4, 20480).dvar;
 		near("d*var unbiased", b, 256, unbiased[b], normal_d[b] / (1 - normal_d[b]), 0.03);
 	}
@@ -322,6 +404,8 @@ int main(void)
 	tcase_add_loop_test(tc, hadamard_reaches_the_sphere_distortion, 0, 5);
 	tcase_add_loop_test(tc, haar_reaches_the_sphere_distortion, 0, 3);
 	tcase_add_test(tc, eight_bits_reach_the_sphere_distortion);
+	tcase_add_test(tc, levels_reach_the_distortion_of_the_normal);
+	tcase_add_test(tc, levels_are_those_of_lloyd_and_max);
 	tcase_add_test(tc, corrections_reach_their_distortion);
 	tcase_add_test(tc, none_shrinks_and_unbiased_does_not);
 	tcase_add_test(tc, sketches_are_unbiased);
