@@ -132,7 +132,8 @@ static int check_sections(struct tq_file *f, uint32_t flags)
 		if (!tq_file_type_known(e->type) && !(e->flags & TQ_SECTION_IGNORABLE))
 			return tq_file_fail(f, TQ_ERR_UNSUPPORTED, "section %u: unknown type %u", i,
 					    e->type);
-		if (e->type == TQ_SECTION_CODES && flags & TQ_FILE_DEFER)
+		if (flags & TQ_FILE_DEFER &&
+		    (e->type == TQ_SECTION_CODES || e->type == TQ_SECTION_IDS))
 			continue;
 		if (tq_file_check_crc(f, e))
 			return TQ_ERR_CHECKSUM;

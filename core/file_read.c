@@ -103,9 +103,15 @@ void tq_file_close(struct tq_file *file)
 
 int tq_file_verify(const struct tq_file *file)
 {
+	int ret = TQ_OK;
+
 	if (!file)
 		return tq_fail(TQ_ERR_ARG, "tq_file_verify: file is NULL");
-	return tq_file_check_crc(file, file->codes);
+	for (uint32_t i = 0; i < file->header->nsections; i++)
+		if (file->table[i].type == TQ_SECTION_CODES ||
+		    file->table[i].type == TQ_SECTION_IDS)
+			ret = ret ? ret : tq_file_check_crc(file, &file->table[i]);
+	return ret;
 }
 
 int tq_file_quantizer(const struct tq_file *file, const struct tq_quantizer_options *options,

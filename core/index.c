@@ -5,6 +5,7 @@
 
 #include "args.h"
 #include "index.h"
+#include "tq/file.h"
 
 const char *tq_metric_name(uint32_t metric)
 {
@@ -247,7 +248,10 @@ void tq_index_destroy(struct tq_index *index)
 	if (!index)
 		return;
 	ctx = index->ctx;
+	tq_index_log_close(index);
 	tq_index_lists_free(index);
+	tq_file_close(index->file);
+	tq_free(ctx, index->path);
 	tq_index_ids_free(ctx, &index->ids);
 	tq_index_destroy(index->coarse);
 	tq_quantizer_destroy(index->q);

@@ -5,7 +5,7 @@
 /*
  * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
  * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans, ivf.c
- * trains.
+ * trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
  * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
  * the vector that is coded, and <y, q - m> what the codes give, a scan computes
@@ -22,6 +22,9 @@
 #include <pthread.h>
 #include "codec.h"
 #include "tq/index.h"
+
+struct tq_file;
+struct tq_index_log;
 
 /* Rows that a segment of memory has at most, unless tq_index_reserve() asked for more. */
 #define TQ_INDEX_SEGMENT_ROWS 65536
@@ -74,6 +77,10 @@ struct tq_index_ids {
  * @mean:      m; zero where center=off
  * @centroids: @nlist of them, or NULL without partitions or before training
  * @coarse:    the centroids as rows of an index, likewise
+ * @file:      where segments without memory of their own lie, or NULL
+ * @log:       changes go there, or NULL
+ * @path:      the file that @log belongs to
+ * @generation: of the saved file: a log of another one is not of this
  * @change:    held by whoever changes the index
  * @lock:      held for reading by searches, for writing while what they see changes
  */
@@ -93,6 +100,10 @@ struct tq_index {
 	struct tq_index_ids ids;
 	uint64_t count, removed;
 	int64_t next_id;
+	struct tq_file *file;
+	struct tq_index_log *log;
+	char *path;
+	uint64_t generation;
 	pthread_mutex_t change;
 	pthread_rwlock_t lock;
 };
@@ -161,6 +172,31 @@ void tq_index_ids_free(struct tq_context *ctx, struct tq_index_ids *ids);
 
 /* ---- index_rows.c ---- */
 
+enum tq_index_change_kind {
+	TQ_INDEX_ADD = 1,
+	TQ_INDEX_UPDATE = 2,
+	TQ_INDEX_REMOVE = 3,
+};
+
+/** What a change puts in or takes out: ids, codes unless it removes, and with partitions where. */
+struct tq_index_batch {
+	size_t n;
+	const int64_t *ids;
+	const uint32_t *lists;
+	const uint8_t *codes;
+};
+
+/** tq_index_check_ids - each is there (@present), or can be added; none twice */
+int tq_index_check_ids(struct tq_index *ix, const int64_t *ids, size_t n, bool present);
+
+/**
+ * tq_index_change - the change, on the log if there is one; for checked ids, by whoever holds @change
+ *
+ * Return: TQ_OK; TQ_ERR_NOMEM, TQ_ERR_FULL, TQ_ERR_IO: nothing has changed.
+ */
+int tq_index_change(struct tq_index *ix, enum tq_index_change_kind kind,
+		    const struct tq_index_batch *b);
+
 /** tq_index_list_room - memory for @n further rows of a partition; TQ_ERR_NOMEM, TQ_ERR_FULL */
 int tq_index_list_room(struct tq_index *ix, uint32_t list, size_t n);
 
@@ -169,5 +205,35 @@ struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, u
 
 /** tq_index_lists_free - all rows */
 void tq_index_lists_free(struct tq_index *ix);
+
+/* ---- index_file.c ---- */
+
+/** tq_index_read - an index from an open file; it owns the file then if @map; @path for error texts */
+int tq_index_read(struct tq_context *ctx, struct tq_file *f, bool map, const char *driver,
+		  struct tq_index **out);
+
+/* ---- index_log.c ---- */
+
+/**
+ * tq_index_log_attach - apply the log beside @path if there is one; have changes go there if @write
+ *
+ * For an index as it was opened, before anybody else has it.
+ */
+int tq_index_log_attach(struct tq_index *ix, const char *path, bool write);
+
+/** tq_index_log_apply - the changes in the bytes of a log; @valid receives how many of them count */
+int tq_index_log_apply(struct tq_index *ix, const char *path, const void *data, size_t bytes,
+		       size_t *valid);
+
+/** tq_index_log_put - write a change and have it on the disk */
+int tq_index_log_put(struct tq_index *ix, enum tq_index_change_kind kind,
+		     const struct tq_index_batch *b);
+
+/** tq_index_log_generation - of a log that lies at @path, which may be of another index; 0: none */
+uint64_t tq_index_log_generation(struct tq_index *ix, const char *path);
+
+/** tq_index_log_renew - an empty log of the present generation in place of the one there is */
+int tq_index_log_renew(struct tq_index *ix);
+void tq_index_log_close(struct tq_index *ix);
 
 #endif

@@ -100,14 +100,6 @@ void tq_index_lists_free(struct tq_index *ix)
 
 /* ---- steps of a change ---- */
 
-/* What is put in: codes and, with partitions, where. */
-struct batch {
-	size_t n;
-	const int64_t *ids;
-	const uint32_t *lists;
-	const uint8_t *codes;
-};
-
 static int compare_ids(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -150,8 +142,7 @@ static bool are_above(const int64_t *ids, size_t n, int64_t next)
 	return i >= n && (!n || ids[n - 1] < INT64_MAX);
 }
 
-/* Each id is there (@present), or is one that can be added. */
-static int check_ids(struct tq_index *ix, const int64_t *ids, size_t n, bool present)
+int tq_index_check_ids(struct tq_index *ix, const int64_t *ids, size_t n, bool present)
 {
 	bool there;
 	size_t i;
@@ -175,7 +166,7 @@ static int check_ids(struct tq_index *ix, const int64_t *ids, size_t n, bool pre
 	return ret ? ret : check_distinct(ix, ids, n);
 }
 
-static int reserve(struct tq_index *ix, const struct batch *b)
+static int reserve(struct tq_index *ix, const struct tq_index_batch *b)
 {
 	uint32_t *counts, list;
 	size_t i;
@@ -240,7 +231,7 @@ static void drop_rows(struct tq_index *ix, const int64_t *ids, size_t n)
 	ix->removed += n;
 }
 
-static void put_rows(struct tq_index *ix, const struct batch *b)
+static void put_rows(struct tq_index *ix, const struct tq_index_batch *b)
 {
 	size_t i, row_bytes = ix->row_bytes;
 	struct tq_index_segment *s;
@@ -266,6 +257,28 @@ static void put_rows(struct tq_index *ix, const struct batch *b)
 	ix->count += b->n;
 }
 
+int tq_index_change(struct tq_index *ix, enum tq_index_change_kind kind,
+		    const struct tq_index_batch *b)
+{
+	int ret = TQ_OK;
+
+	if (kind != TQ_INDEX_REMOVE)
+		ret = reserve(ix, b);
+	if (!ret && kind != TQ_INDEX_ADD)
+		ret = reserve_live(ix, b->ids, b->n);
+	if (!ret && ix->log)
+		ret = tq_index_log_put(ix, kind, b);
+	if (ret)
+		return ret;
+	pthread_rwlock_wrlock(&ix->lock);
+	if (kind != TQ_INDEX_ADD)
+		drop_rows(ix, b->ids, b->n);
+	if (kind != TQ_INDEX_REMOVE)
+		put_rows(ix, b);
+	pthread_rwlock_unlock(&ix->lock);
+	return TQ_OK;
+}
+
 /* ---- the calls ---- */
 
 static int number_rows(struct tq_index *ix, size_t n, int64_t *ids)
@@ -281,7 +294,7 @@ static int number_rows(struct tq_index *ix, size_t n, int64_t *ids)
 
 /* @x to a batch whose memory is @room */
 static int code_batch(struct tq_index *ix, const float *x, size_t stride, const int64_t *ids,
-		      struct batch *b, char *room)
+		      struct tq_index_batch *b, char *room)
 {
 	size_t codes = (b->n * ix->row_bytes + 63) / 64 * 64;
 	int64_t *numbers = (int64_t *)(room + codes);
@@ -304,27 +317,10 @@ static int code_batch(struct tq_index *ix, const float *x, size_t stride, const 
 	return ret;
 }
 
-static int change(struct tq_index *ix, const struct batch *b, bool update)
-{
-	int ret;
-
-	ret = reserve(ix, b);
-	if (!ret && update)
-		ret = reserve_live(ix, b->ids, b->n);
-	if (ret)
-		return ret;
-	pthread_rwlock_wrlock(&ix->lock);
-	if (update)
-		drop_rows(ix, b->ids, b->n);
-	put_rows(ix, b);
-	pthread_rwlock_unlock(&ix->lock);
-	return TQ_OK;
-}
-
 static int add_or_update(struct tq_index *ix, const float *x, size_t stride, size_t n,
 			 const int64_t *ids, bool update)
 {
-	struct batch b = {.n = n};
+	struct tq_index_batch b = {.n = n};
 	char *room;
 	int ret;
 
@@ -343,13 +339,13 @@ static int add_or_update(struct tq_index *ix, const float *x, size_t stride, siz
 	ret = ix->nlist > 1 && !ix->centroids ?
 		      tq_fail(TQ_ERR_ARG, "index: has partitions and was not trained") : TQ_OK;
 	if (!ret && ids)
-		ret = check_ids(ix, ids, n, update);
+		ret = tq_index_check_ids(ix, ids, n, update);
 	if (ret)
 		goto out_unlock;
 	room = tq_alloc(ix->ctx, n * (ix->row_bytes + sizeof(int64_t) + sizeof(uint32_t)) + 64);
 	ret = room ? code_batch(ix, x, stride, ids, &b, room) : TQ_ERR_NOMEM;
 	if (!ret)
-		ret = change(ix, &b, update);
+		ret = tq_index_change(ix, update ? TQ_INDEX_UPDATE : TQ_INDEX_ADD, &b);
 	tq_free(ix->ctx, room);
 out_unlock:
 	pthread_mutex_unlock(&ix->change);
@@ -372,6 +368,7 @@ int tq_index_update(struct tq_index *index, const float *x, size_t stride, size_
 
 int tq_index_remove(struct tq_index *index, const int64_t *ids, size_t n)
 {
+	struct tq_index_batch b = {.n = n, .ids = ids};
 	int ret;
 
 	TQ_CHECK_POINTER(index);
@@ -379,14 +376,9 @@ int tq_index_remove(struct tq_index *index, const int64_t *ids, size_t n)
 		return TQ_OK;
 	TQ_CHECK_POINTER(ids);
 	pthread_mutex_lock(&index->change);
-	ret = check_ids(index, ids, n, true);
+	ret = tq_index_check_ids(index, ids, n, true);
 	if (!ret)
-		ret = reserve_live(index, ids, n);
-	if (!ret) {
-		pthread_rwlock_wrlock(&index->lock);
-		drop_rows(index, ids, n);
-		pthread_rwlock_unlock(&index->lock);
-	}
+		ret = tq_index_change(index, TQ_INDEX_REMOVE, &b);
 	pthread_mutex_unlock(&index->change);
 	return ret;
 }
@@ -441,7 +433,7 @@ static size_t live_rows(const struct tq_index *from, uint32_t list,
 static int merge_segments(struct tq_index *ix, const struct tq_index *from, bool put)
 {
 	const struct tq_index_segment *s;
-	struct batch b = {0};
+	struct tq_index_batch b = {0};
 	uint32_t list, i, *lists;
 	uint8_t *codes;
 	int64_t *ids;
@@ -459,7 +451,7 @@ static int merge_segments(struct tq_index *ix, const struct tq_index *from, bool
 				b.ids = ids;
 				b.codes = codes;
 				b.lists = ix->nlist > 1 ? lists : NULL;
-				ret = put ? change(ix, &b, false) : check_ids(ix, ids, b.n, false);
+				ret = put ? tq_index_change(ix, TQ_INDEX_ADD, &b) : tq_index_check_ids(ix, ids, b.n, false);
 			}
 			tq_free(ix->ctx, lists);
 			tq_free(ix->ctx, ids);

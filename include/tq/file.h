@@ -114,7 +114,7 @@ TQ_API void tq_file_abort(struct tq_file_writer *writer);
 
 /* ---- reading ---- */
 
-/** Do not read the rows now; tq_file_verify() does it later. All else is checked. */
+/** Do not read rows and ids now; tq_file_verify() does it later. All else is checked. */
 #define TQ_FILE_DEFER (1u << 0)
 
 /**

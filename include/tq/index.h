@@ -24,7 +24,7 @@
  * that change the index runs; calls that change it wait for each other. A search sees all rows of an
  * add, or none. Callbacks must return, and must not call the index that calls them.
  *
- * docs/FORMAT.md section 10 gives the arithmetic.
+ * docs/FORMAT.md section 10 gives the arithmetic, and the bytes of a saved index and of its log.
  */
 
 #include <stddef.h>
@@ -114,11 +114,12 @@ TQ_API int tq_index_create_like(const struct tq_index *index, struct tq_index **
  * @ids:    @n ids of 0 .. INT64_MAX - 1, none of them there yet; NULL: the numbers from one above the
  *          highest id that there ever was, or 0
  *
- * All or nothing. Searches go on while rows are coded.
+ * All or nothing. Searches go on while rows are coded. With a log (TQ_INDEX_LOG) the rows are on the
+ * disk when this returns.
  *
  * Return: TQ_OK; TQ_ERR_ARG, with the row where its id is there already or no id; TQ_ERR_NONFINITE and
  * TQ_ERR_RANGE (values whose squares overflow, scale=f16) with the row; TQ_ERR_FULL: 2^32 - 1 rows per
- * partition; TQ_ERR_NOMEM.
+ * partition; TQ_ERR_IO: the log; TQ_ERR_NOMEM.
  */
 TQ_API int tq_index_add(struct tq_index *index, const float *x, size_t stride, size_t n,
 			const int64_t *ids);
@@ -137,9 +138,9 @@ TQ_API int tq_index_update(struct tq_index *index, const float *x, size_t stride
  * tq_index_remove - remove rows
  * @ids: @n ids, all there, none twice
  *
- * Their memory is not used again.
+ * Their memory is used again only after tq_index_save() and tq_index_open().
  *
- * Return: TQ_OK; TQ_ERR_RANGE with the row where an id is not there; TQ_ERR_NOMEM. Nothing
+ * Return: TQ_OK; TQ_ERR_RANGE with the row where an id is not there; TQ_ERR_IO; TQ_ERR_NOMEM. Nothing
  * is removed then.
  */
 TQ_API int tq_index_remove(struct tq_index *index, const int64_t *ids, size_t n);
@@ -157,7 +158,7 @@ TQ_API int tq_index_reserve(struct tq_index *index, size_t n);
  * @from:  of the same spec, metric, centre and centroids (tq_index_create_like()); not changed
  *
  * Return: TQ_OK; TQ_ERR_ARG, also where both have an id: nothing is added then; TQ_ERR_UNSUPPORTED:
- * they differ; TQ_ERR_NOMEM: some rows may have been added.
+ * they differ; TQ_ERR_NOMEM, TQ_ERR_IO: some rows may have been added.
  */
 TQ_API int tq_index_merge(struct tq_index *index, const struct tq_index *from);
 
@@ -233,6 +234,50 @@ TQ_API int tq_index_search(const struct tq_index *index, const float *x, size_t 
 TQ_API int tq_index_range(const struct tq_index *index, const float *x, float bound,
 			  const struct tq_index_search_options *options, size_t room, int64_t *ids,
 			  float *scores, size_t *found);
+
+/* ---- files ---- */
+
+/** Search the file where it lies: map it, and read what a search touches. Else it is read and checked. */
+#define TQ_INDEX_MAP (1u << 0)
+/** Changes go to PATH.log, and are on the disk before they are seen and before the call returns. */
+#define TQ_INDEX_LOG (1u << 1)
+
+/**
+ * tq_index_save - write an index to a .tq file
+ * @index: changes wait meanwhile, searches do not
+ * @path:  as tq_file_create(): what was there stays until the new file is complete and on the disk
+ *
+ * Rows that were removed are left out. If @path is where an index with a log was opened, the log
+ * begins anew. The same rows added in the same order give the same bytes.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_IO; TQ_ERR_NOMEM.
+ */
+TQ_API int tq_index_save(struct tq_index *index, const char *path);
+
+/**
+ * tq_index_open - an index from its file, and from the log beside it if there is one
+ * @ctx:     must outlive the index
+ * @path:    not trusted
+ * @flags:   TQ_INDEX_MAP, TQ_INDEX_LOG
+ * @driver:  pin, as in struct tq_quantizer_options; NULL for none
+ * @index:   receives the index
+ *
+ * What stands at the end of a log because a write was cut short is dropped; it was never acknowledged.
+ * With TQ_INDEX_MAP rows and ids are not read now and not checked before tq_index_verify(): wrong
+ * bytes there give wrong results, never more than that. The file may be replaced while it is mapped,
+ * never changed in place. One index at a time has a log.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG; as tq_file_open(); TQ_ERR_IO also where the log is in use.
+ */
+TQ_API int tq_index_open(struct tq_context *ctx, const char *path, uint32_t flags,
+			 const char *driver, struct tq_index **index);
+
+/**
+ * tq_index_verify - check the checksums of what TQ_INDEX_MAP left out
+ *
+ * Return: TQ_OK, also where nothing is mapped; TQ_ERR_CHECKSUM naming the file.
+ */
+TQ_API int tq_index_verify(const struct tq_index *index);
 
 /* ---- what there is ---- */
 

@@ -380,6 +380,58 @@ static int use_index(struct tq_context *ctx, const char *spec)
 	return ret;
 }
 
+/* Saved, opened with a log, changed, opened again: what failed has changed nothing. */
+static int save_and_open_index(struct tq_context *ctx, const char *spec)
+{
+	struct tq_index_info info = {.struct_size = sizeof(info)};
+	size_t fail_at = memory.fail_at, expected;
+	char path[64], log[80];
+	struct tq_index *ix;
+	struct tq_spec s;
+	int ret, changed;
+
+	snprintf(path, sizeof(path), "oom-index-%d.tq", (int)getpid());
+	snprintf(log, sizeof(log), "%s.log", path);
+	unlink(path);
+	unlink(log);
+	memory.fail_at = 0;
+	tq_spec_init(&s);
+	ck_assert_int_eq(tq_spec_parse(&s, spec), TQ_OK);
+	ck_assert_int_eq(tq_index_create(ctx, &s, DIM, NULL, &ix), TQ_OK);
+	ck_assert_int_eq(tq_index_add(ix, x, DIM, ROWS, NULL), TQ_OK);
+	memory.asked = 0;
+	memory.fail_at = fail_at;
+	ret = tq_index_save(ix, path);
+	ck_assert_msg((ret == TQ_OK) == exists(path), "a file is %s", ret ? "left behind" : "missing");
+	tq_index_destroy(ix);
+	if (ret)
+		return ret;
+	ret = tq_index_open(ctx, path, TQ_INDEX_LOG | TQ_INDEX_MAP, NULL, &ix);
+	if (ret)
+		goto out_unlink;
+	changed = tq_index_add(ix, x, DIM, 2, NULL);
+	expected = ROWS + (changed ? 0 : 2);
+	ret = changed ? changed : tq_index_save(ix, path);
+	tq_index_destroy(ix);
+	if (!ret)
+		ret = tq_index_open(ctx, path, 0, NULL, &ix);
+	if (!ret) {
+		tq_index_info(ix, &info);
+		ck_assert_uint_eq(info.count, expected);
+		tq_index_destroy(ix);
+	}
+out_unlink:
+	unlink(path);
+	unlink(log);
+	return ret;
+}
+
+START_TEST(saved_indexes_survive)
+{
+	run_all(save_and_open_index, "preset=search bits=2");
+}
+END_TEST
+
 START_TEST(indexes_survive)
 {
 	run_all(use_index, _i ? "preset=search bits=2" : "preset=search bits=4");
@@ -514,6 +566,7 @@ int main(void)
 	tc = tcase_create("index");
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, indexes_survive, 0, 2);
+	tcase_add_test(tc, saved_indexes_survive);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Any bytes as a saved index: opened as they are, then with every checksum made right. What opens, mapped
+ * or not, is searched, decoded and changed.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "file.h"
+#include "index.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void seal(uint8_t *data, size_t size)
+{
+	struct tq_file_entry *e;
+	struct tq_file_header h;
+	size_t table;
+	uint32_t i;
+
+	if (size < sizeof(h))
+		return;
+	memcpy(&h, data, sizeof(h));
+	table = h.nsections * sizeof(*e);
+	h.file_bytes = size;
+	if (h.nsections <= TQ_FILE_MAX_SECTIONS && table <= size - sizeof(h) && (size - table) % 8 == 0) {
+		e = (struct tq_file_entry *)(void *)(data + size - table);
+		for (i = 0; i < h.nsections; i++)
+			if (e[i].at <= size && e[i].bytes <= size - e[i].at)
+				e[i].crc = tq_crc32c(0, data + e[i].at, e[i].bytes);
+		h.table_crc = tq_crc32c(0, e, table);
+	}
+	h.header_crc = tq_crc32c(0, &h, offsetof(struct tq_file_header, header_crc));
+	memcpy(data, &h, sizeof(h));
+}
+
+static void use(struct tq_index *ix)
+{
+	uint32_t dim = ix->dim;
+	float *x = calloc(dim, sizeof(*x)), scores[3];
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = 2};
+	int64_t ids[3];
+	size_t found;
+
+	if (!x)
+		abort();
+	x[0] = 1.0f;
+	tq_index_verify(ix);
+	if (tq_index_search(ix, x, dim, 1, 3, &o, ids, scores) == TQ_OK && ids[0] >= 0)
+		tq_index_reconstruct(ix, ids, 1, x, dim);
+	tq_index_range(ix, x, 0.0f, &o, 3, ids, scores, &found);
+	memset(x, 0, dim * sizeof(*x));
+	tq_index_add(ix, x, dim, 1, NULL);
+	ids[0] = 7;
+	/* a mapped file may turn out to have an id twice when ids are first looked up */
+	if (tq_index_add(ix, x, dim, 1, ids) == TQ_OK && tq_index_remove(ix, ids, 1) != TQ_OK &&
+	    !ix->file)
+		abort();
+	free(x);
+}
+
+static void open_bytes(struct tq_context *ctx, const uint8_t *data, size_t size, uint32_t flags)
+{
+	int fd = memfd_create("fuzz", 0);
+	struct tq_index *ix;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd >= 0 && write(fd, data, size) == (ssize_t)size &&
+	    tq_index_open(ctx, path, flags, NULL, &ix) == TQ_OK) {
+		use(ix);
+		tq_index_destroy(ix);
+	}
+	close(fd);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct tq_options options = {.struct_size = sizeof(options),
+				     .flags = TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS};
+	static struct tq_context *ctx;
+	uint8_t *copy = aligned_alloc(64, (size + 127) / 64 * 64);
+
+	if (!copy || (!ctx && tq_context_create(&options, &ctx)))
+		abort();
+	open_bytes(ctx, data, size, TQ_INDEX_MAP);
+	memcpy(copy, data, size);
+	seal(copy, size);
+	open_bytes(ctx, copy, size, TQ_INDEX_MAP);
+	open_bytes(ctx, copy, size, 0);
+	free(copy);
+	return 0;
+}
