@@ -101,6 +101,27 @@ def same(what, got, want):
                            (what, bad.sum(), bad.size, at, got[at], want[at]))
 
 
+def words(spec):
+    return dict(ref.DEFAULTS, **dict(w.split("=") for w in spec.split()))
+
+
+def describe(lib, q, text, codec, d):
+    """The codec's description, read as FORMAT.md section 7 has it."""
+    size = ctypes.c_size_t(0)
+    lib.call("tq_describe", q, None, ctypes.byref(size))
+    data = np.zeros(size.value, np.uint8)
+    lib.call("tq_describe", q, data, ctypes.byref(size))
+    version, dim, book, length, floats = (int(v) for v in data[4:24].view("<u4"))
+    end = 24 + (length + 3) // 4 * 4
+    if bytes(data[:4]) != b"TQCD" or (version, dim) != (1, d) or book != ref.codebook_hash(codec.book) or \
+            floats != (0 if codec.center == "off" else d) or len(data) != end + 4 * floats + 4 or data[24 + length:end].any():
+        raise RuntimeError(0, "the description's frame is not that of FORMAT.md")
+    same("centres", data[end:-4].view("<f4"), np.zeros(0, "<f4") if codec.center == "off" else codec.m[0])
+    same("checksums", data[-4:].view("<u4"), np.array([ref.crc32c(bytes(data[:-4]))], "<u4"))
+    if words(bytes(data[24:24 + length]).decode()) != words(text):
+        raise RuntimeError(0, "the description has another spec")
+
+
 def compare(lib, text, d, rng):
     dtype = ("f32", "f16", "bf16")[rng.choice(3, p=[.6, .2, .2])]
     kind = ctypes.c_int(("f32", "f16", "bf16").index(dtype))
@@ -113,6 +134,7 @@ def compare(lib, text, d, rng):
     try:
         code = np.zeros((n, codec.row_bytes), np.uint8)
         assert lib.lib.tq_code_size(q) == codec.row_bytes
+        describe(lib, q, text, codec, d)
         try:
             lib.call("tq_encode_as", q, x, kind, d, n, code)
         except RuntimeError as e:

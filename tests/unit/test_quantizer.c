@@ -217,6 +217,47 @@ START_TEST(a_scale_that_f16_cannot_hold_names_its_row)
 }
 END_TEST
 
+START_TEST(a_description_makes_the_same_codec_again)
+{
+	static const char *const texts[] = {"bits=4", "rotation=haar bits=3 correction=qjl:gauss seed=9 scale=bf16",
+					    "center=both bits=2", "code=uniform bits=8 effort=2 center=data"};
+	struct tq_quantizer_options o = {.struct_size = sizeof(o)};
+	unsigned char codes[ROWS * 64], again[ROWS * 64], bytes[512];
+	float x[ROWS * 16], centre[16];
+	struct tq_quantizer *q, *copy;
+	size_t size, i, j, need;
+
+	fill(x, ROWS * 16, 5);
+	fill(centre, 16, 6);
+	for (i = 0; i < 4; i++) {
+		q = make(texts[i], 16, strstr(texts[i], "center") ? centre : NULL);
+		need = 0;
+		ck_assert_int_eq(tq_describe(q, NULL, &need), TQ_OK);
+		ck_assert_uint_lt(need, sizeof(bytes));
+		size = need - 1;
+		ck_assert_int_eq(tq_describe(q, bytes, &size), TQ_ERR_RANGE);
+		ck_assert_uint_eq(size, need);
+		ck_assert_int_eq(tq_describe(q, bytes, &size), TQ_OK);
+		ck_assert_int_eq(tq_quantizer_from_description(ctx, bytes, size, NULL, &copy), TQ_OK);
+		ck_assert_int_eq(tq_encode(q, x, 16, ROWS, codes), TQ_OK);
+		ck_assert_int_eq(tq_encode(copy, x, 16, ROWS, again), TQ_OK);
+		ck_assert_mem_eq(codes, again, ROWS * tq_code_size(q));
+		tq_quantizer_destroy(copy);
+		o.centre = centre;
+		ck_assert_int_eq(tq_quantizer_from_description(ctx, bytes, size, &o, &copy), TQ_ERR_ARG);
+		for (j = 0; j < size; j++) {
+			bytes[j] ^= (unsigned char)(1u << j % 8);
+			ck_assert_int_ne(tq_quantizer_from_description(ctx, bytes, size, NULL, &copy), TQ_OK);
+			ck_assert_ptr_null(copy);
+			bytes[j] ^= (unsigned char)(1u << j % 8);
+			ck_assert_int_ne(tq_quantizer_from_description(ctx, bytes, j, NULL, &copy), TQ_OK);
+		}
+		ck_assert_int_ne(tq_quantizer_from_description(ctx, bytes, size + 1, NULL, &copy), TQ_OK);
+		tq_quantizer_destroy(q);
+	}
+}
+END_TEST
+
 /* Never a score of infinity or NaN: the centre, a row or a query that would give one is refused. */
 START_TEST(what_overflows_with_the_centre_names_its_row)
 {
@@ -450,6 +491,7 @@ int main(void)
 	tcase_add_test(tc, every_small_dimension_codes_and_scores);
 	tcase_add_test(tc, the_row_that_is_not_finite_is_named);
 	tcase_add_test(tc, a_scale_that_f16_cannot_hold_names_its_row);
+	tcase_add_test(tc, a_description_makes_the_same_codec_again);
 	tcase_add_test(tc, what_overflows_with_the_centre_names_its_row);
 	tcase_add_test(tc, arguments_are_refused);
 	tcase_add_loop_test(tc, one_blob_batch_and_list_agree, 0, n);
