@@ -478,6 +478,7 @@ START_TEST(contexts_survive)
 	const char text[] =
 		"order = [\"avx2\", \"scalar\"]; deny = [\"opencl\"]; profile = \"p\";\n"
 		"profiles = { p = \"bits=2\"; q = \"bits=3\"; };\n"
+		"kv = { k = { key = \"bits=2\"; value = \"raw\"; overrides = ( { layers = 0; key = \"bits=3\"; } ); }; };\n"
 		"plugins = { avx2 = { a = 1; b = \"x\"; }; };\n";
 	char path[] = "oom-XXXXXX";
 	int fd = mkstemp(path), ret, failed = 1;
