@@ -34,6 +34,9 @@ static void set_shape(struct shape *s, const struct tq_section *section, uint32_
 	s->rest = rest != 0;
 	s->fold = bits > 4 || 2 * dim > chunk ? 1 : 4 * dim > chunk || bits == 4 ? 2 : 4;
 	s->beta = beta;
+	n = section->at + (dim + 7) / 8;
+	s->windowed = bits == 1 && dim <= BIT_SUMS_DIM_MAX && n >= 16;
+	s->window = s->windowed ? n - 16 : 0;
 	for (k = 0; k < levels_fields(bits); k++) {
 		s->at[k] = section[k].at;
 		n = (rest * section[k].width + 7) / 8;
@@ -92,6 +95,9 @@ static void pack_part(const struct tq_plan *plan, uint32_t bits, const int8_t *h
 		return;
 	}
 	pack_plane(hi, bits, plan->dim, 64 * planes, (int8_t *)part);
+	if (has_bit_sums(plan, bits))
+		avx512_bit_sums(hi, plan->dim,
+				(struct bit_sums *)(void *)(part + packed_bytes(plan->dim, 1, 1)));
 	if (planes == 2)
 		pack_plane(lo, bits, plan->dim, 64 * planes, (int8_t *)part + 64);
 }

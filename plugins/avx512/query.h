@@ -12,7 +12,7 @@
  * An integer part holds, for each register of levels that a row becomes (levels.h), 64 bytes of the
  * upper plane and then, for 16-bit queries, 64 bytes of the lower one, in the order of that
  * register; zeros where the row has no coordinate. A float part is in coordinate order,
- * zero-padded.
+ * zero-padded. Behind an 8-bit part for up to 128 single bits follow its sums over four of them.
  */
 
 #include "levels.h"
@@ -28,6 +28,20 @@ struct query_head {
 };
 
 /**
+ * struct bit_sums - sums of an 8-bit query over every choice of four coordinates
+ * @high: the sums over 16, rounded down, for the halves of each dword of the window: four times
+ *        sixteen entries, for its bytes
+ * @low:  ... and the rest
+ */
+struct bit_sums {
+	int8_t high[4][2][64];
+	int8_t low[4][2][64];
+};
+
+/** Coordinates that there may be */
+#define BIT_SUMS_DIM_MAX 128
+
+/**
  * struct shape - how the bits of some fields become a sum over a row
  * @bits:   of the index, or 1 for a sketch; 0 if there are none
  * @chunks: whole chunks in a row
@@ -35,6 +49,8 @@ struct query_head {
  * @at:     where the fields are
  * @tail:   which bytes of each there are in that part
  * @fold:   rows that a register holds, if a row is that short: 1, 2 or 4
+ * @windowed: single bits, as few as bit_sums hold, that end at least 16 bytes into the row
+ * @window: ... where the 16 bytes are that end with them
  * @beta:   A = 2 G - beta sum(q), where G is the sum of the levels on their grid and q
  * @hi, @lo: levels on the grid: odd = 2 hi - 127, or 2 (128 hi + lo) - 16383 from 5 bits; a sketch
  *          bit as 0 or 1
@@ -44,6 +60,8 @@ struct shape {
 	uint32_t chunks;
 	uint32_t rest;
 	uint32_t fold;
+	uint32_t windowed;
+	uint32_t window;
 	int32_t beta;
 	uint32_t at[3];
 	uint64_t tail[3];
@@ -81,13 +99,19 @@ LEVELS_INLINE size_t packed_bytes(size_t dim, uint32_t bits, uint32_t planes)
 	return (dim + chunk - 1) / chunk * chunk * planes;
 }
 
+LEVELS_INLINE int has_bit_sums(const struct tq_plan *plan, uint32_t bits)
+{
+	return bits == 1 && plan->query == TQ_QUERY_S8 && plan->dim <= BIT_SUMS_DIM_MAX;
+}
+
 LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
 {
 	if (!bits)
 		return 0;
 	if (plan->query == TQ_QUERY_F32)
 		return ((size_t)plan->dim + 15) / 16 * 64;
-	return packed_bytes(plan->dim, bits, query_planes(plan));
+	return packed_bytes(plan->dim, bits, query_planes(plan)) +
+	       (has_bit_sums(plan, bits) ? sizeof(struct bit_sums) : 0);
 }
 
 LEVELS_INLINE size_t query_bytes(const struct tq_plan *plan)
@@ -102,6 +126,15 @@ LEVELS_INLINE const void *query_part(const struct tq_plan *plan, const void *pac
 	return (const char *)packed + sizeof(struct query_head) +
 	       (sketch ? query_part_bytes(plan, plan->index_bits) : 0);
 }
+
+/** query_bit_sums - of a part that has them */
+LEVELS_INLINE const struct bit_sums *query_bit_sums(const struct tq_plan *plan, const void *part)
+{
+	return (const void *)((const char *)part + packed_bytes(plan->dim, 1, 1));
+}
+
+/** avx512_bit_sums - those of a query of @dim coordinates */
+void avx512_bit_sums(const int8_t *q, size_t dim, struct bit_sums *sums);
 
 int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx512_score_destroy(const struct tq_host *host, void *state);

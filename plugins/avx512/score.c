@@ -6,20 +6,29 @@
 
 #include "score.h"
 
+static void sum_part(const struct score_job *job, const struct shape *shape,
+		     const struct strip *strip, const void *part, int64_t sum, float *a)
+{
+	uint32_t planes = query_planes(job->plan);
+
+	if (shape->windowed && planes == 1)
+		avx512_sum_bits(shape, strip, query_bit_sums(job->plan, part), sum, a);
+	else
+		avx512_sum_rows(shape, planes, strip, part, sum, a);
+}
+
 static void score_one(const struct score_job *job, struct strip *strip, size_t first, size_t i)
 {
 	float a[STRIP] __attribute__((aligned(64))), b[STRIP] __attribute__((aligned(64)));
 	const struct tq_plan *plan = job->plan;
 	const char *packed = job->packed + i * query_bytes(plan);
 	const struct query_head *head = (const struct query_head *)(const void *)packed;
-	uint32_t planes = query_planes(plan);
 
 	if (plan->index_bits)
-		avx512_sum_rows(&job->tab->level, planes, strip, query_part(plan, packed, 0),
-				head->sum, a);
+		sum_part(job, &job->tab->level, strip, query_part(plan, packed, 0), head->sum, a);
 	if (has_sketch(plan))
-		avx512_sum_rows(&job->tab->sketch, planes, strip, query_part(plan, packed, 1),
-				head->sketch_sum, b);
+		sum_part(job, &job->tab->sketch, strip, query_part(plan, packed, 1),
+			 head->sketch_sum, b);
 	avx512_strip_numbers(plan, strip);
 	avx512_score_finish(plan, head, strip, a, b, job->scores + i * job->ld + first);
 }

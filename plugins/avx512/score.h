@@ -76,6 +76,13 @@ void avx512_sum_rows(const struct shape *shape, uint32_t planes, const struct st
 void avx512_sum_short(const struct shape *shape, const struct strip *strip, const int8_t *q,
 		      int64_t sum, float *a);
 
+/**
+ * avx512_sum_bits - avx512_sum_rows() of single bits in a window
+ * @lut: of the query
+ */
+void avx512_sum_bits(const struct shape *shape, const struct strip *strip,
+		     const struct bit_sums *lut, int64_t sum, float *a);
+
 /** Most queries of avx512_sum_tile() */
 #define QUERIES 32
 

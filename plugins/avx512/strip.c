@@ -20,6 +20,19 @@ LEVELS_INLINE void addresses(const uint8_t *codes, uint32_t row_bytes, __m512i n
 	_mm512_storeu_si512(row + 8, _mm512_add_epi64(base, _mm512_mul_epu32(high, size)));
 }
 
+/* Addresses of a whole strip of packed rows */
+LEVELS_INLINE void packed_addresses(const uint8_t *codes, uint32_t row_bytes, const uint8_t **row)
+{
+	const __m512i lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+	const __m512i step = _mm512_set1_epi64(8 * (long long)row_bytes);
+	__m512i at = _mm512_add_epi64(_mm512_set1_epi64((long long)(uintptr_t)codes),
+				      _mm512_mul_epu32(lane, _mm512_set1_epi64(row_bytes)));
+	size_t i;
+
+	for (i = 0; i < STRIP; i += 8, at = _mm512_add_epi64(at, step))
+		_mm512_storeu_si512(row + i, at);
+}
+
 void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *strip)
 {
 	const __m512i lane =
@@ -34,6 +47,10 @@ void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *
 	strip->ahead = !job->ids && job->n * row_bytes > 2 * AHEAD ? AHEAD : 0;
 	if (!job->ids)
 		codes += first * row_bytes;
+	if (!job->ids && n == STRIP) {
+		packed_addresses(codes, row_bytes, strip->row);
+		return;
+	}
 	for (i = 0; i < n; i += BLOCK) {
 		number = _mm512_min_epu32(_mm512_add_epi32(lane, _mm512_set1_epi32((int)i)),
 					  _mm512_set1_epi32((int)(n - 1)));
@@ -46,15 +63,15 @@ void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *
 /* A number of @size bytes of each row; packed rows are reached without their addresses */
 LEVELS_INLINE void collect(const struct strip *strip, size_t at, size_t size, uint8_t *to)
 {
-	size_t n = (strip->n + BLOCK - 1) / BLOCK * BLOCK, i;
+	size_t n = (strip->n + BLOCK - 1) / BLOCK * BLOCK, step = strip->stride, i;
 	const uint8_t *p = strip->row[0] + at;
 
-	if (strip->stride && strip->n == STRIP) {
-		for (i = 0; i < STRIP; i += 4, p += 4 * strip->stride, to += 4 * size) {
+	if (step && strip->n == STRIP) {
+		for (i = 0; i < STRIP; i += 4, p += 4 * step, to += 4 * size) {
 			memcpy(to, p, size);
-			memcpy(to + size, p + strip->stride, size);
-			memcpy(to + 2 * size, p + 2 * strip->stride, size);
-			memcpy(to + 3 * size, p + 3 * strip->stride, size);
+			memcpy(to + size, p + step, size);
+			memcpy(to + 2 * size, p + 2 * step, size);
+			memcpy(to + 3 * size, p + 3 * step, size);
 		}
 		return;
 	}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Sums of one 8-bit query over rows of up to 16 bytes of bits. A bit is one of two levels, so all
+ * that counts is the sum S of the query where bits are set. A table has the sums of the query over
+ * the sixteen values of four bits, in two bytes; one register of it serves the four bytes of a
+ * dword, the number of the byte being the upper part of the index. Sixteen rows become registers
+ * with a dword of each row, so what is found adds up in the lane of the row.
+ */
+
+#include "score.h"
+
+/* A register with the low (@high = 0) or high halves of bytes as numbers of entries */
+LEVELS_INLINE __m512i entries(__m512i x, int high)
+{
+	const __m512i byte = _mm512_set1_epi32(0x30201000);
+
+	if (high)
+		x = _mm512_srli_epi32(x, 4);
+	/* where the mask has ones x, else the number of the byte */
+	return _mm512_ternarylogic_epi32(x, _mm512_set1_epi8(0x0f), byte, 0xe2);
+}
+
+/* What half of dword @j of sixteen rows adds to sums over 16 and to the rest */
+LEVELS_INLINE void add_half(__m512i *high, __m512i *low, const struct bit_sums *lut, __m512i x,
+			    uint32_t j, int half)
+{
+	__m512i idx = entries(x, half);
+
+	*high = _mm512_dpbusd_epi32(
+		*high, _mm512_set1_epi8(16),
+		_mm512_permutexvar_epi8(idx, _mm512_load_si512(lut->high[j][half])));
+	*low = _mm512_dpbusd_epi32(
+		*low, _mm512_set1_epi8(1),
+		_mm512_permutexvar_epi8(idx, _mm512_load_si512(lut->low[j][half])));
+}
+
+/* S of sixteen rows from their dwords; four short chains rather than one long one */
+LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x)
+{
+	const __m512i zero = _mm512_setzero_si512();
+	__m512i h0 = zero, l0 = zero, h1 = zero, l1 = zero;
+	uint32_t j;
+
+#pragma GCC unroll 4
+	for (j = 0; j < 4; j++) {
+		add_half(&h0, &l0, lut, x[j], j, 0);
+		add_half(&h1, &l1, lut, x[j], j, 1);
+	}
+	return _mm512_add_epi32(_mm512_add_epi32(h0, l0), _mm512_add_epi32(h1, l1));
+}
+
+/* 16 bytes of four rows */
+LEVELS_INLINE __m512i quarters(const uint8_t *const *row, size_t at)
+{
+	__m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(row[0] + at)));
+
+	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(row[4] + at)), 1);
+	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(row[8] + at)), 2);
+	return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(row[12] + at)), 3);
+}
+
+/* Dword j of rows 0 .. 15 to register j */
+LEVELS_INLINE void load_dwords(const uint8_t *const *row, size_t at, __m512i *x)
+{
+	__m512i r0 = quarters(row, at), r1 = quarters(row + 1, at);
+	__m512i r2 = quarters(row + 2, at), r3 = quarters(row + 3, at);
+	__m512i a0 = _mm512_unpacklo_epi32(r0, r1), a1 = _mm512_unpackhi_epi32(r0, r1);
+	__m512i b0 = _mm512_unpacklo_epi32(r2, r3), b1 = _mm512_unpackhi_epi32(r2, r3);
+
+	x[0] = _mm512_unpacklo_epi64(a0, b0);
+	x[1] = _mm512_unpackhi_epi64(a0, b0);
+	x[2] = _mm512_unpacklo_epi64(a1, b1);
+	x[3] = _mm512_unpackhi_epi64(a1, b1);
+}
+
+/* A = 2 (base sum(q) + step S) - beta sum(q): all below 2^24, so exact in float */
+void avx512_sum_bits(const struct shape *s, const struct strip *strip, const struct bit_sums *lut,
+		     int64_t sum, float *a)
+{
+	size_t bytes = (size_t)(strip->row[1] - strip->row[0]) * BLOCK, j, to;
+	int32_t base = s->hi.table[0][0], step = s->hi.table[0][1] - base;
+	const __m512 offset = _mm512_set1_ps((float)((s->beta - 2 * base) * sum));
+	const __m512 factor = _mm512_set1_ps((float)(2 * step));
+	const uint8_t *const *row = strip->row;
+	__m512i x[4];
+	__m512 total;
+
+	for (j = 0; j < strip->n; j += BLOCK, row += BLOCK) {
+		for (to = 0; strip->ahead && to < bytes; to += 64)
+			_mm_prefetch((const char *)row[0] + strip->ahead + to, _MM_HINT_T0);
+		load_dwords(row, s->window, x);
+		total = _mm512_cvtepi32_ps(sum_dwords(lut, x));
+		_mm512_store_ps(a + j, _mm512_sub_ps(_mm512_mul_ps(total, factor), offset));
+	}
+}
+
+/* The query at bit @i of a window of 128 bits that ends where the row's bits end */
+static int32_t in_window(const int8_t *q, size_t dim, size_t i)
+{
+	size_t skip = 128 - (dim + 7) / 8 * 8;
+
+	return i >= skip && i - skip < dim ? q[i - skip] : 0;
+}
+
+void avx512_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
+{
+	size_t byte, half, entry, bit;
+	int32_t sum, low;
+
+	for (byte = 0; byte < 16; byte++)
+		for (half = 0; half < 2; half++)
+			for (entry = 0; entry < 16; entry++) {
+				for (bit = 0, sum = 0; bit < 4; bit++)
+					if (entry >> bit & 1)
+						sum += in_window(q, dim, 8 * byte + 4 * half + bit);
+				low = sum & 15;
+				lut->low[byte / 4][half][byte % 4 * 16 + entry] = (int8_t)low;
+				lut->high[byte / 4][half][byte % 4 * 16 + entry] =
+					(int8_t)((sum - low) / 16);
+			}
+}
