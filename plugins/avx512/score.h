@@ -97,6 +97,10 @@ void avx512_sum_tile(const struct shape *shape, uint32_t planes, const struct st
 		     const int8_t *q, size_t size, const int64_t *sum, size_t nq,
 		     float (*a)[STRIP]);
 
+/** avx512_sum_group - avx512_sum_tile() of 8-bit queries and up to 4 bits */
+void avx512_sum_group(const struct shape *shape, const struct strip *strip, const int8_t *q,
+		      size_t size, const int64_t *sum, size_t nq, float (*a)[STRIP]);
+
 /** avx512_score_pairs - the operation of that name */
 void avx512_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld);

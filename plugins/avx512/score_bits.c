@@ -8,6 +8,7 @@
  * with a dword of each row, so what is found adds up in the lane of the row.
  */
 
+#include "dwords.h"
 #include "score.h"
 
 /* A register with the low (@high = 0) or high halves of bytes as numbers of entries */
@@ -50,30 +51,6 @@ LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x)
 	return _mm512_add_epi32(_mm512_add_epi32(h0, l0), _mm512_add_epi32(h1, l1));
 }
 
-/* 16 bytes of four rows */
-LEVELS_INLINE __m512i quarters(const uint8_t *const *row, size_t at)
-{
-	__m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(row[0] + at)));
-
-	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(row[4] + at)), 1);
-	x = _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(row[8] + at)), 2);
-	return _mm512_inserti32x4(x, _mm_loadu_si128((const __m128i *)(row[12] + at)), 3);
-}
-
-/* Dword j of rows 0 .. 15 to register j */
-LEVELS_INLINE void load_dwords(const uint8_t *const *row, size_t at, __m512i *x)
-{
-	__m512i r0 = quarters(row, at), r1 = quarters(row + 1, at);
-	__m512i r2 = quarters(row + 2, at), r3 = quarters(row + 3, at);
-	__m512i a0 = _mm512_unpacklo_epi32(r0, r1), a1 = _mm512_unpackhi_epi32(r0, r1);
-	__m512i b0 = _mm512_unpacklo_epi32(r2, r3), b1 = _mm512_unpackhi_epi32(r2, r3);
-
-	x[0] = _mm512_unpacklo_epi64(a0, b0);
-	x[1] = _mm512_unpackhi_epi64(a0, b0);
-	x[2] = _mm512_unpacklo_epi64(a1, b1);
-	x[3] = _mm512_unpackhi_epi64(a1, b1);
-}
-
 /* A = 2 (base sum(q) + step S) - beta sum(q): all below 2^24, so exact in float */
 void avx512_sum_bits(const struct shape *s, const struct strip *strip, const struct bit_sums *lut,
 		     int64_t sum, float *a)
@@ -89,7 +66,7 @@ void avx512_sum_bits(const struct shape *s, const struct strip *strip, const str
 	for (j = 0; j < strip->n; j += BLOCK, row += BLOCK) {
 		for (to = 0; strip->ahead && to < bytes; to += 64)
 			_mm_prefetch((const char *)row[0] + strip->ahead + to, _MM_HINT_T0);
-		load_dwords(row, s->window, x);
+		load_dwords(row, s->window, 0xffff, x);
 		total = _mm512_cvtepi32_ps(sum_dwords(lut, x));
 		_mm512_store_ps(a + j, _mm512_sub_ps(_mm512_mul_ps(total, factor), offset));
 	}

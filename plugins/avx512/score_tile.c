@@ -233,13 +233,12 @@ void avx512_sum_tile(const struct shape *shape, uint32_t planes, const struct st
 	__m512i total[3][QUERIES];
 	size_t j;
 
+	if (n == 1) {
+		avx512_sum_group(shape, strip, q, size, sum, nq, a);
+		return;
+	}
 	for (j = 0; j < strip->n; j += BLOCK) {
 		sum_block(shape, planes, strip->row + j, strip->ahead, q, size, nq, total);
-		if (n == 1)
-			combine_all((const __m512i(*)[QUERIES])total, 1, shape->beta, sum, nq, a,
-				    j);
-		else
-			combine_all((const __m512i(*)[QUERIES])total, n, shape->beta, sum, nq, a,
-				    j);
+		combine_all((const __m512i(*)[QUERIES])total, n, shape->beta, sum, nq, a, j);
 	}
 }
