@@ -56,7 +56,7 @@ static const struct tq_driver drivers[] = {
 		AVX512_DRIVER("quantize(grid)", "quantize-avx512"),
 		.need = NEED_VBMI,
 		.bits = ONE_TO_EIGHT_BITS,
-		.effort_max = 1,
+		.effort_max = 2,
 		.ops = &avx512_quantize_ops,
 	},
 	{
@@ -65,7 +65,7 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.bits = ONE_TO_EIGHT_BITS,
 		.corrections = WITHOUT_SKETCH,
-		.effort_max = 1,
+		.effort_max = 2,
 		.ops = &avx512_encode_ops,
 	},
 	{

@@ -9,9 +9,8 @@
  * a time.
  */
 
-#include "quantize.h"
+#include "descend.h"
 #include "rows.h"
-#include "unpack.h"
 
 /**
  * struct batch - up to 16 rows on their way
@@ -108,6 +107,9 @@ AVX512_INLINE void quantize_as(const struct tq_plan *plan, const struct avx512_t
 		sums = fit_nearest(plan, tab, y, sigma, b->to_cell[i], how, bits,
 				   b->codes + i * row_bytes, b->ahead.x + i * b->ahead.step,
 				   b->ahead.element);
+		if (plan->effort == 2 && bits > 1 && sigma > 0.0f)
+			sums = descend(plan, tab, y, sum_tree(sums.yc), fit_cc(&sums, bits),
+				       b->codes + i * row_bytes, bits);
 		b->yc[i] = sums.yc;
 		if (small_cc(plan))
 			b->cc[i] = _mm512_castsi512_ps(_mm512_cvtps_epi32(sums.cc_small));

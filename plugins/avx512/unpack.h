@@ -85,25 +85,30 @@ AVX512_INLINE __mmask16 load_mask(const uint8_t *from, size_t n)
 	return mask;
 }
 
-/* The level numbers of 6 bits and more */
-AVX512_INLINE __m512i wide_levels(const struct tq_layout *lay, int bits, const uint8_t *row,
-				  size_t at, size_t n)
+/** levels_at - the level numbers of the @n <= 16 coordinates from @at on, a multiple of 16 */
+AVX512_INLINE __m512i levels_at(const struct tq_layout *lay, int bits, const uint8_t *row,
+				size_t at, size_t n)
 {
 	const struct tq_section *s = lay->section;
-	__m512i level = _mm512_setzero_si512(), two = _mm512_set1_epi32(3);
+	__m512i level = _mm512_setzero_si512(), field;
 
 	if (bits == 8)
 		return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes(n), row + s->at + at));
 	if (bits & 1) {
-		level = _mm512_maskz_set1_epi32(load_mask(row + s->at + at / 8, n), 64);
+		level = _mm512_maskz_set1_epi32(load_mask(row + s->at + at / 8, n),
+						1 << (bits - 1));
 		s++;
 	}
-	level = _mm512_or_si512(
-		level,
-		_mm512_slli_epi32(_mm512_and_si512(spread_2(row + s->at + at / 4, n), two), 4));
-	s++;
-	return _mm512_or_si512(
-		level, _mm512_and_si512(spread_4(row + s->at + at / 2, n), _mm512_set1_epi32(15)));
+	if (bits & 2) {
+		field = _mm512_and_si512(spread_2(row + s->at + at / 4, n), _mm512_set1_epi32(3));
+		level = _mm512_or_si512(level, _mm512_slli_epi32(field, bits & 4));
+		s++;
+	}
+	if (bits & 4) {
+		field = _mm512_and_si512(spread_4(row + s->at + at / 2, n), _mm512_set1_epi32(15));
+		level = _mm512_or_si512(level, field);
+	}
+	return level;
 }
 
 /**
@@ -122,8 +127,7 @@ AVX512_INLINE __m512 values_at(const struct tq_plan *plan, const struct level_va
 
 	if (bits > 5)
 		return _mm512_mul_ps(
-			_mm512_i32gather_ps(wide_levels(&plan->layout, bits, row, at, n), v->odd,
-					    4),
+			_mm512_i32gather_ps(levels_at(&plan->layout, bits, row, at, n), v->odd, 4),
 			v->step);
 	if (bits & 1) {
 		top = load_mask(row + s->at + at / 8, n);
