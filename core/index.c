@@ -263,7 +263,7 @@ void tq_index_destroy(struct tq_index *index)
 	tq_free(ctx, index);
 }
 
-int tq_index_info(const struct tq_index *index, struct tq_index_info *info)
+int tq_index_describe(const struct tq_index *index, struct tq_index_info *info)
 {
 	struct tq_index *ix = (struct tq_index *)(uintptr_t)index;
 

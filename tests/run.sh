@@ -216,7 +216,7 @@ emulated()
 	stage=$1 dir=$2 cpu=$3
 	shift 3
 	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run "$stage" "$dir" --timeout-multiplier 20 \
-		--wrapper "$qemu_x86 -cpu $cpu" $slow $walks --no-suite tools "$@"
+		--wrapper "$qemu_x86 -cpu $cpu" $slow $walks --no-suite tools --no-suite abi "$@"
 }
 
 # A CPU without AVX: scalar serves everything, and tq-probe says why avx2 does not.

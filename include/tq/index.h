@@ -304,11 +304,11 @@ struct tq_index_info {
 };
 
 /**
- * tq_index_info - see struct tq_index_info
+ * tq_index_describe - see struct tq_index_info
  *
  * Return: TQ_OK; TQ_ERR_ARG.
  */
-TQ_API int tq_index_info(const struct tq_index *index, struct tq_index_info *info);
+TQ_API int tq_index_describe(const struct tq_index *index, struct tq_index_info *info);
 
 /** tq_index_quantizer - the codec of the rows; lives until tq_index_train() or tq_index_destroy() */
 TQ_API const struct tq_quantizer *tq_index_quantizer(const struct tq_index *index);

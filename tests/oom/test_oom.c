@@ -319,7 +319,7 @@ static int change_index(struct tq_index *ix, struct tq_index *part)
 		ret = tq_index_remove(ix, ids + 3, 1);
 		expected -= !ret;
 	}
-	tq_index_info(ix, &info);
+	tq_index_describe(ix, &info);
 	ck_assert_uint_eq(info.count, expected);
 	if (!ret)
 		ret = tq_index_create_like(ix, &part);
@@ -416,7 +416,7 @@ static int save_and_open_index(struct tq_context *ctx, const char *spec)
 	if (!ret)
 		ret = tq_index_open(ctx, path, 0, NULL, &ix);
 	if (!ret) {
-		tq_index_info(ix, &info);
+		tq_index_describe(ix, &info);
 		ck_assert_uint_eq(info.count, expected);
 		tq_index_destroy(ix);
 	}

@@ -15,7 +15,7 @@ static struct tq_index_info info_of(const struct tq_index *ix)
 {
 	struct tq_index_info info = {.struct_size = sizeof(info)};
 
-	OK(tq_index_info(ix, &info));
+	OK(tq_index_describe(ix, &info));
 	return info;
 }
 

@@ -61,7 +61,7 @@ static uint64_t count_of(const struct tq_index *ix)
 {
 	struct tq_index_info info = {.struct_size = sizeof(info)};
 
-	OK(tq_index_info(ix, &info));
+	OK(tq_index_describe(ix, &info));
 	return info.count;
 }
 
@@ -331,7 +331,7 @@ static void write_until_killed(const float *x, int acknowledge)
 	if (tq_index_open(ctx, path, TQ_INDEX_LOG | TQ_INDEX_MAP, NULL, &ix))
 		_exit(1);
 	for (step = 1;; step++) {
-		if (tq_index_info(ix, &info) || tq_index_add(ix, x + step % 50 * DIM, DIM, 5, NULL))
+		if (tq_index_describe(ix, &info) || tq_index_add(ix, x + step % 50 * DIM, DIM, 5, NULL))
 			_exit(1);
 		info.next_id += 5;
 		if (write(acknowledge, &info.next_id, sizeof(info.next_id)) != sizeof(info.next_id))
