@@ -31,8 +31,8 @@
  * @odd:      odd[k] as float
  * @odd_bytes: up to 4 bits: odd[k], by index
  * @grid:     up to 4 bits: (odd[k] + 127) / 2, by index
- * @mag_hi:   from 5 bits: |odd| of the k-th positive level, its upper 7 bits
- * @mag_lo:   its lower 7 bits
+ * @grid_hi:  from 5 bits: (odd[k] + 16383) / 2 of the k-th positive level, its upper 7 bits
+ * @grid_lo:  its lower 7 bits
  * @folds:    4 bits: SEARCH_FOLD of search.h serves
  * @magnitude: then: its thresholds, by cell
  * @bounds:   from 5 bits: the thresholds, then +inf
@@ -53,8 +53,8 @@ struct avx2_tables {
 	float bounds[256];
 	int8_t odd_bytes[16];
 	uint8_t grid[16];
-	uint8_t mag_hi[128];
-	uint8_t mag_lo[128];
+	uint8_t grid_hi[128];
+	uint8_t grid_lo[128];
 	int32_t first[AVX2_CELLS];
 };
 
@@ -92,6 +92,6 @@ extern const struct tq_quantizer_ops avx2_quantize_ops;
 extern const struct tq_quantizer_ops avx2_encode_ops;
 extern const struct tq_quantizer_ops avx2_decode_ops;
 extern const struct tq_quantizer_ops avx2_score_ops;
-extern const struct tq_quantizer_ops avx2_score_vnni_ops;
+extern const struct tq_quantizer_ops avxvnni_score_ops;
 
 #endif

@@ -3,17 +3,17 @@
 #define TQ_AVX2_LEVELS_H
 
 /*
- * Code bytes of 64 coordinates to two registers of unsigned 7-bit levels, in the order that costs
- *the fewest instructions; queries are packed in the same order. Byte i of register v is coordinate
+ * Code bytes of 64 coordinates to two registers of levels, in the order that costs the fewest
+ * instructions; queries are packed in the same order. Byte i of register v is coordinate
  *
- *	1 bit		8 (i % 8) + 2 (i / 8) + v	quarter q of a register is the field shifted
- *by 2q 2, 3 bits	4 (i % 16) + 2 (i / 16) + v	the upper half is the field shifted by 4
+ *	1 bit		8 (i % 8) + 2 (i / 8) + v	quarter q is the field shifted by 2q
+ *	2, 3 bits	4 (i % 16) + 2 (i / 16) + v	the upper half is the field shifted by 4
  *	4..7 bits	2 i + v				low and high nibbles
  *	8 bits		32 v + i
  *
- * Up to 4 bits a level is its place g on the grid, odd = 2 g - 127, and 1 bit is just the bit. From
- *5 bits on it is the magnitude |odd| = 128 hi + lo with the sign apart: the sign goes to the query,
- *and the tables are half as long.
+ * A level is its place on the grid, unsigned: up to 4 bits odd = 2 g - 127, and 1 bit is just the
+ * bit; from 5 bits odd = 2 (128 hi + lo) - 16383. There the tables hold the positive half, and a
+ * negative level is the complement, in 7 and 7 bits, of the positive one that mirrors it.
  */
 
 #include "lanes.h"
@@ -25,12 +25,27 @@ struct level_tables {
 	__m256i lo[8];
 };
 
-/** Two registers of levels. @sign: negative bytes where the level is negative, else positive. */
+/** Two registers of levels; @lo from 5 bits. */
 struct levels {
 	__m256i hi[2];
 	__m256i lo[2];
-	__m256i sign[2];
 };
+
+/** coordinate - the one of 64 whose level lies at byte @i of register @v */
+AVX2_INLINE size_t coordinate(uint32_t bits, size_t v, size_t i)
+{
+	switch (bits) {
+	case 1:
+		return 8 * (i % 8) + 2 * (i / 8) + v;
+	case 2:
+	case 3:
+		return 4 * (i % 16) + 2 * (i / 16) + v;
+	case 8:
+		return 32 * v + i;
+	default:
+		return 2 * i + v;
+	}
+}
 
 AVX2_INLINE __m256i both_lanes(const uint8_t *p)
 {
@@ -45,8 +60,8 @@ AVX2_INLINE void level_tables_load(struct level_tables *t, const struct avx2_tab
 	if (bits <= 4)
 		t->grid = both_lanes(tab->grid);
 	for (k = 0; bits > 4 && k < 1u << (bits - 5); k++) {
-		t->hi[k] = both_lanes(tab->mag_hi + 16 * k);
-		t->lo[k] = both_lanes(tab->mag_lo + 16 * k);
+		t->hi[k] = both_lanes(tab->grid_hi + 16 * k);
+		t->lo[k] = both_lanes(tab->grid_lo + 16 * k);
 	}
 }
 
@@ -67,8 +82,8 @@ AVX2_INLINE __m256i look_up(const __m256i *table, __m256i m, uint32_t n)
 	return t[0];
 }
 
-/** levels1 - 8 bytes of a 1-bit field */
-AVX2_INLINE void levels1(const uint8_t *p, struct levels *out)
+/* 8 bytes of a 1-bit field to bits */
+AVX2_INLINE void indices1(const uint8_t *p, __m256i *idx)
 {
 	const __m256i one = _mm256_set1_epi8(1);
 	__m256i x;
@@ -76,8 +91,8 @@ AVX2_INLINE void levels1(const uint8_t *p, struct levels *out)
 
 	memcpy(&v, p, sizeof(v));
 	x = _mm256_srlv_epi64(_mm256_set1_epi64x(v), _mm256_setr_epi64x(0, 2, 4, 6));
-	out->hi[0] = _mm256_and_si256(x, one);
-	out->hi[1] = _mm256_and_si256(_mm256_srli_epi16(x, 1), one);
+	idx[0] = _mm256_and_si256(x, one);
+	idx[1] = _mm256_and_si256(_mm256_srli_epi16(x, 1), one);
 }
 
 /* 16 bytes of a 2-bit field to index bytes */
@@ -90,36 +105,24 @@ AVX2_INLINE void indices2(const uint8_t *p, __m256i *idx)
 	idx[1] = _mm256_and_si256(_mm256_srli_epi16(x, 2), mask);
 }
 
-AVX2_INLINE void levels2(const uint8_t *p, const struct level_tables *t, struct levels *out)
-{
-	__m256i idx[2];
-
-	indices2(p, idx);
-	out->hi[0] = _mm256_shuffle_epi8(t->grid, idx[0]);
-	out->hi[1] = _mm256_shuffle_epi8(t->grid, idx[1]);
-}
-
 /* 3 bits: bit 4(i % 2) + 2 (i / 16) + v of byte i / 2 of the 1-bit field is the upper bit */
-AVX2_INLINE void levels3(const uint8_t *p1, const uint8_t *p2, const struct level_tables *t,
-			 struct levels *out)
+AVX2_INLINE void indices3(const uint8_t *p1, const uint8_t *p2, __m256i *idx)
 {
 	const __m256i source = _mm256_setr_epi8(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 0,
 						0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
 	const __m256i even = _mm256_setr_epi64x(0x1001100110011001, 0x1001100110011001,
 						0x4004400440044004, 0x4004400440044004);
 	const __m256i four = _mm256_set1_epi8(4);
-	__m256i idx[2], top, odd = _mm256_slli_epi16(even, 1), set;
+	__m256i top, odd = _mm256_slli_epi16(even, 1), set;
 	int64_t v;
 
 	memcpy(&v, p1, sizeof(v));
 	top = _mm256_shuffle_epi8(_mm256_set1_epi64x(v), source);
 	indices2(p2, idx);
 	set = _mm256_cmpeq_epi8(_mm256_and_si256(top, even), even);
-	out->hi[0] =
-		_mm256_shuffle_epi8(t->grid, _mm256_or_si256(idx[0], _mm256_and_si256(set, four)));
+	idx[0] = _mm256_or_si256(idx[0], _mm256_and_si256(set, four));
 	set = _mm256_cmpeq_epi8(_mm256_and_si256(top, odd), odd);
-	out->hi[1] =
-		_mm256_shuffle_epi8(t->grid, _mm256_or_si256(idx[1], _mm256_and_si256(set, four)));
+	idx[1] = _mm256_or_si256(idx[1], _mm256_and_si256(set, four));
 }
 
 AVX2_INLINE void indices4(const uint8_t *p, __m256i *idx)
@@ -129,15 +132,6 @@ AVX2_INLINE void indices4(const uint8_t *p, __m256i *idx)
 
 	idx[0] = _mm256_and_si256(x, mask);
 	idx[1] = _mm256_and_si256(_mm256_srli_epi16(x, 4), mask);
-}
-
-AVX2_INLINE void levels4(const uint8_t *p, const struct level_tables *t, struct levels *out)
-{
-	__m256i idx[2];
-
-	indices4(p, idx);
-	out->hi[0] = _mm256_shuffle_epi8(t->grid, idx[0]);
-	out->hi[1] = _mm256_shuffle_epi8(t->grid, idx[1]);
 }
 
 /* 8 bytes of a 1-bit field: 0xff where bit 2(i % 4) + v of byte i / 4 is clear */
@@ -174,40 +168,29 @@ AVX2_INLINE void pairs_above_nibbles(const uint8_t *p, __m256i *pair)
 	pair[1] = _mm256_and_si256(x, mask);
 }
 
-/* Index bytes of a code with a sign: the magnitude's number, and the sign */
-AVX2_INLINE void signed_levels(const struct level_tables *t, __m256i idx, __m256i negative,
-			       uint32_t bits, int v, struct levels *out)
-{
-	__m256i mask = _mm256_set1_epi8((char)((1u << (bits - 1)) - 1));
-	__m256i m = _mm256_xor_si256(idx, _mm256_and_si256(negative, mask));
-
-	out->hi[v] = look_up(t->hi, m, 1u << (bits - 5));
-	out->lo[v] = look_up(t->lo, m, 1u << (bits - 5));
-	out->sign[v] = _mm256_or_si256(negative, _mm256_set1_epi8(1));
-}
-
 /**
- * levels_decode - 64 coordinates
- * @p: their bytes in each field of the row
+ * levels_indices - the numbers of 64 levels
+ * @p:   their bytes in each field of the row
+ * @idx: up to 4 bits the index; from 5 bits the number of its magnitude
+ * @neg: from 5 bits: 0xff where the level is negative
  */
-AVX2_INLINE void levels_decode(const struct level_tables *t, const uint8_t *const *p, uint32_t bits,
-			       struct levels *out)
+AVX2_INLINE void levels_indices(const uint8_t *const *p, uint32_t bits, __m256i *idx, __m256i *neg)
 {
-	__m256i idx[2], neg[2], pair[2];
+	__m256i pair[2], mask;
 	int v;
 
 	switch (bits) {
 	case 1:
-		levels1(p[0], out);
+		indices1(p[0], idx);
 		return;
 	case 2:
-		levels2(p[0], t, out);
+		indices2(p[0], idx);
 		return;
 	case 3:
-		levels3(p[0], p[1], t, out);
+		indices3(p[0], p[1], idx);
 		return;
 	case 4:
-		levels4(p[0], t, out);
+		indices4(p[0], idx);
 		return;
 	case 5:
 		clear_bits(p[0], neg);
@@ -237,8 +220,29 @@ AVX2_INLINE void levels_decode(const struct level_tables *t, const uint8_t *cons
 		}
 		break;
 	}
+	mask = _mm256_set1_epi8((char)((1u << (bits - 1)) - 1));
 	for (v = 0; v < 2; v++)
-		signed_levels(t, idx[v], neg[v], bits, v, out);
+		idx[v] = _mm256_xor_si256(idx[v], _mm256_and_si256(neg[v], mask));
+}
+
+/** levels_decode - 64 levels on the grid */
+AVX2_INLINE void levels_decode(const struct level_tables *t, const uint8_t *const *p, uint32_t bits,
+			       struct levels *out)
+{
+	uint32_t n = bits > 4 ? 1u << (bits - 5) : 0;
+	__m256i idx[2], neg[2], flip;
+	int v;
+
+	levels_indices(p, bits, idx, neg);
+	for (v = 0; v < 2; v++) {
+		if (bits <= 4) {
+			out->hi[v] = bits == 1 ? idx[v] : _mm256_shuffle_epi8(t->grid, idx[v]);
+			continue;
+		}
+		flip = _mm256_and_si256(neg[v], _mm256_set1_epi8(0x7f));
+		out->hi[v] = _mm256_xor_si256(look_up(t->hi, idx[v], n), flip);
+		out->lo[v] = _mm256_xor_si256(look_up(t->lo, idx[v], n), flip);
+	}
 }
 
 /** dot_add - acc += sums of products of four neighbouring bytes, u7 x s8 */

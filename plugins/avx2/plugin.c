@@ -14,7 +14,7 @@ extern const struct tq_quantizer_ops avx2_quantize_ops;
 extern const struct tq_quantizer_ops avx2_encode_ops;
 extern const struct tq_quantizer_ops avx2_decode_ops;
 extern const struct tq_quantizer_ops avx2_score_ops;
-extern const struct tq_quantizer_ops avx2_score_vnni_ops;
+extern const struct tq_quantizer_ops avxvnni_score_ops;
 
 #define PRIORITY 200
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -76,7 +76,7 @@ static const struct tq_driver drivers[] = {
 		AVX2_DRIVER("score(grid)", "score-avxvnni", PRIORITY + 50),
 		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
 		.effort_max = 2,
-		.ops = &avx2_score_vnni_ops,
+		.ops = &avxvnni_score_ops,
 	},
 };
 

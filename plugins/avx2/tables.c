@@ -54,7 +54,7 @@ int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, v
 {
 	const struct tq_codebook *book = &plan->codebook;
 	struct avx2_tables *t = host->alloc(host, sizeof(*t));
-	uint32_t k, mag;
+	uint32_t k, place;
 
 	if (!t)
 		return TQ_ERR_NOMEM;
@@ -70,9 +70,9 @@ int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, v
 	if (plan->index_bits > 4) {
 		t->steps = cells_create(book, AVX2_CELLS, AVX2_CELLS / 2, t->first, &t->to_cell);
 		for (k = 0; k < book->count / 2; k++) {
-			mag = (uint32_t)book->odd[book->count / 2 + k];
-			t->mag_hi[k] = (uint8_t)(mag >> 7);
-			t->mag_lo[k] = (uint8_t)(mag & 127);
+			place = (uint32_t)(book->odd[book->count / 2 + k] + 16383) / 2;
+			t->grid_hi[k] = (uint8_t)(place >> 7);
+			t->grid_lo[k] = (uint8_t)(place & 127);
 		}
 	}
 	*state = t;
