@@ -313,6 +313,13 @@ static void encode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, co
 		sketch_rows(pipe, tile, stat, n, codes);
 }
 
+/* A fused driver fails with a reason in the log: make it the text. */
+static int fused_result(const struct tq_served *fused, int ret)
+{
+	return ret ? tq_fail(ret, "%.60s: %.300s", fused->choice.driver->driver_name, tq_noted(tq_status_text(ret))) :
+		     TQ_OK;
+}
+
 int tq_pipeline_encode(const struct tq_pipeline *pipe, const void *x, int dtype, size_t stride,
 		       size_t n, uint8_t *codes)
 {
@@ -322,8 +329,11 @@ int tq_pipeline_encode(const struct tq_pipeline *pipe, const void *x, int dtype,
 	struct tq_tile tile;
 	int ret;
 
-	if (fused->ops)
-		return fused->ops->encode(pipe->plan, fused->state, x, dtype, stride, n, codes);
+	if (fused->ops) {
+		tq_note(NULL);
+		return fused_result(fused, fused->ops->encode(pipe->plan, fused->state, x, dtype, stride, n,
+							      codes));
+	}
 	ret = tq_tile_open(pipe->ctx, pipe->plan->dim, &stack, &tile);
 	if (ret)
 		return ret;
@@ -395,8 +405,11 @@ int tq_pipeline_decode(const struct tq_pipeline *pipe, const uint8_t *codes, siz
 	struct tq_tile tile;
 	int ret;
 
-	if (fused->ops)
-		return fused->ops->decode(pipe->plan, fused->state, codes, n, x, dtype, stride);
+	if (fused->ops) {
+		tq_note(NULL);
+		return fused_result(fused, fused->ops->decode(pipe->plan, fused->state, codes, n, x, dtype,
+							      stride));
+	}
 	ret = tq_tile_open(pipe->ctx, pipe->plan->dim, &stack, &tile);
 	if (ret)
 		return ret;

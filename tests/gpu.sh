@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# What needs an NVIDIA GPU, in one call: build; the device calls against the host, the host path against scalar,
-# compute-sanitizer, PyTorch on the same device; then the figures of docs/BENCHMARKS.md.
+# What needs an NVIDIA GPU, in one call: build; the device calls against the host, the host path and OpenCL
+# against scalar, compute-sanitizer, PyTorch on the same device; then the figures of docs/BENCHMARKS.md.
 #
-#	sh tests/gpu.sh [check] [host] [sanitize] [torch] [time]	needs gcc, meson, ninja, nvcc, the driver
+#	sh tests/gpu.sh [check] [host] [opencl] [sanitize] [torch] [time]
+#
+# needs gcc, meson, ninja, nvcc, the driver; for opencl also CL/cl.h and libOpenCL.so.1
 #
 # Without arguments all of it. The last line is "N passed, N failed".
 
@@ -18,7 +20,7 @@ ninja -C $dir >$dir/build.log 2>&1 || { tail -20 $dir/build.log; exit 1; }
 TQ_PLUGIN_PATH=$PWD/$dir/plugins/cuda
 LD_LIBRARY_PATH=$PWD/$dir/core${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export TQ_PLUGIN_PATH LD_LIBRARY_PATH
-[ $# -gt 0 ] || set -- check host sanitize torch time
+[ $# -gt 0 ] || set -- check host opencl sanitize torch time
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 nvcc -std=c++17 -O2 -arch=native -Iinclude tests/gpu/bench.cu -o $dir/bench -L$dir/core -ltq || exit 1
 passed=0 failed=0
@@ -42,13 +44,30 @@ run()
 	echo "== $name: $1 passed, $2 failed, $(($(date +%s) - start)) s"
 }
 
+backends()
+{
+	gcc -O2 -D_GNU_SOURCE -Iinclude -Icore tests/cross/backends.c core/crc32c.c -o $dir/backends -L$dir/core -ltq ||
+		exit 1
+}
+
 for what in "$@"; do
 	case $what in
 	check)
 		run device $dir/bench check
 		;;
+	opencl)
+		if [ ! -e $dir/plugins/opencl/tq-opencl.so ]; then
+			echo "== opencl: not built, CL/cl.h is missing"
+			failed=$((failed + 1))
+			continue
+		fi
+		backends
+		echo 'plugins: { opencl: { device = "NVIDIA"; cache = "off"; }; };' >$dir/opencl.conf
+		run opencl env TQ_PLUGIN_PATH="$PWD/$dir/plugins/opencl" TQ_CONFIG="$PWD/$dir/opencl.conf" \
+			$dir/backends --max-dim 1536 --sparse 4 opencl
+		;;
 	host)
-		gcc -O2 -D_GNU_SOURCE -Iinclude -Icore tests/cross/backends.c core/crc32c.c -o $dir/backends -L$dir/core -ltq || exit 1
+		backends
 		run host $dir/backends --max-dim 256 cuda
 		;;
 	sanitize)

@@ -26,13 +26,17 @@ export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent LSAN_OPTIONS="suppressions=$root
 slow="--no-suite conform --no-suite cross --no-suite counts --no-suite llm"
 # These walk every failure there can be, once natively, with clang and under ASan.
 walks="--no-suite oom --no-suite cuda"
+# PoCL compiles with LLVM inside the process: natively alone. Sanitizers would report its leaks and races, an
+# emulator would take minutes, and clang would test PoCL again.
+pocl="--no-suite opencl"
 
 quick_stages="native"
 plain_stages="native abi install"
 full_stages="native abi install noplugins nohwloc clang asan tsan fuzz nehalem haswell aarch64"
 
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
-plain_packages="$base_packages g++ python3-numpy python3-venv valgrind"
+opencl_packages="opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd"
+plain_packages="$base_packages g++ python3-numpy python3-venv valgrind $opencl_packages"
 full_packages="$plain_packages clang-14 libclang-rt-14-dev qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
 say()
@@ -190,7 +194,7 @@ stage_nohwloc()
 
 stage_clang()
 {
-	CC=clang-14 build clang && run clang clang --no-suite statistics --no-suite cross
+	CC=clang-14 build clang && run clang clang --no-suite statistics --no-suite cross $pocl
 }
 
 # Sanitizers see the plugins too: checkasm reaches every kernel of this CPU.
@@ -200,14 +204,14 @@ stage_asan()
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.25 TQ_KV_SECONDS=30 \
 		ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:handle_abort=1 \
 		UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-		run asan asan --timeout-multiplier 10 $slow
+		run asan asan --timeout-multiplier 10 $slow $pocl
 }
 
 stage_tsan()
 {
 	build tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.05 TQ_KV_SECONDS=10 TSAN_OPTIONS=halt_on_error=1 \
-		run tsan tsan --timeout-multiplier 10 $slow $walks
+		run tsan tsan --timeout-multiplier 10 $slow $walks $pocl
 }
 
 # emulated STAGE DIR CPU [TEST...]: the tests that are programs of this build, on another CPU
@@ -216,7 +220,7 @@ emulated()
 	stage=$1 dir=$2 cpu=$3
 	shift 3
 	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run "$stage" "$dir" --timeout-multiplier 20 \
-		--wrapper "$qemu_x86 -cpu $cpu" $slow $walks --no-suite tools --no-suite abi "$@"
+		--wrapper "$qemu_x86 -cpu $cpu" $slow $walks $pocl --no-suite tools --no-suite abi "$@"
 }
 
 # A CPU without AVX: scalar serves everything, and tq-probe says why avx2 does not.
