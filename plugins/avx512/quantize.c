@@ -65,27 +65,50 @@ AVX512_INLINE int64_t fit_cc(struct fit_sums *sums, int bits)
 	return _mm512_reduce_add_epi64(sums->cc_wide);
 }
 
-/* The multiplier 0.75 + j/32 of the bounds, j = 0 .. 16, with the best (yc * yc) / cc; the first
- * best wins */
+#define MULTIPLIERS 17
+
+AVX512_INLINE float multiplier(int j)
+{
+	return 0.75f + (float)j / 32.0f;
+}
+
+AVX512_INLINE struct fit_sums fit_multiplied(const struct tq_plan *plan,
+					     const struct avx512_tables *tab, const float *y,
+					     float sigma, enum search how, int bits)
+{
+	return fit_nearest(plan, tab, y, sigma, tab->to_cell / sigma, how, bits, NULL, NULL, 0);
+}
+
+/* The multiplier j = 0 .. 16 of the bounds with the best (yc * yc) / cc; the first best wins. The
+ * first sixteen are compared together, the last with the best of them. */
 AVX512_INLINE float best_multiplier(const struct tq_plan *plan, const struct avx512_tables *tab,
 				    const float *y, float sigma, enum search how, int bits)
 {
-	float best = -1.0f, best_mu = 0.75f, yc, quality, mu;
+	__m512 lanes_yc[BATCH_ROWS], lanes_cc[BATCH_ROWS], yc, cc, quality;
+	float cc_sum[BATCH_ROWS], best, last_yc;
 	struct fit_sums sums;
 	int j;
 
-	for (j = 0; j <= 16; j++) {
-		mu = 0.75f + (float)j / 32.0f;
-		sums = fit_nearest(plan, tab, y, sigma * mu, tab->to_cell / (sigma * mu), how, bits,
-				   NULL, NULL, 0);
-		yc = sum_tree(sums.yc);
-		quality = yc > 0.0f ? (yc * yc) / (float)fit_cc(&sums, bits) : 0.0f;
-		if (quality > best) {
-			best = quality;
-			best_mu = mu;
-		}
+	for (j = 0; j < MULTIPLIERS - 1; j++) {
+		sums = fit_multiplied(plan, tab, y, sigma * multiplier(j), how, bits);
+		lanes_yc[j] = sums.yc;
+		if (small_cc(plan))
+			lanes_cc[j] = _mm512_castsi512_ps(_mm512_cvtps_epi32(sums.cc_small));
+		else
+			cc_sum[j] = (float)fit_cc(&sums, bits);
 	}
-	return best_mu;
+	sums = fit_multiplied(plan, tab, y, sigma * multiplier(j), how, bits);
+	yc = sum_rows(lanes_yc, 0);
+	cc = small_cc(plan) ? _mm512_cvtepi32_ps(_mm512_castps_si512(sum_rows(lanes_cc, 1)))
+			    : _mm512_loadu_ps(cc_sum);
+	quality = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(yc, _mm512_setzero_ps(), _CMP_GT_OQ),
+				      _mm512_mul_ps(yc, yc), cc);
+	best = _mm512_reduce_max_ps(quality);
+	last_yc = sum_tree(sums.yc);
+	if (last_yc > 0.0f && (last_yc * last_yc) / (float)fit_cc(&sums, bits) > best)
+		return multiplier(j);
+	return multiplier(
+		__builtin_ctz(_mm512_cmp_ps_mask(quality, _mm512_set1_ps(best), _CMP_EQ_OQ)));
 }
 
 /* Levels, bytes and sums of the batch */
