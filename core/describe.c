@@ -87,6 +87,7 @@ struct description {
 static int read_frame(const uint8_t *at, size_t size, struct description *d)
 {
 	uint32_t length;
+	size_t i;
 
 	if (size < HEAD_BYTES + 4 || memcmp(at, MAGIC, 4))
 		return tq_fail(TQ_ERR_FORMAT, "description: %zu bytes that are none", size);
@@ -104,8 +105,13 @@ static int read_frame(const uint8_t *at, size_t size, struct description *d)
 		return tq_fail(TQ_ERR_FORMAT, "description: lengths do not add up to %zu bytes", size);
 	if (get_u32(at + size - 4) != tq_crc32c(0, at, size - 4))
 		return tq_fail(TQ_ERR_CHECKSUM, "description: checksum mismatch");
+	for (i = length; i < padded(length); i++)
+		if (at[HEAD_BYTES + i])
+			return tq_fail(TQ_ERR_FORMAT, "description: padding is not zero");
 	memcpy(d->text, at + HEAD_BYTES, length);
 	d->text[length] = '\0';
+	if (strlen(d->text) != length)
+		return tq_fail(TQ_ERR_FORMAT, "description: the spec holds a zero byte");
 	d->centre = at + HEAD_BYTES + padded(length);
 	return TQ_OK;
 }

@@ -25,16 +25,20 @@ struct figures {
 static const double normal_d[] = { 1,	      0.363380,	 0.117482,   0.034548,	0.0095010,
 				   0.0025047, 0.00064424, 0.00016348, 0.00004119 };
 
+/* @bits of 0 leaves them to the text; a centre is zero. */
 static struct tq_quantizer *make(const char *text, unsigned bits, uint32_t d, uint64_t seed)
 {
+	static const float zero[TQ_MAX_DIM];
+	struct tq_quantizer_options o = { .struct_size = sizeof(o) };
 	struct tq_quantizer *q;
 	struct tq_spec spec;
 
 	tq_spec_init(&spec);
 	ck_assert_msg(tq_spec_parse(&spec, text) == 0, "%s", tq_error_text());
-	spec.bits = bits;
+	spec.bits = bits ? bits : spec.bits;
 	spec.seed = seed;
-	ck_assert_msg(tq_quantizer_create(ctx, &spec, d, NULL, &q) == 0, "%s: %s", text, tq_error_text());
+	o.centre = spec.center == TQ_CENTER_OFF ? NULL : zero;
+	ck_assert_msg(tq_quantizer_create(ctx, &spec, d, &o, &q) == 0, "%s: %s", text, tq_error_text());
 	return q;
 }
 
@@ -311,6 +315,39 @@ START_TEST(estimators_have_the_variance_of_the_theory)
 }
 END_TEST
 
+/* Each method as its paper has it: error of TurboQuant_mse and biased EDEN, variance of the unbiased ones. */
+START_TEST(presets_give_what_their_papers_say)
+{
+	static const double half_pi = 1.5707963267948966;
+	const struct {
+		const char *text;
+		double nmse, dvar;
+	} want[] = {
+		{ "preset=turboquant_mse", .009315, 0 },
+		{ "preset=turboquant_prod", 0, half_pi * .033966 },
+		{ "preset=qjl", 0, half_pi },
+		{ "preset=drive", 0, half_pi - 1 },
+		{ "preset=eden_biased", .00916, 0 },
+		{ "preset=eden_unbiased", .00925, .009315 / (1 - .009315) },
+		{ "preset=rabitq", 0, half_pi - 1 },
+		{ "preset=cache", .00916, 0 },
+	};
+	struct figures f;
+	unsigned i;
+
+	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		f = measure(want[i].text, 0, 128, SAMPLE_GAUSS, 4, 20480);
+		if (want[i].nmse > 0)
+			near(want[i].text, 0, 128, f.nmse, want[i].nmse, 0.01);
+		if (want[i].dvar > 0)
+			near(want[i].text, 0, 128, f.dvar, want[i].dvar, 0.03);
+	}
+	/* search: effort=1 can only have less */
+	f = measure("preset=search", 0, 128, SAMPLE_GAUSS, 4, 20480);
+	ck_assert_msg(f.nmse < .00925 && f.worst < 1e-5, "search: %f, %g", f.nmse, f.worst);
+}
+END_TEST
+
 START_TEST(matched_norm_is_the_mean_of_the_other_two)
 {
 	static const char *const kind[] = { "correction=ls", "correction=norm", "correction=unbiased" };
@@ -410,6 +447,7 @@ int main(void)
 	tcase_add_test(tc, none_shrinks_and_unbiased_does_not);
 	tcase_add_test(tc, sketches_are_unbiased);
 	tcase_add_test(tc, estimators_have_the_variance_of_the_theory);
+	tcase_add_test(tc, presets_give_what_their_papers_say);
 	tcase_add_test(tc, matched_norm_is_the_mean_of_the_other_two);
 	tcase_add_test(tc, indices_have_the_entropy_of_the_theory);
 	tcase_add_test(tc, sketch_constants_are_those_of_the_dimension);
