@@ -29,6 +29,7 @@
  * @odd_low:  up to 4 bits: odd[k], k < 8, at [-k & 7]
  * @odd_high: odd[8 + k] likewise
  * @odd:      odd[k] as float
+ * @odd_padded: the same from 1 on, NaN before and behind
  * @odd_bytes: up to 4 bits: odd[k], by index
  * @grid:     up to 4 bits: (odd[k] + 127) / 2, by index
  * @grid_hi:  from 5 bits: (odd[k] + 16383) / 2 of the k-th positive level, its upper 7 bits
@@ -50,6 +51,7 @@ struct avx2_tables {
 	float odd_low[8];
 	float odd_high[8];
 	float odd[256];
+	float odd_padded[258];
 	float bounds[256];
 	int8_t odd_bytes[16];
 	uint8_t grid[16];
@@ -79,6 +81,15 @@ void avx2_rht_backward(const struct tq_rotation *rot, float *buf);
  */
 void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
 			size_t stride, const struct tq_row_stat *stat, size_t n, uint8_t *codes);
+
+/**
+ * avx2_descend - move indices of a row to neighbours while that makes its fit better
+ * @yc, @cc: the fit; @cc receives the new one
+ *
+ * Return: the new yc.
+ */
+float avx2_descend(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
+		   uint8_t *row, float yc, int64_t *cc);
 
 /** avx2_dequantize_row - y_i = odd_i * (m * half_step); returns the exponent of the scale */
 int32_t avx2_dequantize_row(const struct tq_plan *plan, const struct avx2_tables *tab,

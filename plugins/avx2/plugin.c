@@ -45,7 +45,7 @@ static const struct tq_driver drivers[] = {
 		AVX2_DRIVER("quantize(grid)", "quantize-avx2", PRIORITY),
 		.need = NEED_V3,
 		.bits = ONE_TO_EIGHT_BITS,
-		.effort_max = 1,
+		.effort_max = 2,
 		.ops = &avx2_quantize_ops,
 	},
 	{
@@ -54,7 +54,7 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.bits = ONE_TO_EIGHT_BITS,
 		.corrections = WITHOUT_SKETCH,
-		.effort_max = 1,
+		.effort_max = 2,
 		.ops = &avx2_encode_ops,
 	},
 	{

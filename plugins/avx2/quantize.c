@@ -8,8 +8,7 @@
  * The levels of a row depend on nothing but its sigma, so the CPU works on several rows at a time.
  */
 
-#include "quantize.h"
-#include "rows.h"
+#include "effort.h"
 
 /**
  * struct batch - up to eight rows on their way
@@ -33,48 +32,6 @@ struct batch {
 typedef void (*quantize_batch)(const struct tq_plan *plan, const struct avx2_tables *tab,
 			       struct batch *b);
 
-/* The sums of the row under thresholds times @sigma; @pack: and its bytes */
-AVX2_INLINE void fit_nearest(const struct tq_plan *plan, const struct avx2_tables *tab,
-			     const float *y, float sigma, enum search how, uint32_t bits,
-			     int want_sums, int pack, uint8_t *row, struct fit_sums *sums)
-{
-	float room[256] __attribute__((aligned(32)));
-	struct thresholds th;
-
-	scale_thresholds(tab, sigma, how, bits, room, &th);
-	quantize_span(plan, tab, &th, y, how, bits, want_sums, pack, row, sums);
-}
-
-/* The exact sum of odd^2 */
-AVX2_INLINE int64_t fit_cc(const struct fit_sums *sums, uint32_t bits)
-{
-	if (bits > 4)
-		return sum_i64(sums->cc);
-	return sum_i64(add_widened(_mm256_setzero_si256(), sums->cc));
-}
-
-/* The multiplier 0.75 + j/32 of the bounds, j = 0 .. 16, with the best (yc * yc) / cc; the first
- * best wins */
-AVX2_INLINE float best_multiplier(const struct tq_plan *plan, const struct avx2_tables *tab,
-				  const float *y, float sigma, enum search how, uint32_t bits)
-{
-	float best = -1.0f, best_mu = 0.75f, yc, quality, mu;
-	struct fit_sums sums;
-	int j;
-
-	for (j = 0; j <= 16; j++) {
-		mu = 0.75f + (float)j / 32.0f;
-		fit_nearest(plan, tab, y, sigma * mu, how, bits, 1, 0, NULL, &sums);
-		yc = sum_tree(sums.yc[0], sums.yc[1]);
-		quality = yc > 0.0f ? (yc * yc) / (float)fit_cc(&sums, bits) : 0.0f;
-		if (quality > best) {
-			best = quality;
-			best_mu = mu;
-		}
-	}
-	return best_mu;
-}
-
 /* A row of zeros: every threshold is 0 and every coordinate reaches it */
 static void quantize_zero_row(const struct tq_plan *plan, uint8_t *row)
 {
@@ -86,6 +43,18 @@ static void quantize_zero_row(const struct tq_plan *plan, uint8_t *row)
 		pack_block(&plan->layout, plan->index_bits, row,
 			   _mm256_and_si256(idx, byte_mask(n)), at, n);
 	}
+}
+
+/* Effort 2; the new sums are one lane of the old ones */
+AVX2_INLINE void descend(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
+			 uint8_t *row, uint32_t bits, struct fit_sums *sums)
+{
+	int64_t cc = fit_cc(sums, bits);
+	float yc = avx2_descend(plan, tab, y, row, sum_tree(sums->yc[0], sums->yc[1]), &cc);
+
+	sums->yc[0] = _mm256_zextps128_ps256(_mm_set_ss(yc));
+	sums->yc[1] = _mm256_setzero_ps();
+	sums->cc = _mm256_zextsi128_si256(_mm_cvtsi64_si128(cc));
 }
 
 /* Levels, bytes and sums of the batch */
@@ -108,6 +77,8 @@ AVX2_INLINE void quantize_as(const struct tq_plan *plan, const struct avx2_table
 			sigma = sigma * best_multiplier(plan, tab, y, sigma, how, bits);
 		fit_nearest(plan, tab, y, sigma, how, bits, want_sums, 1, b->codes + i * row_bytes,
 			    &sums);
+		if (want_sums && plan->effort == 2 && bits > 1)
+			descend(plan, tab, y, b->codes + i * row_bytes, bits, &sums);
 		b->yc[i] = _mm256_add_ps(sums.yc[0], sums.yc[1]);
 		if (bits <= 4)
 			b->cc[i] = _mm256_castsi256_ps(sums.cc);
@@ -149,8 +120,8 @@ static const quantize_batch quantizers[9][2] = {
 
 static int wants_sums(const struct tq_plan *plan)
 {
-	return plan->correction == TQ_CORR_NORM || plan->correction == TQ_CORR_LS ||
-	       plan->correction == TQ_CORR_UNBIASED;
+	return plan->effort == 2 || plan->correction == TQ_CORR_NORM ||
+	       plan->correction == TQ_CORR_LS || plan->correction == TQ_CORR_UNBIASED;
 }
 
 /* The numbers of each row of @stat, as lanes */

@@ -130,4 +130,24 @@ AVX2_INLINE void quantize_span(const struct tq_plan *plan, const struct avx2_tab
 		fit_flush(sums);
 }
 
+/** fit_nearest - the sums of the row under thresholds times @sigma; @pack: and its bytes */
+AVX2_INLINE void fit_nearest(const struct tq_plan *plan, const struct avx2_tables *tab,
+			     const float *y, float sigma, enum search how, uint32_t bits,
+			     int want_sums, int pack, uint8_t *row, struct fit_sums *sums)
+{
+	float room[256] __attribute__((aligned(32)));
+	struct thresholds th;
+
+	scale_thresholds(tab, sigma, how, bits, room, &th);
+	quantize_span(plan, tab, &th, y, how, bits, want_sums, pack, row, sums);
+}
+
+/** fit_cc - the exact sum of odd^2 */
+AVX2_INLINE int64_t fit_cc(const struct fit_sums *sums, uint32_t bits)
+{
+	if (bits > 4)
+		return sum_i64(sums->cc);
+	return sum_i64(add_widened(_mm256_setzero_si256(), sums->cc));
+}
+
 #endif

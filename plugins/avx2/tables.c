@@ -61,6 +61,7 @@ int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, v
 	memset(t, 0, sizeof(*t));
 	for (k = 0; k < book->count; k++) {
 		t->odd[k] = (float)book->odd[k];
+		t->odd_padded[k + 1] = t->odd[k];
 		t->bounds[k] = k + 1 < book->count ? book->bounds[k] : INFINITY;
 	}
 	if (plan->index_bits >= 1 && plan->index_bits <= 4)
@@ -75,6 +76,7 @@ int avx2_tables_create(const struct tq_host *host, const struct tq_plan *plan, v
 			t->grid_lo[k] = (uint8_t)(place & 127);
 		}
 	}
+	t->odd_padded[0] = t->odd_padded[book->count + 1] = NAN;
 	*state = t;
 	return TQ_OK;
 }
