@@ -44,7 +44,7 @@ NEON_INLINE float32x4_t values_one(const struct tq_plan *plan, const struct shap
 	const struct query_head *head = packed;
 	int32x4_t sum[3];
 
-	sums_one(s, row, query_part(plan, packed, sketch), query_plane_bytes(plan), bits, planes,
+	sums_one(s, row, query_part(plan, packed, sketch), query_plane_bytes(plan, bits), bits, planes,
 		 sum);
 	return sums_value(s, sum, sketch ? head->sketch_sum : head->sum, bits, planes);
 }
@@ -63,7 +63,7 @@ NEON_INLINE void values_group(const struct tq_plan *plan, const struct shape *s,
 	for (i = 0; i < nq; i++) {
 		part = query_part(plan, packed + i * size, sketch);
 		for (p = 0; p < planes; p++)
-			plane[i * planes + p] = part + p * query_plane_bytes(plan);
+			plane[i * planes + p] = part + p * query_plane_bytes(plan, bits);
 	}
 	group_sums(s, row, plane, nq * planes, bits, sum);
 	for (i = 0; i < nq; i++) {
