@@ -65,9 +65,10 @@ void avx2_tables_destroy(const struct tq_host *host, void *state);
 
 /**
  * avx2_rht_forward - y = R x in place
- * @buf: dim + rounds * roll floats; x lies at @buf + rounds * roll, y at @buf
+ * @buf: @n rows of dim + rounds * roll floats, @stride apart; x lies at rounds * roll of a row, y at
+ *       its beginning
  */
-void avx2_rht_forward(const struct tq_rotation *rot, float *buf);
+void avx2_rht_forward(const struct tq_rotation *rot, float *buf, size_t stride, size_t n);
 
 /** avx2_rht_backward - x = R^T y in place; y lies at @buf, x at @buf + rounds * roll */
 void avx2_rht_backward(const struct tq_rotation *rot, float *buf);

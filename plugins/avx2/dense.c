@@ -9,7 +9,7 @@
  *	sum[r][i] += x[r][j] * table[j * d + i ..  i + 15]
  *
  * The last part of a row may be narrower than 16. It is loaded with the beginning of the next row,
- *as far as there is one; the lanes past d are not stored.
+ * as far as there is one; the lanes past d are not stored.
  */
 
 #include "lanes.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Fused encode of rht + grid: load, centre and scale, then rotate, then quantize and pack up to 16
+ * Fused encode of rht + grid: load, centre and scale, then rotate, then quantize and pack up to 8
  * rows in a buffer that stays in the first level cache. Each step is the one of the separate
  * stages; the rows of a step do not depend on each other, so the CPU works on several at a time.
  */
@@ -31,8 +31,7 @@ AVX2_INLINE void encode_as(const struct tq_plan *plan, const struct avx2_tables 
 		part = n < rows ? n : rows;
 		for (i = 0; i < part; i++, row += step)
 			load_row(plan, row, dtype, center, buf + i * room + lead, &stat[i]);
-		for (i = 0; i < part; i++)
-			avx2_rht_forward(&plan->rotation, buf + i * room);
+		avx2_rht_forward(&plan->rotation, buf, room, part);
 		avx2_quantize_rows(plan, tab, buf, room, stat, part, codes);
 	}
 }

@@ -13,7 +13,6 @@
 typedef __m256 vec;
 
 #define VEC_FLOATS 8
-#define VEC_FIRST 16
 #define VEC_NEXT 8
 #define vec_load(p) _mm256_loadu_ps(p)
 #define vec_store(p, v) _mm256_storeu_ps(p, v)
@@ -34,9 +33,9 @@ AVX2_INLINE __m256 vec_stages(__m256 x)
 
 #include "../simd/rounds.h"
 
-void avx2_rht_forward(const struct tq_rotation *rot, float *buf)
+void avx2_rht_forward(const struct tq_rotation *rot, float *buf, size_t stride, size_t n)
 {
-	rounds_forward(rot, buf);
+	rounds_forward(rot, buf, stride, n);
 }
 
 void avx2_rht_backward(const struct tq_rotation *rot, float *buf)

@@ -9,7 +9,6 @@
 typedef __m512 vec;
 
 #define VEC_FLOATS 16
-#define VEC_FIRST 16
 #define VEC_NEXT 16
 #define vec_load(p) _mm512_loadu_ps(p)
 #define vec_store(p, v) _mm512_storeu_ps(p, v)
@@ -22,7 +21,7 @@ typedef __m512 vec;
 
 void avx512_rht_forward(const struct tq_rotation *rot, float *buf)
 {
-	rounds_forward(rot, buf);
+	rounds_forward(rot, buf, 0, 1);
 }
 
 void avx512_rht_backward(const struct tq_rotation *rot, float *buf)

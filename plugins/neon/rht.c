@@ -14,7 +14,6 @@
 typedef float32x4_t vec;
 
 #define VEC_FLOATS 4
-#define VEC_FIRST 16
 #define VEC_NEXT 8
 #define vec_load(p) vld1q_f32(p)
 #define vec_store(p, v) vst1q_f32(p, v)
@@ -34,7 +33,7 @@ NEON_INLINE float32x4_t vec_stages(float32x4_t x)
 
 void neon_rht_forward(const struct tq_rotation *rot, float *buf)
 {
-	rounds_forward(rot, buf);
+	rounds_forward(rot, buf, 0, 1);
 }
 
 void neon_rht_backward(const struct tq_rotation *rot, float *buf)

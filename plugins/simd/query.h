@@ -9,8 +9,8 @@
  *	part: the query			if the plan has an index
  *	part: the sketched query	if the plan has a sketch
  *
- * A float part is in coordinate order, padded with zeros to whole lines of 64 bytes. What an
- *integer part looks like says the file that includes this one, by two functions that it defines:
+ * A float part is in coordinate order, padded with zeros to whole lines of 64 bytes. What an integer
+ * part looks like says the file that includes this one, by two functions that it defines:
  *
  *	query_plane_bytes	size of one 8-bit plane over codes of so many bits, a multiple of 64
  *	query_pack_planes	write the upper plane and, for 16-bit queries, the lower one (else

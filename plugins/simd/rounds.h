@@ -15,14 +15,18 @@
 
 #include "window.h"
 
-static inline void round_forward(const struct tq_rotation *rot, uint32_t t, float *y)
+/* One round of @n rows @stride apart: a window of all of them, whose chains of stages are
+ * independent, then the other */
+static inline void round_forward(const struct tq_rotation *rot, uint32_t t, float *y, size_t stride,
+				 size_t n)
 {
 	const float *signs = round_signs(rot, t);
-	size_t w = rot->window;
+	size_t w = rot->window, i;
 
-	window_forward(y, signs, w);
-	if (w < rot->dim)
-		window_forward(y + rot->dim - w, signs + w, w);
+	for (i = 0; i < n; i++)
+		window_forward(y + i * stride, signs, w);
+	for (i = 0; i < n && w < rot->dim; i++)
+		window_forward(y + i * stride + rot->dim - w, signs + w, w);
 }
 
 static inline void round_backward(const struct tq_rotation *rot, uint32_t t, float *y)
@@ -35,17 +39,19 @@ static inline void round_backward(const struct tq_rotation *rot, uint32_t t, flo
 	window_backward(y, signs, w);
 }
 
-/** rounds_forward - y = R x; x lies at @buf + rounds * roll, y at @buf */
-static inline void rounds_forward(const struct tq_rotation *rot, float *buf)
+/** rounds_forward - y = R x of @n rows; x lies at @buf + i * stride + rounds * roll, y at @buf + i *
+ * stride */
+static inline void rounds_forward(const struct tq_rotation *rot, float *buf, size_t stride,
+				  size_t n)
 {
-	size_t d = rot->dim, r = rot->roll;
+	size_t d = rot->dim, r = rot->roll, i;
 	float *y = buf + rot->rounds * r;
 	uint32_t t;
 
 	for (t = 0; t < rot->rounds; t++) {
-		round_forward(rot, t, y);
-		if (r)
-			memcpy(y - r, y + d - r, r * sizeof(float));
+		round_forward(rot, t, y, stride, n);
+		for (i = 0; i < n && r; i++)
+			memcpy(y + i * stride - r, y + i * stride + d - r, r * sizeof(float));
 		y -= r;
 	}
 }
@@ -81,7 +87,7 @@ static inline void rotate_large(const struct tq_rotation *rot, const float *x, f
 
 	memcpy(from, x, d * sizeof(float));
 	for (t = 0; t < rot->rounds; t++) {
-		round_forward(rot, t, from);
+		round_forward(rot, t, from, 0, 1);
 		if (r) {
 			roll_to(from, to, d, r);
 			swap = from;
@@ -120,10 +126,10 @@ static void rounds_rotate(const struct tq_rotation *rot, const void *state, cons
 	for (i = 0; i < n; i++, x += d, y += d) {
 		if (rot->roll == 0) {
 			memcpy(y, x, d * sizeof(float));
-			rounds_forward(rot, y);
+			rounds_forward(rot, y, 0, 1);
 		} else if (d <= SIMD_FUSED_DIM_MAX) {
 			memcpy(buf + rot->rounds * rot->roll, x, d * sizeof(float));
-			rounds_forward(rot, buf);
+			rounds_forward(rot, buf, 0, 1);
 			memcpy(y, buf, d * sizeof(float));
 		} else {
 			rotate_large(rot, x, y, scratch);

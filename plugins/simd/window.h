@@ -7,12 +7,11 @@
  * The file that includes this one defines before:
  *
  *	vec		a register of VEC_FLOATS floats
- *	VEC_FIRST	registers that the first pass over memory works on, a power of two up to 16
- *	VEC_NEXT	registers of a further pass, likewise
+ *	VEC_NEXT	registers of a further pass over memory, a power of two up to 16
  *	vec_load, vec_store, vec_add, vec_sub, vec_mul
  *	vec_stages	the stages inside a register: h = 1, 2, ..., VEC_FLOATS / 2
  *
- * A pass does as many stages as its registers allow: the first those inside registers and between
+ * A pass does as many stages as its registers allow: the first those inside 16 registers and between
  * neighbours, a further one those of registers h apart. Blocks of 4096 floats are finished, stage
  * after stage, before the next one is touched: they stay in the first level cache. The loops over
  * registers are unrolled by request: the compiler keeps an array in registers only if they are gone
@@ -22,6 +21,7 @@
 #include "row.h"
 
 #define WINDOW_BLOCK 4096
+#define WINDOW_FIRST 16
 #define WINDOW_INLINE static inline __attribute__((always_inline))
 
 /* log2(regs) stages between the registers v[0 .. regs - 1] */
@@ -131,51 +131,72 @@ static void window_short(float *y, const float *before, const float *after, size
 		y[j] = y[j] * after[j];
 }
 
-/* Signs, butterflies, or butterflies, signs, over w floats, w a power of two */
-WINDOW_INLINE void window(float *y, const float *before, const float *after, size_t w)
+/* Windows of more than eight registers: apart, because smaller ones need no room on the stack */
+WINDOW_INLINE void window_large(float *y, const float *before, const float *after, size_t w)
 {
-	const size_t first = VEC_FLOATS * VEC_FIRST;
+	const size_t first = VEC_FLOATS * WINDOW_FIRST;
 	size_t i, part, k;
 
-	if (w > first) {
-		part = w < WINDOW_BLOCK ? w : WINDOW_BLOCK;
-		for (k = 0; k < w; k += part) {
-			for (i = k; i < k + part; i += first)
-				first_pass(y + i, before ? before + i : NULL, NULL, VEC_FIRST);
-			passes(y + k, part == w ? after : NULL, part, first);
-		}
-		passes(y, after, w, part);
+	if (w == first) {
+		first_pass(y, before, after, WINDOW_FIRST);
 		return;
 	}
+	part = w < WINDOW_BLOCK ? w : WINDOW_BLOCK;
+	for (k = 0; k < w; k += part) {
+		for (i = k; i < k + part; i += first)
+			first_pass(y + i, before ? before + i : NULL, NULL, WINDOW_FIRST);
+		passes(y + k, part == w ? after : NULL, part, first);
+	}
+	passes(y, after, w, part);
+}
+
+__attribute__((noinline, nonnull)) static void large_forward(float *y, const float *signs, size_t w)
+{
+	window_large(y, signs, NULL, w);
+}
+
+__attribute__((noinline, nonnull)) static void large_backward(float *y, const float *signs,
+							      size_t w)
+{
+	window_large(y, NULL, signs, w);
+}
+
+/* Up to eight registers; returns whether the window was that small */
+WINDOW_INLINE int window_small(float *y, const float *before, const float *after, size_t w)
+{
 	switch (w / VEC_FLOATS) {
-	case 16:
-		first_pass(y, before, after, VEC_FIRST < 16 ? VEC_FIRST : 16);
-		break;
 	case 8:
 		first_pass(y, before, after, 8);
-		break;
+		return 1;
 	case 4:
 		first_pass(y, before, after, 4);
-		break;
+		return 1;
 	case 2:
 		first_pass(y, before, after, 2);
-		break;
+		return 1;
 	case 1:
 		first_pass(y, before, after, 1);
-		break;
-	default:
+		return 1;
+	case 0:
 		window_short(y, before, after, w);
+		return 1;
+	default:
+		return 0;
 	}
 }
 
+/* Signs, then butterflies over w floats, w a power of two */
 __attribute__((nonnull)) static void window_forward(float *y, const float *signs, size_t w)
 {
-	window(y, signs, NULL, w);
+	if (!window_small(y, signs, NULL, w))
+		large_forward(y, signs, w);
 }
 
+/* Butterflies, then signs */
 __attribute__((nonnull)) static void window_backward(float *y, const float *signs, size_t w)
 {
-	window(y, NULL, signs, w);
+	if (!window_small(y, NULL, signs, w))
+		large_backward(y, signs, w);
 }
 
 #endif
