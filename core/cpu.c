@@ -26,6 +26,7 @@ static const struct group groups[] = {
 	{ TQ_CPU_AVX512_VNNI, "avx512-vnni", "AVX-512 VNNI" },
 	{ TQ_CPU_AVX512_VBMI, "avx512-vbmi", "AVX-512 VBMI and VBMI2" },
 	{ TQ_CPU_AVX512_BITALG, "avx512-bitalg", "AVX-512 BITALG and VPOPCNTDQ" },
+	{ TQ_CPU_AMX_INT8, "amx-int8", "AMX-TILE and AMX-INT8" },
 	{ TQ_CPU_NEON, "neon", "NEON" },
 	{ TQ_CPU_DOTPROD, "dotprod", "dot product (asimddp)" },
 	{ TQ_CPU_I8MM, "i8mm", "int8 matrix multiply (i8mm)" },
@@ -49,6 +50,7 @@ uint32_t tq_cpu_arch(void)
 #define BIT(n) (1u << (n))
 #define XCR0_YMM 0x06u /* xmm, ymm */
 #define XCR0_ZMM 0xe6u /* and opmask, upper halves, zmm16-31 */
+#define XCR0_AMX 0x60000u /* tile configuration, tiles */
 
 static uint32_t xcr0(void)
 {
@@ -66,16 +68,16 @@ static int has(uint32_t word, uint32_t bits)
 /* @trust_cpuid: what CPUID alone says, to tell a missing feature from registers nobody saves */
 static uint64_t detect(int trust_cpuid)
 {
-	uint32_t a, b, c, d, c1, b7 = 0, c7 = 0, a71 = 0, c81 = 0, x = 0;
+	uint32_t a, b, c, d, c1, b7 = 0, c7 = 0, d7 = 0, a71 = 0, c81 = 0, x = 0;
 	uint64_t cpu = 0;
 
 	if (!__get_cpuid(1, &a, &b, &c1, &d))
 		return 0;
-	if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d))
+	if (__get_cpuid_count(7, 0, &a, &b7, &c7, &d7))
 		__get_cpuid_count(7, 1, &a71, &b, &c, &d);
 	__get_cpuid(0x80000001u, &a, &b, &c81, &d);
 	if (trust_cpuid)
-		x = XCR0_ZMM;
+		x = XCR0_ZMM | XCR0_AMX;
 	else if (c1 & BIT(27)) /* OSXSAVE: xgetbv may be executed */
 		x = xcr0();
 	/* SSE3 SSSE3 CX16 SSE4.1 SSE4.2 POPCNT, LAHF */
@@ -99,6 +101,8 @@ static uint64_t detect(int trust_cpuid)
 		cpu |= TQ_CPU_AVX512_VBMI;
 	if (has(c7, BIT(12) | BIT(14)))
 		cpu |= TQ_CPU_AVX512_BITALG;
+	if (has(x, XCR0_AMX) && has(d7, BIT(24) | BIT(25)))
+		cpu |= TQ_CPU_AMX_INT8;
 	return cpu;
 }
 #elif defined(__aarch64__) && defined(__linux__)

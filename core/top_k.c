@@ -21,7 +21,7 @@
 #define TILE_SCORES 8192	     /* 32 KiB */
 #define DEVICE_TILE_SCORES (1 << 20) /* a device is not asked for tiles of some thousand rows */
 #define TILE_ROWS_MAX 4096
-#define GROUP 32 /* queries per call of the driver */
+#define GROUP 64 /* queries per call of the driver */
 #define CODES_PER_BLOCK (128 << 10)
 #define WORK_PER_TILE (1 << 20) /* of a thread: code bytes times queries */
 #define HEAPS_MAX (64 << 20)	/* bytes of all further lanes */

@@ -55,6 +55,7 @@ enum tq_arch {
 #define TQ_CPU_AVX512_VNNI (1ull << 4)
 #define TQ_CPU_AVX512_VBMI (1ull << 5)	 /* VBMI and VBMI2 */
 #define TQ_CPU_AVX512_BITALG (1ull << 6) /* BITALG and VPOPCNTDQ */
+#define TQ_CPU_AMX_INT8 (1ull << 7)	 /* AMX-TILE and AMX-INT8; a process asks for leave first */
 /* AArch64 */
 #define TQ_CPU_NEON (1ull << 32)
 #define TQ_CPU_DOTPROD (1ull << 33)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The AVX-512 plugin: F/BW/VL/DQ, VNNI and VBMI. This file is data, compiled for the baseline; no
+ * The AVX-512 plugin: F/BW/VL/DQ, VNNI and VBMI, and AMX beside them. This file is data, compiled for the baseline; no
  * other file of the plugin runs before the core has seen the CPU's features.
  */
 
-#include "tq/plugin.h"
+#include "amx.h"
 
 extern const struct tq_rotation_ops avx512_rht_ops;
 extern const struct tq_rotation_ops avx512_dense_ops;
@@ -13,6 +13,7 @@ extern const struct tq_quantizer_ops avx512_quantize_ops;
 extern const struct tq_quantizer_ops avx512_encode_ops;
 extern const struct tq_quantizer_ops avx512_decode_ops;
 extern const struct tq_quantizer_ops avx512_score_ops;
+extern const struct tq_quantizer_ops avx512_amx_ops;
 extern const struct tq_quantizer_ops avx512_attend_ops;
 
 #define PRIORITY 300
@@ -20,14 +21,23 @@ extern const struct tq_quantizer_ops avx512_attend_ops;
 #define WITHOUT_SKETCH                                                                             \
 	(1u << TQ_CORR_NONE | 1u << TQ_CORR_NORM | 1u << TQ_CORR_LS | 1u << TQ_CORR_UNBIASED)
 
-#define AVX512_DRIVER(generic, driver)                                                             \
-	.struct_size = sizeof(struct tq_driver), .priority = PRIORITY, .name = generic,            \
+#define RANKED_DRIVER(generic, driver, rank)                                                       \
+	.struct_size = sizeof(struct tq_driver), .priority = (rank), .name = generic,              \
 	.driver_name = driver, .memory = TQ_MEM_HOST, .flags = TQ_DRV_BITEXACT | TQ_DRV_CONCURRENT
+
+#define AVX512_DRIVER(generic, driver) RANKED_DRIVER(generic, driver, PRIORITY)
 
 #define NEED_VNNI_VBMI                                                                             \
 	{                                                                                          \
 		.arch = TQ_ARCH_X86_64,                                                            \
 		.cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX512 | TQ_CPU_AVX512_VNNI | TQ_CPU_AVX512_VBMI  \
+	}
+
+#define NEED_AMX                                                                                   \
+	{                                                                                          \
+		.arch = TQ_ARCH_X86_64,                                                            \
+		.cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX512 | TQ_CPU_AVX512_VNNI |                     \
+		       TQ_CPU_AVX512_VBMI | TQ_CPU_AMX_INT8                                        \
 	}
 
 #define NEED_VBMI                                                                                  \
@@ -82,6 +92,13 @@ static const struct tq_driver drivers[] = {
 		.need = NEED_VNNI_VBMI,
 		.effort_max = 2,
 		.ops = &avx512_score_ops,
+	},
+	{
+		RANKED_DRIVER("score(grid)", "score-amx", PRIORITY + 50),
+		.need = NEED_AMX,
+		.effort_max = 2,
+		.supports = avx512_amx_supports,
+		.ops = &avx512_amx_ops,
 	},
 	{
 		AVX512_DRIVER("attend(grid)", "attend-avx512"),

@@ -85,16 +85,16 @@ static void run(const struct score_job *job)
 	}
 }
 
-static void avx512_score(const struct tq_plan *plan, const void *state, const void *packed,
-			 size_t nq, const uint8_t *codes, size_t n, float *scores, size_t ld)
+void avx512_score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		  const uint8_t *codes, size_t n, float *scores, size_t ld)
 {
 	struct score_job job = {plan, state, packed, nq, codes, NULL, n, scores, ld};
 
 	run(&job);
 }
 
-static void avx512_score_list(const struct tq_plan *plan, const void *state, const void *packed,
-			      const uint8_t *codes, const uint32_t *ids, size_t n, float *scores)
+void avx512_score_list(const struct tq_plan *plan, const void *state, const void *packed,
+		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores)
 {
 	struct score_job job = {plan, state, packed, 1, codes, ids, n, scores, 0};
 

@@ -101,6 +101,12 @@ void avx512_sum_tile(const struct shape *shape, uint32_t planes, const struct st
 void avx512_sum_group(const struct shape *shape, const struct strip *strip, const int8_t *q,
 		      size_t size, const int64_t *sum, size_t nq, float (*a)[STRIP]);
 
+/** avx512_score, avx512_score_list - the operations of those names */
+void avx512_score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		  const uint8_t *codes, size_t n, float *scores, size_t ld);
+void avx512_score_list(const struct tq_plan *plan, const void *state, const void *packed,
+		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores);
+
 /** avx512_score_pairs - the operation of that name */
 void avx512_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld);

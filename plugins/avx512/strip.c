@@ -5,7 +5,7 @@
  * tq_score_finish().
  */
 
-#include "score.h"
+#include "finish.h"
 
 /* Addresses of sixteen rows, the numbers of which are given */
 LEVELS_INLINE void addresses(const uint8_t *codes, uint32_t row_bytes, __m512i number,
@@ -112,25 +112,11 @@ void avx512_strip_numbers(const struct tq_plan *plan, struct strip *strip)
 void avx512_score_finish(const struct tq_plan *plan, const struct query_head *head,
 			 const struct strip *strip, const float *a, const float *b, float *scores)
 {
-	__m512 s, part;
 	size_t i, rest;
+	__m512 s;
 
 	for (i = 0; i < strip->n; i += BLOCK) {
-		s = _mm512_setzero_ps();
-		if (plan->index_bits)
-			s = _mm512_mul_ps(
-				_mm512_mul_ps(_mm512_load_ps(a + i), _mm512_set1_ps(head->scale)),
-				_mm512_load_ps(strip->scale + i));
-		if (plan->layout.rnorm_at != TQ_NO_FIELD) {
-			part = _mm512_mul_ps(_mm512_load_ps(b + i),
-					     _mm512_set1_ps(head->sketch_scale));
-			part = _mm512_mul_ps(part, _mm512_load_ps(strip->rnorm + i));
-			s = _mm512_add_ps(s, part);
-		}
-		if (plan->center != TQ_CENTER_OFF)
-			s = _mm512_add_ps(s, _mm512_set1_ps(head->add));
-		if (plan->center == TQ_CENTER_BOTH)
-			s = _mm512_add_ps(s, _mm512_load_ps(strip->cross + i));
+		s = finish_rows(plan, head, strip, i, _mm512_load_ps(a + i), _mm512_load_ps(b + i));
 		rest = strip->n - i;
 		_mm512_mask_storeu_ps(scores + i,
 				      rest < BLOCK ? (__mmask16)((1u << rest) - 1) : 0xffff, s);

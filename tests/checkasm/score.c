@@ -3,7 +3,7 @@
 #include <string.h>
 #include "checkasm.h"
 
-#define MOST_QUERIES 40
+#define MOST_QUERIES 70
 
 /* A query as the core makes it: every array in a buffer of its own between guard pages. */
 struct drawn_query {
@@ -105,7 +105,7 @@ static void run(struct trial *t, const struct tq_driver *drv, const struct drawn
 static int check_queries(struct trial *t)
 {
 	static const uint8_t counts[] = {1, 1, 1,  2,  3,  4,  5,	    7,
-					 8, 9, 12, 16, 17, 33, MOST_QUERIES};
+					 8, 9, 12, 16, 17, 33, 40, 64, MOST_QUERIES};
 	struct drawn_query d[MOST_QUERIES];
 	size_t nq = t->op == OP_SCORE_LIST ? 1 : counts[rng_below(&t->rng, sizeof(counts))];
 	size_t dim = t->plan->dim, rows = 1 + rng_below(&t->rng, dim > 512 ? 24 : 90), i;

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Rows to tiles of levels. Sixteen rows' registers are transposed by dwords: pieces of 16 bytes go
+ * four rows to a register, each 128 bits of four registers are transposed, and the dwords of
+ * sixteen rows lie in order. Codes of one field are bytes that stand for themselves, so they are
+ * transposed first and decoded then, which saves the more, the fewer bits there are.
+ */
+
+#include "amx.h"
+#include "score.h"
+
+#define PIECE 16
+
+/* What the levels of sixteen rows pass through, of codes with several fields */
+struct decoded {
+	uint8_t hi[LEVEL_VECTORS][TILE_ROWS][64];
+	uint8_t lo[LEVEL_VECTORS][TILE_ROWS][64];
+};
+
+LEVELS_INLINE __m128i load_piece(const uint8_t *p, __mmask16 mask, int masked)
+{
+	if (masked)
+		return _mm_maskz_loadu_epi8(mask, p);
+	return _mm_loadu_si128((const __m128i *)p);
+}
+
+/* 16 bytes at @off of rows 0, 4, 8 and 12 */
+LEVELS_INLINE __m512i four_rows(const uint8_t *const *row, size_t off, __mmask16 mask, int masked)
+{
+	__m512i x = _mm512_castsi128_si512(load_piece(row[0] + off, mask, masked));
+
+	x = _mm512_inserti32x4(x, load_piece(row[4] + off, mask, masked), 1);
+	x = _mm512_inserti32x4(x, load_piece(row[8] + off, mask, masked), 2);
+	return _mm512_inserti32x4(x, load_piece(row[12] + off, mask, masked), 3);
+}
+
+/* 16 bytes at @off of each row to four dwords of sixteen rows */
+LEVELS_INLINE void transpose_piece(const uint8_t *const *row, size_t off, __mmask16 mask,
+				   int masked, __m512i *dword)
+{
+	__m512i r0 = four_rows(row, off, mask, masked), r1 = four_rows(row + 1, off, mask, masked);
+	__m512i r2 = four_rows(row + 2, off, mask, masked);
+	__m512i r3 = four_rows(row + 3, off, mask, masked);
+	__m512i low01 = _mm512_unpacklo_epi32(r0, r1), high01 = _mm512_unpackhi_epi32(r0, r1);
+	__m512i low23 = _mm512_unpacklo_epi32(r2, r3), high23 = _mm512_unpackhi_epi32(r2, r3);
+
+	dword[0] = _mm512_unpacklo_epi64(low01, low23);
+	dword[1] = _mm512_unpackhi_epi64(low01, low23);
+	dword[2] = _mm512_unpacklo_epi64(high01, high23);
+	dword[3] = _mm512_unpackhi_epi64(high01, high23);
+}
+
+/* Piece @i of a chunk at @off: transpose, then decode */
+LEVELS_INLINE void fill_piece(const struct level_tables *t, const uint8_t *const *row, size_t off,
+			      uint32_t i, __mmask16 mask, int masked, struct level_tile *tile,
+			      uint32_t bits)
+{
+	__m512i dword[4], hi[LEVEL_VECTORS];
+	uint32_t k, v;
+
+	transpose_piece(row, off + PIECE * i, mask, masked, dword);
+#pragma GCC unroll 4
+	for (k = 0; k < 4; k++) {
+		levels_of_fields(t, dword + k, bits, hi, hi);
+#pragma GCC unroll 8
+		for (v = 0; v < levels_vectors(bits); v++)
+			_mm512_store_si512(tile[2 * v].dword[4 * i + k], hi[v]);
+	}
+}
+
+/* The query is zero where a row has nothing */
+LEVELS_INLINE void clear_piece(uint32_t i, struct level_tile *tile, uint32_t bits)
+{
+	uint32_t k, v;
+
+	for (v = 0; v < levels_vectors(bits); v++)
+		for (k = 0; k < 4; k++)
+			_mm512_store_si512(tile[2 * v].dword[4 * i + k], _mm512_setzero_si512());
+}
+
+/* A chunk of one field. @tail: which of its bytes exist */
+LEVELS_INLINE void fill_field(const struct level_tables *t, const uint8_t *const *row, size_t off,
+			      uint64_t tail, int whole, struct level_tile *tile, uint32_t bits)
+{
+	__mmask16 mask;
+	uint32_t i;
+
+	for (i = 0; i < 4; i++) {
+		mask = (__mmask16)(tail >> PIECE * i);
+		if (!mask)
+			clear_piece(i, tile, bits);
+		else if (whole || mask == 0xffff)
+			fill_piece(t, row, off, i, 0, 0, tile, bits);
+		else
+			fill_piece(t, row, off, i, mask, 1, tile, bits);
+	}
+}
+
+LEVELS_INLINE void transpose_decoded(const uint8_t (*from)[64], struct level_tile *tile)
+{
+	const uint8_t *row[TILE_ROWS];
+	__m512i dword[4];
+	uint32_t i, k;
+
+	for (k = 0; k < TILE_ROWS; k++)
+		row[k] = from[k];
+	for (i = 0; i < 4; i++) {
+		transpose_piece(row, PIECE * i, 0, 0, dword);
+		for (k = 0; k < 4; k++)
+			_mm512_store_si512(tile->dword[4 * i + k], dword[k]);
+	}
+}
+
+/* A chunk of several fields, at @off in each of them: decode, then transpose */
+LEVELS_INLINE void fill_fields(const struct level_tables *t, const uint8_t *const *row,
+			       const size_t *off, const uint64_t *tail, struct level_tile *tile,
+			       size_t between, uint32_t bits)
+{
+	struct decoded decoded __attribute__((aligned(64)));
+	__m512i hi[LEVEL_VECTORS], lo[LEVEL_VECTORS];
+	const uint8_t *p[3];
+	uint32_t r, v;
+
+	for (r = 0; r < TILE_ROWS; r++) {
+		p[0] = row[r] + off[0];
+		p[1] = row[r] + off[1];
+		p[2] = row[r] + off[2];
+		levels_decode(t, p, tail, bits, hi, lo);
+		for (v = 0; v < levels_vectors(bits); v++) {
+			_mm512_store_si512(decoded.hi[v][r], hi[v]);
+			if (bits > 4)
+				_mm512_store_si512(decoded.lo[v][r], lo[v]);
+		}
+	}
+	for (v = 0; v < levels_vectors(bits); v++) {
+		transpose_decoded((const uint8_t(*)[64])decoded.hi[v], tile + 2 * v);
+		if (bits > 4)
+			transpose_decoded((const uint8_t(*)[64])decoded.lo[v],
+					  tile + between + 2 * v);
+	}
+}
+
+LEVELS_INLINE void fetch_rows(const uint8_t *const *row, size_t at)
+{
+	uint32_t r;
+
+	for (r = 0; r < TILE_ROWS; r++)
+		_mm_prefetch((const char *)row[r] + at, _MM_HINT_T0);
+}
+
+LEVELS_INLINE void fill(const struct shape *s, const uint8_t *const *row, size_t ahead, int whole,
+			size_t first, size_t n, struct level_tile *tile, size_t lo, uint32_t bits)
+{
+	uint32_t fields = levels_fields(bits), k;
+	struct level_tables t;
+	size_t off[3], c;
+	int rest;
+
+	level_tables_load(&t, &s->hi, &s->lo, bits);
+	for (c = first; c < first + n; c++, tile += 2 * levels_vectors(bits)) {
+		for (k = 0; k < 3; k++)
+			off[k] = s->at[k] + (k < fields ? c * levels_step(bits, k) : 0);
+		fetch_rows(row, off[fields - 1] + ahead);
+		rest = c >= s->chunks;
+		if (fields == 1 && bits < 8)
+			fill_field(&t, row, off[0], rest ? s->tail[0] : ~0ull, whole, tile, bits);
+		else
+			fill_fields(&t, row, off, rest ? s->tail : NULL, tile, lo, bits);
+	}
+}
+
+#define FILL(bits)                                                                                 \
+	static void fill_##bits(const struct shape *s, const uint8_t *const *row, size_t ahead,    \
+				int whole, size_t first, size_t n, struct level_tile *tile,        \
+				size_t lo)                                                         \
+	{                                                                                          \
+		fill(s, row, ahead, whole, first, n, tile, lo, bits);                              \
+	}
+
+FILL(1)
+FILL(2)
+FILL(3)
+FILL(4)
+FILL(5)
+FILL(6)
+FILL(7)
+FILL(8)
+
+void avx512_amx_fill(const struct shape *shape, const uint8_t *const *row, size_t ahead, int whole,
+		     size_t first, size_t n, struct level_tile *tile, size_t lo)
+{
+	static void (*const fills[])(const struct shape *s, const uint8_t *const *row, size_t ahead,
+				     int whole, size_t first, size_t n, struct level_tile *tile,
+				     size_t lo) = {
+		NULL, fill_1, fill_2, fill_3, fill_4, fill_5, fill_6, fill_7, fill_8,
+	};
+
+	fills[shape->bits](shape, row, ahead, whole, first, n, tile, lo);
+}
