@@ -10,6 +10,9 @@
  */
 
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 #include "args.h"
 #include "heap.h"
 #include "parallel.h"
@@ -75,23 +78,58 @@ static struct tq_heap heap_of(const struct scan *s, uint32_t lane, size_t query)
 
 /* ---- scores against the worst result ---- */
 
-static inline ALWAYS int any_reaches(const float *s, float worst)
+/*
+ * Which of 64 scores may be results: bit i for score i. Equal ones may be, or may not (@beyond).
+ * Each kind of CPU has its way; the choice among them is made once per tile.
+ */
+static inline ALWAYS uint64_t reach_base(const float *s, float worst, bool beyond)
 {
+	uint64_t mask = 0;
 	int any = 0, i;
 
 	for (i = 0; i < BLOCK; i++)
 		any |= s[i] >= worst;
-	return any;
+	for (i = 0; any && i < BLOCK; i++)
+		mask |= (uint64_t)(beyond ? s[i] > worst : s[i] >= worst) << i;
+	return mask;
 }
 
-static inline ALWAYS int any_exceeds(const float *s, float worst)
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static inline uint64_t reach_avx2(const float *s, float worst,
+								  bool beyond)
 {
-	int any = 0, i;
+	__m256 w = _mm256_set1_ps(worst), any = _mm256_setzero_ps(), hit[BLOCK / 8];
+	uint64_t mask = 0;
+	int i;
 
-	for (i = 0; i < BLOCK; i++)
-		any |= s[i] > worst;
-	return any;
+	for (i = 0; i < BLOCK / 8; i++) {
+		hit[i] = beyond ? _mm256_cmp_ps(_mm256_loadu_ps(s + 8 * i), w, _CMP_GT_OQ)
+				: _mm256_cmp_ps(_mm256_loadu_ps(s + 8 * i), w, _CMP_GE_OQ);
+		any = _mm256_or_ps(any, hit[i]);
+	}
+	if (_mm256_testz_ps(any, any))
+		return 0;
+	for (i = 0; i < BLOCK / 8; i++)
+		mask |= (uint64_t)(uint32_t)_mm256_movemask_ps(hit[i]) << 8 * i;
+	return mask;
 }
+
+__attribute__((target("avx512f"))) static inline uint64_t reach_avx512(const float *s, float worst,
+								       bool beyond)
+{
+	__m512 w = _mm512_set1_ps(worst);
+	uint64_t mask = 0;
+	int i;
+
+	for (i = 0; i < BLOCK / 16; i++)
+		mask |= (uint64_t)(beyond ? _mm512_cmp_ps_mask(_mm512_loadu_ps(s + 16 * i), w,
+							       _CMP_GT_OQ)
+					  : _mm512_cmp_ps_mask(_mm512_loadu_ps(s + 16 * i), w,
+							       _CMP_GE_OQ))
+			<< 16 * i;
+	return mask;
+}
+#endif
 
 /* Row @at of the scan, or of the list of rows. */
 static void offer(const struct scan *s, const struct tq_heap *h, float score, size_t at)
@@ -106,31 +144,29 @@ static void offer(const struct scan *s, const struct tq_heap *h, float score, si
 		tq_heap_offer(h, score, id);
 }
 
-/* May any of the 64 rows from @at on be a result? Equal scores cannot where their ids are higher.
- */
-static inline ALWAYS bool block_matters(const struct scan *s, const struct tq_heap *h,
-					const float *scores, size_t at)
+/* Can rows from @at on be results only if they exceed the worst: their ids are higher. */
+static inline ALWAYS bool only_beyond(const struct scan *s, const struct tq_heap *h, size_t at)
 {
-	if (s->o.rows || s->o.ids)
-		return any_reaches(scores, h->scores[0]);
-	if (s->o.filter && !s->o.filter[at / BLOCK])
-		return false;
-	return s->o.first_id + (int64_t)at > h->ids[0] ? any_exceeds(scores, h->scores[0])
-						       : any_reaches(scores, h->scores[0]);
+	return !s->o.rows && !s->o.ids && s->o.first_id + (int64_t)at > h->ids[0];
 }
 
 /* @n scores of the rows from @at on, a multiple of 64. */
 static inline ALWAYS void look(const struct scan *s, const struct tq_heap *h, const float *scores,
-			       size_t at, size_t n)
+			       size_t at, size_t n,
+			       uint64_t (*reach)(const float *s, float worst, bool beyond))
 {
+	uint64_t mask;
 	size_t i, j;
 
 	for (i = 0; i + BLOCK <= n; i += BLOCK) {
-		if (!block_matters(s, h, scores + i, at + i))
-			continue;
-		for (j = i; j < i + BLOCK; j++)
+		mask = reach(scores + i, h->scores[0], only_beyond(s, h, at + i));
+		if (s->o.filter && !s->o.rows)
+			mask &= s->o.filter[(at + i) / BLOCK];
+		for (; mask; mask &= mask - 1) {
+			j = i + (size_t)__builtin_ctzll(mask);
 			if (scores[j] >= h->scores[0])
 				offer(s, h, scores[j], at + j);
+		}
 	}
 	for (; i < n; i++)
 		if (scores[i] >= h->scores[0])
@@ -140,7 +176,7 @@ static inline ALWAYS void look(const struct scan *s, const struct tq_heap *h, co
 static void take_scores_base(const struct scan *s, const struct tq_heap *h, const float *scores,
 			     size_t at, size_t n)
 {
-	look(s, h, scores, at, n);
+	look(s, h, scores, at, n, reach_base);
 }
 
 #if defined(__x86_64__)
@@ -149,7 +185,15 @@ __attribute__((target("avx2"))) static void take_scores_avx2(const struct scan *
 							     const float *scores, size_t at,
 							     size_t n)
 {
-	look(s, h, scores, at, n);
+	look(s, h, scores, at, n, reach_avx2);
+}
+
+__attribute__((target("avx512f"))) static void take_scores_avx512(const struct scan *s,
+								  const struct tq_heap *h,
+								  const float *scores, size_t at,
+								  size_t n)
+{
+	look(s, h, scores, at, n, reach_avx512);
 }
 #endif
 
@@ -158,12 +202,13 @@ static void take_scores(const struct scan *s, const struct tq_heap *h, const flo
 			size_t at, size_t n)
 {
 #if defined(__x86_64__)
-	if (s->q->ctx->registry->cpu & TQ_CPU_X86_64_V3) {
+	if (s->q->ctx->registry->cpu & TQ_CPU_AVX512)
+		take_scores_avx512(s, h, scores, at, n);
+	else if (s->q->ctx->registry->cpu & TQ_CPU_X86_64_V3)
 		take_scores_avx2(s, h, scores, at, n);
-		return;
-	}
+	else
 #endif
-	take_scores_base(s, h, scores, at, n);
+		take_scores_base(s, h, scores, at, n);
 }
 
 /* ---- tiles ---- */

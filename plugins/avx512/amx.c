@@ -40,6 +40,11 @@ struct work {
 	int whole;
 };
 
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
 /* The compiler does not know what the instructions on tiles read */
 static inline void memory_is_read(void)
 {
@@ -113,7 +118,7 @@ LEVELS_INLINE void dot(const struct level_tile *tile, size_t units, const int8_t
 		_tile_stored(3, &total[TILE_ROWS][TILE_ROWS], ld);
 }
 
-/* All of @nq queries, AMX_GROUP at a time */
+/* All of @nq queries, one tile or two of them at a time */
 static void dot_queries(const struct level_tile *tile, size_t units, const int8_t *q, size_t size,
 			size_t step, int32_t (*total)[AMX_ROWS], int start, size_t nq, size_t rows)
 {
@@ -121,8 +126,7 @@ static void dot_queries(const struct level_tile *tile, size_t units, const int8_
 	size_t n;
 
 	for (; nq; nq -= n, q += n * size, total += n) {
-		n = nq < AMX_GROUP ? nq : AMX_GROUP;
-		configure(n);
+		n = least(nq, AMX_GROUP);
 		if (n > TILE_ROWS && halves == 2)
 			dot(tile, units, q, size, step, total, start, 2, 2);
 		else if (n > TILE_ROWS)
@@ -145,7 +149,7 @@ static void sum_block(struct work *w, const struct shape *s, uint32_t planes, co
 
 	for (first = 0; first < all; first += n, q += units * step) {
 		start = first == 0;
-		n = all - first < most ? all - first : most;
+		n = least(all - first, most);
 		units = n * vectors;
 		lo = w->tile + 2 * units;
 		avx512_amx_fill(s, w->row, w->ahead, w->whole, first, n, w->tile, 2 * units);
@@ -191,7 +195,7 @@ static void sum_sketch(struct work *w, const struct score_job *job, size_t i, si
 						       ->sketch_sum));
 }
 
-/* @n: sums of a level */
+/* Rows @r and up of the strip. @n: sums of a level; @plain: is_plain() and one sum */
 LEVELS_INLINE void finish(const struct work *w, const struct score_job *job,
 			  const struct strip *strip, size_t r, size_t first, size_t i, size_t nq,
 			  int n, int plain)
@@ -200,18 +204,19 @@ LEVELS_INLINE void finish(const struct work *w, const struct score_job *job,
 	size_t size = query_bytes(plan), k, at;
 	const char *packed = job->packed + i * size;
 	float *scores = job->scores + i * job->ld + first + r;
-	const struct query_head *head;
+	const int32_t beta = job->tab->level.beta;
+	struct query_head head;
 	__mmask16 mask;
 	__m512 a, s;
 
 	for (k = 0; k < nq; k++, packed += size, scores += job->ld) {
-		head = (const struct query_head *)(const void *)packed;
+		memcpy(&head, packed, sizeof(head));
 		for (at = 0; at < w->n; at += BLOCK) {
-			a = amount(w, k, at, n, job->tab->level.beta, head->sum);
+			a = amount(w, k, at, n, beta, head.sum);
 			if (plain)
-				s = finish_plain(head, strip, r + at, a);
+				s = finish_plain(&head, strip, r + at, a);
 			else
-				s = finish_rows(plan, head, strip, r + at, a,
+				s = finish_rows(plan, &head, strip, r + at, a,
 						_mm512_load_ps(&w->b[k][at]));
 			mask = w->n - at < BLOCK ? (__mmask16)((1u << (w->n - at)) - 1) : 0xffff;
 			_mm512_mask_storeu_ps(scores + at, mask, s);
@@ -230,7 +235,7 @@ static void score_block(struct work *w, const struct score_job *job, const struc
 
 	w->row = strip->row + r;
 	w->ahead = (size_t)AMX_ROWS * row_bytes;
-	w->n = strip->n - r < AMX_ROWS ? strip->n - r : AMX_ROWS;
+	w->n = least(strip->n - r, AMX_ROWS);
 	w->whole = row_bytes >= 16 && first + r + w->n < job->n;
 	if (has_sketch(plan))
 		sum_sketch(w, job, i, nq);
@@ -243,13 +248,24 @@ static void score_block(struct work *w, const struct score_job *job, const struc
 		finish(w, job, strip, r, first, i, nq, n, 0);
 }
 
+/*
+ * Of so many queries those to go together: whole groups, or what is left in the end. To configure
+ * tiles anew takes as long as some twenty products.
+ */
+static size_t queries_together(size_t left)
+{
+	if (left >= AMX_QUERIES)
+		return AMX_QUERIES;
+	return least(left, AMX_GROUP);
+}
+
 static void amx_score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
 		      const uint8_t *codes, size_t n, float *scores, size_t ld)
 {
 	struct score_job job = {plan, state, packed, nq, codes, NULL, n, scores, ld};
 	struct strip strip;
 	struct work work;
-	size_t i, j, r, m;
+	size_t i, j, r, m, configured = 0;
 
 	if (nq < QUERIES_MIN) {
 		avx512_score(plan, state, packed, nq, codes, n, scores, ld);
@@ -259,7 +275,9 @@ static void amx_score(const struct tq_plan *plan, const void *state, const void 
 		avx512_strip_rows(&job, j, &strip);
 		avx512_strip_numbers(plan, &strip);
 		for (i = 0; i < nq; i += m) {
-			m = nq - i < AMX_QUERIES ? nq - i : AMX_QUERIES;
+			m = queries_together(nq - i);
+			if (least(m, AMX_GROUP) != configured)
+				configure(configured = least(m, AMX_GROUP));
 			for (r = 0; r < strip.n; r += AMX_ROWS)
 				score_block(&work, &job, &strip, j, r, i, m);
 		}
