@@ -13,6 +13,8 @@
 
 /* Fewer queries than this are served without tiles */
 #define QUERIES_MIN 9
+/* Bytes of a folded query: 8 registers of which a half is filled are the most */
+#define FOLDED 256
 
 struct tile_config {
 	uint8_t palette;
@@ -27,6 +29,7 @@ struct tile_config {
  * @tile:  levels: register u of the first 16 rows at 2 u, of the others at 2 u + 1
  * @total: up to three sums of each query and row
  * @b:     sums of the sketch
+ * @folded: queries whose registers are put together as those of short rows
  * @n:     rows
  * @whole: see avx512_amx_fill()
  */
@@ -34,6 +37,7 @@ struct work {
 	struct level_tile tile[AMX_TILES] __attribute__((aligned(64)));
 	int32_t total[3][AMX_QUERIES][AMX_ROWS] __attribute__((aligned(64)));
 	float b[AMX_QUERIES][AMX_ROWS] __attribute__((aligned(64)));
+	int8_t folded[AMX_QUERIES][FOLDED] __attribute__((aligned(64)));
 	const uint8_t *const *row;
 	size_t ahead;
 	size_t n;
@@ -138,6 +142,42 @@ static void dot_queries(const struct level_tile *tile, size_t units, const int8_
 	}
 }
 
+/* Both halves of the rows to tiles */
+static void fill_block(struct work *w, const struct shape *s, uint32_t fold, size_t first, size_t n,
+		       size_t lo)
+{
+	avx512_amx_fill(s, fold, w->row, w->ahead, w->whole, first, n, w->tile, lo);
+	if (w->n > TILE_ROWS)
+		avx512_amx_fill(s, fold, w->row + TILE_ROWS, w->ahead, w->whole, first, n,
+				w->tile + 1, lo);
+}
+
+/* Are the levels of these rows folded: what is filled of several registers put into one */
+LEVELS_INLINE int is_folded(const struct tq_plan *plan, const struct score_tables *tab)
+{
+	return plan->index_bits && tab->level.fold > 1 && query_planes(plan) == 1;
+}
+
+/* The queries to match */
+static void fold_queries(struct work *w, const struct score_job *job, size_t i, size_t nq)
+{
+	const struct shape *s = &job->tab->level;
+	size_t vectors = levels_vectors(s->bits), bytes = 64 / s->fold, k, v;
+	size_t size = query_bytes(job->plan);
+	const int8_t *q = query_part(job->plan, job->packed + i * size, 0);
+
+	for (k = 0; k < nq; k++, q += size)
+		for (v = 0; v < vectors; v++)
+			memcpy(&w->folded[k][bytes * v], q + 64 * v, bytes);
+}
+
+static void sum_folded(struct work *w, const struct shape *s, size_t nq)
+{
+	fill_block(w, s, s->fold, 0, 1, 0);
+	dot_queries(w->tile, levels_vectors(s->bits) / s->fold, w->folded[0], FOLDED, 64,
+		    w->total[0], 1, nq, w->n);
+}
+
 /* The totals of a block over one part of the query */
 static void sum_block(struct work *w, const struct shape *s, uint32_t planes, const int8_t *q,
 		      size_t size, size_t nq)
@@ -152,10 +192,7 @@ static void sum_block(struct work *w, const struct shape *s, uint32_t planes, co
 		n = least(all - first, most);
 		units = n * vectors;
 		lo = w->tile + 2 * units;
-		avx512_amx_fill(s, w->row, w->ahead, w->whole, first, n, w->tile, 2 * units);
-		if (w->n > TILE_ROWS)
-			avx512_amx_fill(s, w->row + TILE_ROWS, w->ahead, w->whole, first, n,
-					w->tile + 1, 2 * units);
+		fill_block(w, s, 1, first, n, 2 * units);
 		dot_queries(w->tile, units, q, size, step, w->total[0], start, nq, w->n);
 		if (two == 2)
 			dot_queries(lo, units, q, size, step, w->total[1], start, nq, w->n);
@@ -239,7 +276,9 @@ static void score_block(struct work *w, const struct score_job *job, const struc
 	w->whole = row_bytes >= 16 && first + r + w->n < job->n;
 	if (has_sketch(plan))
 		sum_sketch(w, job, i, nq);
-	if (plan->index_bits)
+	if (is_folded(plan, job->tab))
+		sum_folded(w, &job->tab->level, nq);
+	else if (plan->index_bits)
 		sum_block(w, &job->tab->level, planes, query_part(plan, packed, 0),
 			  query_bytes(plan), nq);
 	if (n == 1 && is_plain(plan))
@@ -278,6 +317,8 @@ static void amx_score(const struct tq_plan *plan, const void *state, const void 
 			m = queries_together(nq - i);
 			if (least(m, AMX_GROUP) != configured)
 				configure(configured = least(m, AMX_GROUP));
+			if (is_folded(plan, job.tab) && (j == 0 || m < nq))
+				fold_queries(&work, &job, i, m);
 			for (r = 0; r < strip.n; r += AMX_ROWS)
 				score_block(&work, &job, &strip, j, r, i, m);
 		}

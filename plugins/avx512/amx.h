@@ -33,14 +33,16 @@ struct shape;
 
 /**
  * avx512_amx_fill - chunks @first .. @first + @n - 1 of 16 rows to tiles
+ * @fold:  registers in one tile: 1, or the shape's
  * @row:   the rows
  * @ahead: bytes from them to the rows that will be wanted next
  * @whole: may 15 bytes behind each row be read
- * @tile:  register v of chunk c goes to @tile[2 * (c - @first) * V + v]
+ * @tile:  register v of chunk c goes to @tile[2 * ((c - @first) * V + v)]
  * @lo:    from 5 bits: as many tiles between the planes
  */
-void avx512_amx_fill(const struct shape *shape, const uint8_t *const *row, size_t ahead, int whole,
-		     size_t first, size_t n, struct level_tile *tile, size_t lo);
+void avx512_amx_fill(const struct shape *shape, uint32_t fold, const uint8_t *const *row,
+		     size_t ahead, int whole, size_t first, size_t n, struct level_tile *tile,
+		     size_t lo);
 
 /** avx512_amx_supports - has the process leave to use tiles; asks for it */
 int avx512_amx_supports(const struct tq_plan *plan, char *why, size_t why_size);

@@ -5,6 +5,9 @@
  * four rows to a register, each 128 bits of four registers are transposed, and the dwords of
  * sixteen rows lie in order. Codes of one field are bytes that stand for themselves, so they are
  * transposed first and decoded then, which saves the more, the fewer bits there are.
+ *
+ * Rows that fill half or a quarter of their registers (fold 2, 4) put as many registers into one
+ * tile, one below the other.
  */
 
 #include "amx.h"
@@ -51,10 +54,16 @@ LEVELS_INLINE void transpose_piece(const uint8_t *const *row, size_t off, __mmas
 	dword[3] = _mm512_unpackhi_epi64(high01, high23);
 }
 
+/* Where dword @k of register @v belongs */
+LEVELS_INLINE uint8_t *place(struct level_tile *tile, uint32_t v, uint32_t k, uint32_t fold)
+{
+	return tile[2 * (v / fold)].dword[v % fold * (16 / fold) + k];
+}
+
 /* Piece @i of a chunk at @off: transpose, then decode */
 LEVELS_INLINE void fill_piece(const struct level_tables *t, const uint8_t *const *row, size_t off,
 			      uint32_t i, __mmask16 mask, int masked, struct level_tile *tile,
-			      uint32_t bits)
+			      uint32_t bits, uint32_t fold)
 {
 	__m512i dword[4], hi[LEVEL_VECTORS];
 	uint32_t k, v;
@@ -65,39 +74,43 @@ LEVELS_INLINE void fill_piece(const struct level_tables *t, const uint8_t *const
 		levels_of_fields(t, dword + k, bits, hi, hi);
 #pragma GCC unroll 8
 		for (v = 0; v < levels_vectors(bits); v++)
-			_mm512_store_si512(tile[2 * v].dword[4 * i + k], hi[v]);
+			_mm512_store_si512(place(tile, v, 4 * i + k, fold), hi[v]);
 	}
 }
 
 /* The query is zero where a row has nothing */
-LEVELS_INLINE void clear_piece(uint32_t i, struct level_tile *tile, uint32_t bits)
+LEVELS_INLINE void clear_piece(uint32_t i, struct level_tile *tile, uint32_t bits, uint32_t fold)
 {
 	uint32_t k, v;
 
 	for (v = 0; v < levels_vectors(bits); v++)
 		for (k = 0; k < 4; k++)
-			_mm512_store_si512(tile[2 * v].dword[4 * i + k], _mm512_setzero_si512());
+			_mm512_store_si512(place(tile, v, 4 * i + k, fold),
+					   _mm512_setzero_si512());
 }
 
 /* A chunk of one field. @tail: which of its bytes exist */
 LEVELS_INLINE void fill_field(const struct level_tables *t, const uint8_t *const *row, size_t off,
-			      uint64_t tail, int whole, struct level_tile *tile, uint32_t bits)
+			      uint64_t tail, int whole, struct level_tile *tile, uint32_t bits,
+			      uint32_t fold)
 {
 	__mmask16 mask;
 	uint32_t i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 4 / fold; i++) {
 		mask = (__mmask16)(tail >> PIECE * i);
 		if (!mask)
-			clear_piece(i, tile, bits);
+			clear_piece(i, tile, bits, fold);
 		else if (whole || mask == 0xffff)
-			fill_piece(t, row, off, i, 0, 0, tile, bits);
+			fill_piece(t, row, off, i, 0, 0, tile, bits, fold);
 		else
-			fill_piece(t, row, off, i, mask, 1, tile, bits);
+			fill_piece(t, row, off, i, mask, 1, tile, bits, fold);
 	}
 }
 
-LEVELS_INLINE void transpose_decoded(const uint8_t (*from)[64], struct level_tile *tile)
+/* Register @v of sixteen rows */
+LEVELS_INLINE void transpose_decoded(const uint8_t (*from)[64], struct level_tile *tile, uint32_t v,
+				     uint32_t fold)
 {
 	const uint8_t *row[TILE_ROWS];
 	__m512i dword[4];
@@ -105,17 +118,17 @@ LEVELS_INLINE void transpose_decoded(const uint8_t (*from)[64], struct level_til
 
 	for (k = 0; k < TILE_ROWS; k++)
 		row[k] = from[k];
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 4 / fold; i++) {
 		transpose_piece(row, PIECE * i, 0, 0, dword);
 		for (k = 0; k < 4; k++)
-			_mm512_store_si512(tile->dword[4 * i + k], dword[k]);
+			_mm512_store_si512(place(tile, v, 4 * i + k, fold), dword[k]);
 	}
 }
 
 /* A chunk of several fields, at @off in each of them: decode, then transpose */
 LEVELS_INLINE void fill_fields(const struct level_tables *t, const uint8_t *const *row,
 			       const size_t *off, const uint64_t *tail, struct level_tile *tile,
-			       size_t between, uint32_t bits)
+			       size_t between, uint32_t bits, uint32_t fold)
 {
 	struct decoded decoded __attribute__((aligned(64)));
 	__m512i hi[LEVEL_VECTORS], lo[LEVEL_VECTORS];
@@ -134,10 +147,10 @@ LEVELS_INLINE void fill_fields(const struct level_tables *t, const uint8_t *cons
 		}
 	}
 	for (v = 0; v < levels_vectors(bits); v++) {
-		transpose_decoded((const uint8_t(*)[64])decoded.hi[v], tile + 2 * v);
+		transpose_decoded((const uint8_t(*)[64])decoded.hi[v], tile, v, fold);
 		if (bits > 4)
 			transpose_decoded((const uint8_t(*)[64])decoded.lo[v],
-					  tile + between + 2 * v);
+					  tile + between, v, fold);
 	}
 }
 
@@ -150,7 +163,8 @@ LEVELS_INLINE void fetch_rows(const uint8_t *const *row, size_t at)
 }
 
 LEVELS_INLINE void fill(const struct shape *s, const uint8_t *const *row, size_t ahead, int whole,
-			size_t first, size_t n, struct level_tile *tile, size_t lo, uint32_t bits)
+			size_t first, size_t n, struct level_tile *tile, size_t lo, uint32_t bits,
+			uint32_t fold)
 {
 	uint32_t fields = levels_fields(bits), k;
 	struct level_tables t;
@@ -164,37 +178,54 @@ LEVELS_INLINE void fill(const struct shape *s, const uint8_t *const *row, size_t
 		fetch_rows(row, off[fields - 1] + ahead);
 		rest = c >= s->chunks;
 		if (fields == 1 && bits < 8)
-			fill_field(&t, row, off[0], rest ? s->tail[0] : ~0ull, whole, tile, bits);
+			fill_field(&t, row, off[0], rest ? s->tail[0] : ~0ull, whole, tile, bits,
+				   fold);
 		else
-			fill_fields(&t, row, off, rest ? s->tail : NULL, tile, lo, bits);
+			fill_fields(&t, row, off, rest ? s->tail : NULL, tile, lo, bits, fold);
 	}
 }
 
-#define FILL(bits)                                                                                 \
-	static void fill_##bits(const struct shape *s, const uint8_t *const *row, size_t ahead,    \
-				int whole, size_t first, size_t n, struct level_tile *tile,        \
-				size_t lo)                                                         \
+#define FILL(bits, fold)                                                                           \
+	static void fill_##bits##_##fold(const struct shape *s, const uint8_t *const *row,         \
+					 size_t ahead, int whole, size_t first, size_t n,          \
+					 struct level_tile *tile, size_t lo)                       \
 	{                                                                                          \
-		fill(s, row, ahead, whole, first, n, tile, lo, bits);                              \
+		fill(s, row, ahead, whole, first, n, tile, lo, bits, fold);                        \
 	}
 
-FILL(1)
-FILL(2)
-FILL(3)
-FILL(4)
-FILL(5)
-FILL(6)
-FILL(7)
-FILL(8)
+FILL(1, 1)
+FILL(1, 2)
+FILL(1, 4)
+FILL(2, 1)
+FILL(2, 2)
+FILL(2, 4)
+FILL(3, 1)
+FILL(3, 2)
+FILL(3, 4)
+FILL(4, 1)
+FILL(4, 2)
+FILL(5, 1)
+FILL(6, 1)
+FILL(7, 1)
+FILL(8, 1)
 
-void avx512_amx_fill(const struct shape *shape, const uint8_t *const *row, size_t ahead, int whole,
-		     size_t first, size_t n, struct level_tile *tile, size_t lo)
+void avx512_amx_fill(const struct shape *shape, uint32_t fold, const uint8_t *const *row,
+		     size_t ahead, int whole, size_t first, size_t n, struct level_tile *tile,
+		     size_t lo)
 {
-	static void (*const fills[])(const struct shape *s, const uint8_t *const *row, size_t ahead,
-				     int whole, size_t first, size_t n, struct level_tile *tile,
-				     size_t lo) = {
-		NULL, fill_1, fill_2, fill_3, fill_4, fill_5, fill_6, fill_7, fill_8,
+	static void (*const fills[][3])(const struct shape *s, const uint8_t *const *row,
+					size_t ahead, int whole, size_t first, size_t n,
+					struct level_tile *tile, size_t lo) = {
+		{NULL},
+		{fill_1_1, fill_1_2, fill_1_4},
+		{fill_2_1, fill_2_2, fill_2_4},
+		{fill_3_1, fill_3_2, fill_3_4},
+		{fill_4_1, fill_4_2},
+		{fill_5_1},
+		{fill_6_1},
+		{fill_7_1},
+		{fill_8_1},
 	};
 
-	fills[shape->bits](shape, row, ahead, whole, first, n, tile, lo);
+	fills[shape->bits][fold / 2](shape, row, ahead, whole, first, n, tile, lo);
 }

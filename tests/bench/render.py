@@ -248,6 +248,13 @@ def peers(res):
     return "\n\n".join(out) or None
 
 
+@table("peer-losses")
+def peer_losses(res):
+    rows = [[what, f"{num(measured, 2)} x", f"{num(goal, 2)} x", why]
+            for what, measured, goal, why in targets.peer_losses(res)]
+    return rows and markdown(["what", "measured", "target", "why"], rows)
+
+
 @table("peer-versions")
 def peer_versions(res):
     found = res.files.get("peers", {}).get("versions")

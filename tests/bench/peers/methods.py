@@ -19,6 +19,14 @@ try:
     import rabitqlib
 except ImportError:
     rabitqlib = None
+try:
+    import numkong
+except ImportError:
+    numkong = None
+try:
+    import simsimd
+except ImportError:
+    simsimd = None
 
 BOUNDED = "staged: refines only rows that the first bit and a bound let through; cannot be turned off"
 
@@ -101,6 +109,36 @@ class Rabitqlib:
         return self.index.search(queries, k, 1, None, self.threads)[0]
 
 
+class Dots:
+    """Not a quantizer of these bits but the plain thing: products of rows of 8 bits, all written, none selected."""
+    fast = True
+    note = "8 bits per coordinate; all products written, none selected"
+
+    def __init__(self, dim, label, pack, dots):
+        self.label, self.row_bytes, self.pack, self.dots = label, dim, pack, dots
+
+    @staticmethod
+    def prepare(x):
+        return np.round(x * (127 / np.abs(x).max())).astype(np.int8)
+
+    def add(self, base):
+        self.rows = self.pack(base)
+
+    def scan(self, queries, k):
+        return self.dots(queries, self.rows)
+
+    def search(self, queries, k):
+        return np.argpartition(-np.asarray(self.scan(queries, k), np.float32), k, axis=1)[:, :k]
+
+
+def dots_methods(dim):
+    if numkong:
+        yield lambda: Dots(dim, "NumKong dots_packed, int8", numkong.dots_pack, numkong.dots_packed)
+    if simsimd:
+        yield lambda: Dots(dim, "SimSIMD cdist, int8", lambda rows: rows,
+                           lambda queries, rows: simsimd.cdist(queries, rows, metric="dot"))
+
+
 def faiss_methods(dim, bits, threads):
     ip, sq = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer
     subs = dim * bits // 4
@@ -132,6 +170,8 @@ def methods(dim, bits, threads):
         yield lambda: Turbovec(dim, bits, threads)
     if rabitqlib:
         yield lambda: Rabitqlib(dim, bits, threads)
+    if bits == 4 and threads == 1:
+        yield from dots_methods(dim)
 
 
 def set_threads(n):
@@ -143,7 +183,8 @@ def versions():
     found = {"numpy": np.__version__}
     if faiss:
         found["faiss-cpu"] = faiss.__version__
-    for name, module in (("turbovec", turbovec), ("rabitqlib", rabitqlib)):
+    for name, module in (("turbovec", turbovec), ("rabitqlib", rabitqlib), ("numkong", numkong),
+                         ("simsimd", simsimd)):
         if module:
             import importlib.metadata
             found[name] = importlib.metadata.version(name)

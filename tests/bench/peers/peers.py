@@ -81,9 +81,9 @@ def measure(built, data, rounds, clock):
         for m in built:
             if turn >= 2 and not m.fast:
                 continue
-            m.times["single"].append(median_time(lambda i: m.search(m.y[i % 64:i % 64 + 1], data.K), SINGLE_SECONDS,
-                                                 clock))
-            m.times["batch"].append(median_time(lambda i: m.search(m.y[:m.batch], data.K), 0, clock) / m.batch)
+            run = getattr(m, "scan", m.search)
+            m.times["single"].append(median_time(lambda i: run(m.y[i % 64:i % 64 + 1], data.K), SINGLE_SECONDS, clock))
+            m.times["batch"].append(median_time(lambda i: run(m.y[:m.batch], data.K), 0, clock) / m.batch)
 
 
 def worker(args):

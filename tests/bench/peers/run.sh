@@ -25,7 +25,7 @@ venv=${build:-$out}/venv
 if [ ! -x "$venv/bin/python" ]; then
 	python3 -m venv "$venv" || { echo "peers: skipped: no python3-venv"; rm -rf "$venv"; exit 0; }
 fi
-"$venv/bin/pip" install -q --disable-pip-version-check numpy faiss-cpu turbovec rabitqlib || {
+"$venv/bin/pip" install -q --disable-pip-version-check numpy faiss-cpu turbovec rabitqlib simsimd numkong || {
 	echo "peers: skipped: the packages cannot be installed"
 	exit 0
 }
