@@ -16,6 +16,7 @@ int command_decode(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_kv(int argc, char **argv);
+int command_index(int argc, char **argv);
 
 /**
  * struct settings - the options that all commands have

@@ -95,7 +95,7 @@ static int encode_rows(const struct tq_quantizer *q, const struct vectors *in,
 		       struct tq_file_writer *out)
 {
 	uint64_t batch = batch_rows(in->row_bytes), n;
-	void *rows = malloc(batch * in->row_bytes);
+	void *rows = malloc(batch * vectors_room(in));
 	void *codes = malloc(batch * tq_code_size(q));
 	int status, ret = 0;
 

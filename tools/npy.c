@@ -117,6 +117,10 @@ static int read_descr(struct scan *s, struct npy_header *h)
 		h->dtype = TQ_F32;
 	else if (!strcmp(descr, "<f2"))
 		h->dtype = TQ_F16;
+	else if (!strcmp(descr, "<i4"))
+		h->dtype = NPY_I32;
+	else if (!strcmp(descr, "<i8"))
+		h->dtype = NPY_I64;
 	else
 		return fail(s, "elements are '%s'; '<f4' and '<f2' are read", descr);
 	return 0;
@@ -126,9 +130,10 @@ static int read_shape(struct scan *s, struct npy_header *h)
 {
 	if (expect(s, '(') || number(s, &h->shape[0]) || expect(s, ','))
 		return -1;
+	h->dims = 1;
 	if (accept(s, ')'))
-		return fail(s, "the array has one dimension, not two");
-	for (h->dims = 1; h->dims < NPY_DIMS_MAX;) {
+		return 0;
+	while (h->dims < NPY_DIMS_MAX) {
 		if (number(s, &h->shape[h->dims++]))
 			return -1;
 		if (accept(s, ')'))
@@ -179,6 +184,8 @@ static int read_dictionary(struct scan *s, struct npy_header *h)
 	}
 	if (seen != 7)
 		return fail(s, "the header lacks a key");
+	if (h->dims == 1 && h->dtype < NPY_I32)
+		return fail(s, "the array has one dimension, not two");
 	return 0;
 }
 
@@ -211,17 +218,21 @@ int npy_parse(const void *data, size_t size, struct npy_header *header, char *wh
 	return 0;
 }
 
+static const char *descr_of(int dtype)
+{
+	return dtype == TQ_F16 ? "<f2" : dtype == NPY_I32 ? "<i4" : dtype == NPY_I64 ? "<i8" : "<f4";
+}
+
 size_t npy_format(const struct npy_header *header, char *buf, size_t size)
 {
 	size_t end;
 	int used = snprintf(buf, size,
 			    "%.6s%c%c%c%c{'descr': '%s', 'fortran_order': False, 'shape': (%" PRIu64,
-			    magic, 1, 0, 0, 0, header->dtype == TQ_F16 ? "<f2" : "<f4",
-			    header->shape[0]);
+			    magic, 1, 0, 0, 0, descr_of(header->dtype), header->shape[0]);
 
 	for (unsigned i = 1; i < header->dims; i++)
 		used += snprintf(buf + used, size - (size_t)used, ", %" PRIu64, header->shape[i]);
-	used += snprintf(buf + used, size - (size_t)used, "), }");
+	used += snprintf(buf + used, size - (size_t)used, "%s), }", header->dims == 1 ? "," : "");
 
 	end = ((size_t)used + 1 + 63) / 64 * 64;
 	memset(buf + used, ' ', end - (size_t)used);

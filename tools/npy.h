@@ -12,10 +12,16 @@
 /** Most dimensions of an array that is accepted. */
 #define NPY_DIMS_MAX 4
 
+/** Types of elements beside those of enum tq_dtype. */
+enum npy_dtype {
+	NPY_I32 = 16,
+	NPY_I64 = 17,
+};
+
 /**
- * struct npy_header - a C-order, little-endian float array
- * @dtype:   TQ_F32 or TQ_F16
- * @dims:    how many dimensions: 2..NPY_DIMS_MAX
+ * struct npy_header - a C-order, little-endian array
+ * @dtype:   TQ_F32, TQ_F16, or enum npy_dtype
+ * @dims:    how many dimensions: 2..NPY_DIMS_MAX; of integers 1 too
  * @shape:   of which the first @dims count
  * @data_at: where the elements start
  */

@@ -25,8 +25,17 @@ static const char usage[] =
 	"  tq kv plan K.npy V.npy Q.npy... --budget BYTES --output FILE [--name NAME] [--spec S]...\n"
 	"             [--sinks N] [--window N] [--page N] [--center-tokens N]\n"
 	"                                                    specs for each head under a budget: a profile\n"
+	"  tq index build BASE OUT.tq [--spec S] [--metric ip|cos|l2] [--ivf N] [--ids F]\n"
+	"                                                    an index to search\n"
+	"  tq index add INDEX.tq IN [--ids F] [--log]        add vectors to it\n"
+	"  tq index search INDEX.tq QUERIES [-k K] [--nprobe P] [--out IDS] [--scores F]\n"
+	"                                                    the nearest of each query\n"
+	"  tq index info INDEX.tq                            what it holds\n"
+	"  tq index eval BASE QUERIES [-k K] [--spec S]... [--metric ip|cos|l2] [--ivf N]\n"
+	"             [--nprobe P]... [--gt F] [--rows N] [--nq N] [--svg FILE]\n"
+	"                                                    recall and queries per second\n"
 	"\n"
-	"IN and OUT are .npy (f32 or f16, two dimensions), .fvecs, or .f32/.bin (bare f32, with "
+	"IN and OUT are .npy (f32 or f16, two dimensions), .fvecs, .bvecs (IN), or .f32/.bin (bare f32, with "
 	"--dim D).\n"
 	"A spec may be partial, for example 'bits=3 correction=unbiased' or 'preset=drive'. What "
 	"it leaves\n"
@@ -52,6 +61,7 @@ static const struct {
 	{"info", command_info},
 	{"eval", command_eval},
 	{"kv", command_kv},
+	{"index", command_index},
 };
 
 int main(int argc, char **argv)

@@ -4,7 +4,7 @@
 
 /*
  * Files of float vectors: .npy (f32 and f16, C order, two dimensions), .fvecs (each row preceded by
- * its dimension), and rows of f32 without anything else (.f32, .bin) whose dimension the user
+ * its dimension), .bvecs (the same of bytes), and rows of f32 without anything else (.f32, .bin) whose dimension the user
  * gives. The ending of the name decides.
  *
  * Failing calls have printed their line and return CLI_USAGE or CLI_UNMET.
@@ -19,6 +19,7 @@ enum vectors_kind {
 	VECTORS_NPY,
 	VECTORS_FVECS,
 	VECTORS_RAW,
+	VECTORS_BVECS, /* read only */
 };
 
 /** vectors_kind_of - by the ending of @path; -1 if it is none of ours */
@@ -63,11 +64,14 @@ void vectors_close(struct vectors *v);
 /** vectors_open_array - the same for .npy alone, of two to four dimensions: rows of the last */
 int vectors_open_array(struct vectors *v, const char *path);
 
-/** vectors_read - rows @first .. @first + @n - 1, packed, as they are; room for n * row_bytes bytes
- */
+/** vectors_room, vectors_room_f32 - bytes that a row takes while it is read */
+uint64_t vectors_room(const struct vectors *v);
+uint64_t vectors_room_f32(const struct vectors *v);
+
+/** vectors_read - rows @first .. @first + @n - 1, packed, of type @dtype; room for n * vectors_room() */
 int vectors_read(const struct vectors *v, uint64_t first, uint64_t n, void *rows);
 
-/** vectors_read_f32 - the same as f32; room for n * max(row_bytes, 4 * dim) bytes */
+/** vectors_read_f32 - the same as f32; room for n * vectors_room_f32() bytes */
 int vectors_read_f32(const struct vectors *v, uint64_t first, uint64_t n, float *rows);
 
 /** vectors_mean - mean of all rows, summed in f64 in the order of the rows; room for dim floats */

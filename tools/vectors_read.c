@@ -24,6 +24,8 @@ int vectors_kind_of(const char *path)
 		return VECTORS_NPY;
 	if (dot && !strcmp(dot, ".fvecs"))
 		return VECTORS_FVECS;
+	if (dot && !strcmp(dot, ".bvecs"))
+		return VECTORS_BVECS;
 	if (dot && (!strcmp(dot, ".f32") || !strcmp(dot, ".bin")))
 		return VECTORS_RAW;
 	return -1;
@@ -31,7 +33,7 @@ int vectors_kind_of(const char *path)
 
 int vectors_unknown_kind(const char *path)
 {
-	return cli_fail(CLI_USAGE, "%s: name does not end in .npy, .fvecs, .f32 or .bin", path);
+	return cli_fail(CLI_USAGE, "%s: name does not end in .npy, .fvecs, .bvecs, .f32 or .bin", path);
 }
 
 /** read_at - all @bytes at @at; the file may have changed since it was opened */
@@ -68,6 +70,8 @@ static int read_npy_header(struct vectors *v, uint64_t file_bytes, unsigned most
 		return ret;
 	if (npy_parse(head, size, &h, why, sizeof(why)))
 		return cli_fail(CLI_USAGE, "%s: %s", v->path, why);
+	if (h.dtype >= NPY_I32)
+		return cli_fail(CLI_USAGE, "%s: elements are integers; '<f4' and '<f2' are read", v->path);
 	if (h.dims > most)
 		return cli_fail(CLI_USAGE, "%s: the array has more than two dimensions", v->path);
 	columns = h.shape[h.dims - 1];
@@ -109,8 +113,9 @@ static int check_length(struct vectors *v, uint64_t file_bytes)
 {
 	uint64_t bytes = file_bytes - v->data_at;
 
-	v->row_bytes =
-		v->dim * (uint64_t)tq_dtype_size(v->dtype) + (v->kind == VECTORS_FVECS ? 4 : 0);
+	v->row_bytes = v->kind == VECTORS_BVECS ? 4 + v->dim
+		       : v->dim * (uint64_t)tq_dtype_size(v->dtype) +
+				 (v->kind == VECTORS_FVECS ? 4 : 0);
 	if (v->kind != VECTORS_NPY)
 		v->count = bytes / v->row_bytes;
 	if (v->count > bytes / v->row_bytes || v->count * v->row_bytes != bytes)
@@ -141,7 +146,8 @@ static int open_file(struct vectors *v, const char *path, uint32_t dim, unsigned
 		goto err_close;
 	}
 	ret = v->kind == VECTORS_NPY	 ? read_npy_header(v, (uint64_t)st.st_size, most)
-	      : v->kind == VECTORS_FVECS ? read_fvecs_header(v, (uint64_t)st.st_size)
+	      : v->kind == VECTORS_FVECS || v->kind == VECTORS_BVECS
+		      ? read_fvecs_header(v, (uint64_t)st.st_size)
 					 : 0;
 	if (!ret)
 		ret = check_length(v, (uint64_t)st.st_size);
@@ -195,12 +201,50 @@ static int unwrap_fvecs(const struct vectors *v, uint64_t first, uint64_t n, uns
 	return 0;
 }
 
+/** unwrap_bvecs - bytes as f32, in place; from the last row on, since rows of two and more grow */
+static int unwrap_bvecs(const struct vectors *v, uint64_t first, uint64_t n, unsigned char *rows)
+{
+	unsigned char row[4 + TQ_MAX_DIM];
+
+	for (uint64_t done = 0; done < n; done++) {
+		uint64_t i = v->dim == 1 ? done : n - 1 - done;
+		uint32_t dim;
+
+		memcpy(row, rows + i * v->row_bytes, v->row_bytes);
+		memcpy(&dim, row, sizeof(dim));
+		if (dim != v->dim)
+			return cli_fail(CLI_USAGE,
+					"%s: row %" PRIu64 ": has %u numbers, the first has %u",
+					v->path, first + i, dim, v->dim);
+		for (uint32_t j = 0; j < v->dim; j++) {
+			float x = row[4 + j];
+
+			memcpy(rows + (i * v->dim + j) * sizeof(x), &x, sizeof(x));
+		}
+	}
+	return 0;
+}
+
+uint64_t vectors_room_f32(const struct vectors *v)
+{
+	uint64_t floats = v->dim * sizeof(float);
+
+	return v->row_bytes > floats ? v->row_bytes : floats;
+}
+
+uint64_t vectors_room(const struct vectors *v)
+{
+	return v->kind == VECTORS_BVECS ? vectors_room_f32(v) : v->row_bytes;
+}
+
 int vectors_read(const struct vectors *v, uint64_t first, uint64_t n, void *rows)
 {
 	int ret = read_at(v, v->data_at + first * v->row_bytes, n * v->row_bytes, rows);
 
 	if (!ret && v->kind == VECTORS_FVECS)
 		ret = unwrap_fvecs(v, first, n, rows);
+	if (!ret && v->kind == VECTORS_BVECS)
+		ret = unwrap_bvecs(v, first, n, rows);
 	return ret;
 }
 

@@ -95,6 +95,8 @@ int vectors_create(struct output *out, const char *path, int dtype, uint32_t dim
 	*out = (struct output){.path = path};
 	if (kind < 0)
 		return vectors_unknown_kind(path);
+	if (kind == VECTORS_BVECS)
+		return cli_fail(CLI_USAGE, "%s: .bvecs files are not written", path);
 	if (kind != VECTORS_NPY && dtype != TQ_F32)
 		return cli_fail(CLI_USAGE, "%s: only .npy files hold f16", path);
 	ret = output_open(out, path);

@@ -69,6 +69,9 @@ class Docs(unittest.TestCase):
         self.documented("tq", TQ, "decode", "v.tq", "w.npy", "--json")
         self.documented("tq", TQ, "eval", "v.fvecs", "--spec", "bits=2", "--json")
         self.documented("tq", TQ, "kv", "size", "--json")
+        self.documented("tq", TQ, "index", "build", "v.fvecs", "i.tq", "--json")
+        self.documented("tq", TQ, "index", "search", "i.tq", "v.fvecs", "--json")
+        self.documented("tq", TQ, "index", "eval", "v.fvecs", "v.fvecs", "--json")
         for name in "kvq":
             head = "{'descr': '<f4', 'fortran_order': False, 'shape': (40, 16), }"
             head += " " * (-(len(head) + 11) % 64) + "\n"

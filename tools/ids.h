@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TOOLS_IDS_H
+#define TOOLS_IDS_H
+
+/*
+ * Files of numbers of rows: .npy (i64 or i32, one or two dimensions) and .ivecs (each row preceded by its
+ * length, all i32, rows of one length). Failing calls have printed their line.
+ */
+
+#include <stdint.h>
+#include "vectors.h"
+
+/** struct ids - @rows x @columns numbers */
+struct ids {
+	int64_t *ids;
+	uint64_t rows, columns;
+};
+
+/** ids_read - all of a file; free() @ids->ids */
+int ids_read(const char *path, struct ids *ids);
+
+/** ids_write - a file of rows, complete or not there; .ivecs holds numbers below 2^31 only */
+int ids_write(const char *path, const struct ids *ids);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TOOLS_INDEX_TOOL_H
+#define TOOLS_INDEX_TOOL_H
+
+/* The commands of tq index, and what they share. Failing calls have printed their line. */
+
+#include <stddef.h>
+#include "commands.h"
+#include "vectors.h"
+
+#define INDEX_SPECS_MAX 64
+#define INDEX_PROBES_MAX 32
+
+/**
+ * struct index_options - of all the commands; 0 and NULL where not given
+ */
+struct index_options {
+	struct settings common;
+	const char *specs[INDEX_SPECS_MAX];
+	size_t nspecs;
+	uint32_t nprobes[INDEX_PROBES_MAX];
+	size_t nnprobes;
+	uint32_t metric, nlist;
+	uint64_t k, rows, nq;
+	const char *ids, *out, *scores, *gt, *svg;
+	bool log;
+};
+
+/** index_parse - the options, and exactly @operands arguments, which begin at optind then */
+int index_parse(int argc, char **argv, struct index_options *o, const char *allowed, int operands,
+		const char *usage);
+
+/** index_make - an index for the vectors, trained on a sample of them; @spec: over preset=search, or NULL */
+int index_make(const struct index_options *o, struct tq_context *ctx, const char *spec,
+	       const struct vectors *in, struct tq_index **ix);
+
+/** index_fill - add all rows, with the ids of a file or numbered; @path: of the ids, or NULL */
+int index_fill(struct tq_index *ix, const struct vectors *in, const char *path);
+
+/** index_queries - all rows of a file, or the first @most, as f32; free() them */
+int index_queries(const struct vectors *v, uint64_t most, float **rows);
+
+int index_build(int argc, char **argv);
+int index_add(int argc, char **argv);
+int index_search(int argc, char **argv);
+int index_show(int argc, char **argv);
+int index_eval(int argc, char **argv);
+
+#endif

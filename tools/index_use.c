@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* tq index build, add, search, info. */
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "cli.h"
+#include "ids.h"
+#include "index_tool.h"
+#include "json.h"
+
+/** report - what an index holds, after @seconds of work on it */
+static int report(const struct index_options *o, const char *path, const struct tq_index *ix)
+{
+	const struct tq_quantizer *q = tq_index_quantizer(ix);
+	struct tq_index_info info = {.struct_size = sizeof(info)};
+	char spec[TQ_SPEC_STRING_MAX] = "", drivers[256];
+	struct json j;
+
+	tq_index_info(ix, &info);
+	tq_spec_print(tq_quantizer_spec(q), spec, sizeof(spec));
+	driver_names(q, drivers, sizeof(drivers));
+	if (!o->common.json) {
+		printf("%s: %" PRIu64 " rows of %u, %" PRIu64 " bytes each with the id; metric %s",
+		       path, info.count, info.dim, info.row_bytes, tq_metric_name(info.metric));
+		if (info.nlist)
+			printf("; %u partitions", info.nlist);
+		printf("\nspec %s\nnext id %" PRId64 "\ndrivers %s\n", spec, info.next_id, drivers);
+		return cli_flush();
+	}
+	json_begin(&j, stdout);
+	json_object(&j, NULL);
+	json_string(&j, "index", path);
+	json_unsigned(&j, "rows", info.count);
+	json_unsigned(&j, "dim", info.dim);
+	json_unsigned(&j, "bytes_per_row", info.row_bytes);
+	json_string(&j, "metric", tq_metric_name(info.metric));
+	json_unsigned(&j, "partitions", info.nlist);
+	json_integer(&j, "next_id", info.next_id);
+	json_string(&j, "spec", spec);
+	json_string(&j, "drivers", drivers);
+	json_object_end(&j);
+	return cli_flush();
+}
+
+static int check_name(const char *path)
+{
+	size_t n = strlen(path);
+
+	if (n > 3 && !strcmp(path + n - 3, ".tq"))
+		return 0;
+	return cli_fail(CLI_USAGE, "%s: name does not end in .tq", path);
+}
+
+int index_build(int argc, char **argv)
+{
+	struct index_options o;
+	struct tq_context *ctx;
+	struct tq_index *ix;
+	struct vectors in;
+	int ret = index_parse(argc, argv, &o, "smin", 2, "tq index build BASE OUT.tq [--spec S]");
+
+	if (!ret && o.nspecs > 1)
+		ret = cli_fail(CLI_USAGE, "--spec: an index has one");
+	if (!ret)
+		ret = check_name(argv[optind + 1]);
+	if (ret)
+		return ret;
+	catch_interrupt();
+	ret = vectors_open(&in, argv[optind], o.common.dim);
+	if (ret)
+		return ret;
+	ret = settings_context(&o.common, &ctx);
+	if (ret)
+		goto out_close;
+	ret = index_make(&o, ctx, o.specs[0], &in, &ix);
+	if (ret)
+		goto out_destroy;
+	ret = index_fill(ix, &in, o.ids);
+	if (!ret && tq_index_save(ix, argv[optind + 1]))
+		ret = cli_fail(CLI_UNMET, "%s", tq_error_text());
+	if (!ret)
+		ret = report(&o, argv[optind + 1], ix);
+	tq_index_destroy(ix);
+out_destroy:
+	tq_context_destroy(ctx);
+out_close:
+	vectors_close(&in);
+	return ret;
+}
+
+/** open_index - with the context that it needs */
+static int open_index(const struct index_options *o, const char *path, uint32_t flags,
+		      struct tq_context **ctx, struct tq_index **ix)
+{
+	int status, ret = settings_context(&o->common, ctx);
+
+	if (ret)
+		return ret;
+	status = tq_index_open(*ctx, path, flags, o->common.driver, ix);
+	if (!status)
+		return 0;
+	ret = cli_fail_status(status, path);
+	tq_context_destroy(*ctx);
+	return ret;
+}
+
+int index_add(int argc, char **argv)
+{
+	struct index_options o;
+	struct tq_context *ctx;
+	struct tq_index *ix;
+	struct vectors in;
+	int ret = index_parse(argc, argv, &o, "nl", 2, "tq index add INDEX.tq IN [--ids F] [--log]");
+
+	if (ret)
+		return ret;
+	catch_interrupt();
+	ret = open_index(&o, argv[optind], o.log ? TQ_INDEX_LOG | TQ_INDEX_MAP : 0, &ctx, &ix);
+	if (ret)
+		return ret;
+	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)));
+	if (ret)
+		goto out_destroy;
+	ret = index_fill(ix, &in, o.ids);
+	if (!ret && !o.log && tq_index_save(ix, argv[optind]))
+		ret = cli_fail(CLI_UNMET, "%s", tq_error_text());
+	if (!ret)
+		ret = report(&o, argv[optind], ix);
+	vectors_close(&in);
+out_destroy:
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+	return ret;
+}
+
+int index_show(int argc, char **argv)
+{
+	struct index_options o;
+	struct tq_context *ctx;
+	struct tq_index *ix;
+	int ret = index_parse(argc, argv, &o, "", 1, "tq index info INDEX.tq");
+
+	if (!ret)
+		ret = open_index(&o, argv[optind], 0, &ctx, &ix);
+	if (ret)
+		return ret;
+	ret = report(&o, argv[optind], ix);
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+	return ret;
+}
+
+/* ---- search ---- */
+
+static int write_found(const struct index_options *o, const struct ids *found, const float *scores)
+{
+	struct output out = {0};
+	int ret = o->out ? ids_write(o->out, found) : 0;
+
+	if (ret || !o->scores)
+		return ret;
+	ret = vectors_create(&out, o->scores, TQ_F32, (uint32_t)found->columns, found->rows);
+	if (!ret)
+		ret = vectors_write(&out, TQ_F32, (uint32_t)found->columns, scores, found->rows);
+	if (!ret)
+		ret = output_commit(&out);
+	output_abort(&out);
+	return ret;
+}
+
+static void print_found(const struct index_options *o, const char *index, const char *queries,
+			const struct ids *found, const float *scores, double seconds)
+{
+	struct json j;
+
+	if (o->common.json) {
+		json_begin(&j, stdout);
+		json_object(&j, NULL);
+		json_string(&j, "index", index);
+		json_string(&j, "queries", queries);
+		json_unsigned(&j, "query_rows", found->rows);
+		json_unsigned(&j, "k", found->columns);
+		json_number(&j, "queries_per_second", (double)found->rows / seconds);
+		json_object_end(&j);
+		return;
+	}
+	for (uint64_t i = 0; !o->out && i < found->rows; i++)
+		for (uint64_t k = 0; k < found->columns && found->ids[i * found->columns + k] >= 0; k++)
+			printf("%" PRIu64 " %" PRId64 " %.9g\n", i, found->ids[i * found->columns + k],
+			       (double)scores[i * found->columns + k]);
+	if (o->out)
+		printf("%" PRIu64 " queries, %.0f per second\n", found->rows,
+		       (double)found->rows / seconds);
+}
+
+static int search_all(const struct index_options *o, char **argv, const struct tq_index *ix,
+		      const struct vectors *in)
+{
+	struct tq_index_search_options so = {.struct_size = sizeof(so)};
+	struct ids found = {.rows = in->count, .columns = o->k};
+	float *scores = malloc(in->count * o->k * sizeof(*scores) + 1), *rows;
+	struct timespec begin, end;
+	int status, ret;
+
+	so.nprobe = o->nnprobes ? o->nprobes[0] : 0;
+	found.ids = malloc(in->count * o->k * sizeof(*found.ids) + 1);
+	ret = scores && found.ids ? index_queries(in, 0, &rows) : cli_fail(CLI_UNMET, "out of memory");
+	if (ret)
+		goto out_free;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	status = tq_index_search(ix, rows, in->dim, in->count, o->k, &so, found.ids, scores);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (status == TQ_ERR_NONFINITE && tq_error_row() != TQ_NO_ROW)
+		ret = vectors_nonfinite(in->path, tq_error_row());
+	else if (status)
+		ret = cli_fail_status(status, in->path);
+	if (!ret)
+		ret = write_found(o, &found, scores);
+	if (!ret)
+		print_found(o, argv[0], argv[1], &found, scores,
+			    (double)(end.tv_sec - begin.tv_sec) +
+				    1e-9 * (double)(end.tv_nsec - begin.tv_nsec) + 1e-9);
+	free(rows);
+out_free:
+	free(found.ids);
+	free(scores);
+	return ret ? ret : cli_flush();
+}
+
+int index_search(int argc, char **argv)
+{
+	struct index_options o;
+	struct tq_context *ctx;
+	struct tq_index *ix;
+	struct vectors in;
+	int ret = index_parse(argc, argv, &o, "kpoc", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
+
+	if (!ret && o.nnprobes > 1)
+		ret = cli_fail(CLI_USAGE, "--nprobe: a search has one");
+	if (ret)
+		return ret;
+	catch_interrupt();
+	ret = open_index(&o, argv[optind], TQ_INDEX_MAP, &ctx, &ix);
+	if (ret)
+		return ret;
+	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)));
+	if (!ret) {
+		ret = search_all(&o, argv + optind, ix, &in);
+		vectors_close(&in);
+	}
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+	return ret;
+}
