@@ -94,6 +94,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	struct tq_index *coarse = NULL;
 	struct tq_quantizer *q = NULL;
 	float *m, *c = NULL;
+	size_t add_at = SIZE_MAX;
 	int ret = TQ_ERR_NOMEM;
 
 	m = tq_alloc(ix->ctx, row);
@@ -111,6 +112,8 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 			goto err_free;
 	}
 	ret = make_quantizer(ix, m, &q);
+	if (!ret && centroids)
+		ret = tq_index_find_add(q, &add_at);
 	if (ret)
 		goto err_coarse;
 	pthread_rwlock_wrlock(&ix->lock);
@@ -120,6 +123,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	tq_free(ix->ctx, ix->mean);
 	ix->q = q;
 	ix->coarse = coarse;
+	ix->add_at = add_at;
 	ix->centroids = c;
 	ix->mean = m;
 	ix->row_bytes = tq_code_size(q);
@@ -127,6 +131,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	return TQ_OK;
 
 err_coarse:
+	tq_quantizer_destroy(q);
 	tq_index_destroy(coarse);
 err_free:
 	tq_free(ix->ctx, c);

@@ -77,6 +77,7 @@ struct tq_index_ids {
  * @mean:      m; zero where center=off
  * @centroids: @nlist of them, or NULL without partitions or before training
  * @coarse:    the centroids as rows of an index, likewise
+ * @add_at:    where in a packed query the number to add is, with @centroids; SIZE_MAX: not known
  * @file:      where segments without memory of their own lie, or NULL
  * @log:       changes go there, or NULL
  * @path:      the file that @log belongs to
@@ -96,6 +97,7 @@ struct tq_index {
 	float *mean;
 	float *centroids;
 	struct tq_index *coarse;
+	size_t add_at;
 	struct tq_index_list *lists;
 	struct tq_index_ids ids;
 	uint64_t count, removed;
@@ -153,6 +155,16 @@ float tq_index_add_of(const struct tq_index *ix, const float *q, uint32_t list);
 /** tq_index_assign - the partition of each row; TQ_ERR_NONFINITE with the row */
 int tq_index_assign(const struct tq_index *ix, const float *x, size_t stride, size_t n,
 		    uint32_t *lists);
+
+/**
+ * tq_index_find_add - where in a packed query of a codec the number to add is
+ *
+ * Found by packing one query with two numbers: what differs must be one f32, and be they. Then a query for
+ * many partitions is packed once and copied.
+ *
+ * Return: TQ_OK; TQ_ERR_NOMEM. @at receives SIZE_MAX where there is no such place.
+ */
+int tq_index_find_add(const struct tq_quantizer *q, size_t *at);
 
 /* ---- index_ids.c ---- */
 

@@ -152,6 +152,32 @@ float tq_index_add_of(const struct tq_index *ix, const float *q, uint32_t list)
 	return -0.5f * tq_sum16(lane);
 }
 
+int tq_index_find_add(const struct tq_quantizer *q, size_t *at)
+{
+	static const float adds[2] = {0x1.234568p3f, -0x1.fdb976p-7f};
+	size_t bytes = tq_query_size(q), room = tq_dim(q) * sizeof(float), i, differ = 0;
+	char *packed = tq_alloc(q->ctx, 2 * bytes);
+	float *zero = tq_alloc(q->ctx, room);
+	int ret = TQ_ERR_NOMEM;
+
+	*at = SIZE_MAX;
+	if (packed && zero)
+		ret = tq_query_prepare_adds(q, zero, tq_dim(q), 1, adds, 2, packed);
+	for (i = 0; !ret && i + sizeof(float) <= bytes; i += sizeof(float)) {
+		if (!memcmp(packed + i, packed + bytes + i, sizeof(float)))
+			continue;
+		differ++;
+		if (!memcmp(packed + i, &adds[0], sizeof(float)) &&
+		    !memcmp(packed + bytes + i, &adds[1], sizeof(float)))
+			*at = i;
+	}
+	if (differ != 1)
+		*at = SIZE_MAX;
+	tq_free(q->ctx, zero);
+	tq_free(q->ctx, packed);
+	return ret;
+}
+
 int tq_index_assign(const struct tq_index *ix, const float *x, size_t stride, size_t n,
 		    uint32_t *lists)
 {

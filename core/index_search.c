@@ -62,8 +62,9 @@ static int check_adds(const float *adds, size_t n, size_t each)
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
 		     float *work, void *prepared)
 {
+	size_t bytes = tq_query_size(ix->q), i;
 	float *y = work + nprobe;
-	size_t i;
+	char *packed = prepared;
 	int ret;
 
 	for (i = 0; i < nprobe; i++)
@@ -74,7 +75,14 @@ int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *l
 	/* without partitions the codec takes the mean off */
 	for (i = 0; i < ix->dim; i++)
 		y[i] = ix->centroids ? x[i] - ix->mean[i] : x[i];
-	return tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, nprobe, prepared);
+	if (!ix->centroids || ix->add_at == SIZE_MAX)
+		return tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, nprobe, prepared);
+	ret = tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, 1, prepared);
+	for (i = 1; !ret && i < nprobe; i++) {
+		memcpy(packed + i * bytes, packed, bytes);
+		memcpy(packed + i * bytes + ix->add_at, &work[i], sizeof(work[i]));
+	}
+	return ret;
 }
 
 /* ---- filters ---- */

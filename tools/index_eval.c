@@ -203,7 +203,7 @@ static int measure(const struct evaluation *e, const struct tq_index *ix, struct
 	int64_t *ids = malloc(e->nq * e->k * sizeof(*ids));
 	int ret = ids ? 0 : cli_fail(CLI_UNMET, "out of memory");
 
-	tq_index_info(ix, &info);
+	tq_index_describe(ix, &info);
 	r->bytes = info.row_bytes;
 	if (!ret)
 		ret = fastest(e, ix, r->nprobe, e->nq, ids, &r->qps_batch);

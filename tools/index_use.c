@@ -20,7 +20,7 @@ static int report(const struct index_options *o, const char *path, const struct 
 	char spec[TQ_SPEC_STRING_MAX] = "", drivers[256];
 	struct json j;
 
-	tq_index_info(ix, &info);
+	tq_index_describe(ix, &info);
 	tq_spec_print(tq_quantizer_spec(q), spec, sizeof(spec));
 	driver_names(q, drivers, sizeof(drivers));
 	if (!o->common.json) {
