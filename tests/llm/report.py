@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table and the picture of llm.py."""
+import math
 import os
 import re
 
@@ -29,7 +30,6 @@ def colour(r):
 def svg(facts, rows):
     """Mean KLD on a logarithmic axis, one bar for each cache, in the order of the table."""
     rows = [r for r in rows if r["kld"] > 1e-9]
-    import math
     low, high = -6, 0
     left, width, step = 230, 560, 22
     height = 70 + step * len(rows)
@@ -51,14 +51,17 @@ def svg(facts, rows):
 
 
 def render(path, facts, rows):
-    """The table between "<!-- table llm -->" and "<!-- end -->" of @path, and bench/llm.svg beside it."""
+    """The table "llm" of @path, and bench/llm.svg beside it; of short runs the table "llm-short"."""
+    name = "llm" if facts["tokens"] >= 4000 else "llm-short"
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    new, n = re.subn(r"(<!-- table llm -->\n).*?(<!-- end -->)", lambda m: m[1] + markdown(facts, rows) + "\n" + m[2],
+    new, n = re.subn(rf"(<!-- table {name} -->\n).*?(<!-- end -->)", lambda m: m[1] + markdown(facts, rows) + "\n" + m[2],
                      text, flags=re.S)
-    assert n == 1, f"{path} has no table llm"
+    assert n == 1, f"{path} has no table {name}"
     with open(path, "w", encoding="utf-8") as f:
         f.write(new)
+    if name != "llm":
+        return
     folder = os.path.join(os.path.dirname(path), "bench")
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "llm.svg"), "w", encoding="utf-8") as f:
