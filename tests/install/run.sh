@@ -28,6 +28,11 @@ LD_LIBRARY_PATH=$lib ./program
 # shellcheck disable=SC2046
 cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o kv "$here/kv.c" $(pkg-config --cflags --libs tq) -lm
 LD_LIBRARY_PATH=$lib ./kv
+# shellcheck disable=SC2046
+cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o index "$here/index.c" $(pkg-config --cflags --libs tq)
+LD_LIBRARY_PATH=$lib ./index
+mkdir sqlite
+(cd sqlite && LD_LIBRARY_PATH=$lib sh "$here/sqlite/run.sh" "$prefix/bin/tq")
 
 # The installed tools find the installed plugins.
 LD_LIBRARY_PATH=$lib "$prefix/bin/tq-probe" >probe
