@@ -204,6 +204,22 @@ START_TEST(top_k_is_the_head_of_all_scores_sorted)
 }
 END_TEST
 
+/* The comparison has a form for each width of registers. */
+START_TEST(every_width_of_the_cpu_selects_the_same)
+{
+	static const char *const levels[] = {"baseline", "x86-64-v3", "x86-64-v4"};
+	struct world w;
+
+	setenv("TQ_CPU", levels[_i], 1);
+	ck_assert(world_open(&w, "scalar", 1, specs[1], 24, 1300, 3));
+	check_one(&w, 3, 1300, 1, NULL, levels[_i]);
+	check_one(&w, 3, 1283, 10, NULL, levels[_i]);
+	check_one(&w, 3, 1300, 300, NULL, levels[_i]);
+	world_close(&w);
+	unsetenv("TQ_CPU");
+}
+END_TEST
+
 static uint64_t filter[(ROWS_MAX + 63) / 64];
 static int64_t ids[ROWS_MAX];
 static uint32_t rows[ROWS_MAX];
@@ -445,6 +461,7 @@ int main(void)
 
 	tcase_set_timeout(exact, 120);
 	tcase_add_loop_test(exact, top_k_is_the_head_of_all_scores_sorted, 0, 4);
+	tcase_add_loop_test(exact, every_width_of_the_cpu_selects_the_same, 0, 3);
 	tcase_add_loop_test(exact, ids_filters_and_lists_of_rows, 0, 2);
 	tcase_add_loop_test(exact, parts_add_up, 0, 2);
 	tcase_add_loop_test(exact, threads_find_the_same, 0, 3);
