@@ -129,7 +129,9 @@ struct tq_options {
  * No plugin that is not needed is opened; none is tested here. A bad plugin never makes this fail:
  * it is refused with a reason that tq_context_drivers() shows. A bad configuration does.
  *
- * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_NOMEM; TQ_ERR_CONFIG with path:line in the text.
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_NOMEM; TQ_ERR_CONFIG with path:line in the text; TQ_ERR_IO where a
+ * configuration file cannot be read; TQ_ERR_UNSUPPORTED where one is named and the library was built
+ * without them.
  */
 TQ_API int tq_context_create(const struct tq_options *options, struct tq_context **ctx);
 

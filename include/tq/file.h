@@ -91,6 +91,9 @@ TQ_API int tq_file_section_begin(struct tq_file_writer *writer, uint32_t type, u
 
 /**
  * tq_file_section_write - add bytes to the section under way
+ * @writer: a writer whose own section was begun
+ * @data:   @bytes bytes; may be NULL if there are none
+ * @bytes:  how many
  *
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_IO.
  */

@@ -8,6 +8,10 @@
  *
  * Codes are rows of tq_code_size() bytes without padding between rows; a row alone is a complete
  * code. docs/FORMAT.md gives every byte.
+ *
+ * Encoding, decoding and preparing queries can besides what their comments list return TQ_ERR_NOMEM above
+ * 4096 dimensions, where the working row does not lie on the stack, and TQ_ERR_DEVICE where a pinned or
+ * ordered driver works on a device.
  */
 
 #include <stddef.h>
@@ -105,8 +109,14 @@ TQ_API int tq_encode(const struct tq_quantizer *q, const float *x, size_t stride
 
 /**
  * tq_encode_as - tq_encode() for any input type
+ * @q:      quantizer
+ * @x:      @n rows, any alignment
  * @dtype:  enum tq_dtype of @x
  * @stride: in elements of @dtype
+ * @n:      number of rows
+ * @codes:  room for n * tq_code_size(q) bytes
+ *
+ * Return: as tq_encode().
  */
 TQ_API int tq_encode_as(const struct tq_quantizer *q, const void *x, int dtype, size_t stride,
 			size_t n, void *codes);
@@ -124,7 +134,17 @@ TQ_API int tq_encode_as(const struct tq_quantizer *q, const void *x, int dtype, 
 TQ_API int tq_decode(const struct tq_quantizer *q, const void *codes, size_t n, float *x,
 		     size_t stride);
 
-/** tq_decode_as - tq_decode() for any output type; beyond the type's range is infinity, as IEEE says */
+/**
+ * tq_decode_as - tq_decode() for any output type
+ * @q:      quantizer
+ * @codes:  @n packed rows
+ * @n:      number of rows
+ * @x:      receives @n rows, any alignment; beyond the type's range is infinity, as IEEE says
+ * @dtype:  enum tq_dtype of @x
+ * @stride: in elements of @dtype
+ *
+ * Return: as tq_decode().
+ */
 TQ_API int tq_decode_as(const struct tq_quantizer *q, const void *codes, size_t n, void *x,
 			int dtype, size_t stride);
 
@@ -163,22 +183,31 @@ TQ_API int tq_score(const struct tq_quantizer *q, const void *prepared, size_t n
 
 /**
  * tq_score_list - tq_score() of one query over rows picked from a table
- * @codes:  base of the packed rows
- * @ids:    @n row numbers
- * @scores: receives @n scores
+ * @q:        quantizer
+ * @prepared: one prepared query
+ * @codes:    base of the packed rows
+ * @ids:      @n row numbers; each must be a row of the table
+ * @n:        number of rows to score
+ * @scores:   receives @n scores
+ *
+ * Return: TQ_OK; TQ_ERR_ARG.
  */
 TQ_API int tq_score_list(const struct tq_quantizer *q, const void *prepared, const void *codes,
 			 const uint32_t *ids, size_t n, float *scores);
 
 /**
  * tq_score_pairs - estimate inner products of coded rows with each other
+ * @q:      quantizer
  * @a:      @na packed rows
+ * @na:     number of rows of @a
  * @b:      @nb packed rows
+ * @nb:     number of rows of @b
  * @scores: scores[i * ld + j] receives <a_i, b_j>
+ * @ld:     distance between rows of @a in @scores, in floats; at least @nb
  *
  * Symmetric: the score of (a, b) is that of (b, a). Sketch bits of qjl:* are not used.
  *
- * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_UNSUPPORTED for pure QJL.
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_UNSUPPORTED for pure QJL and for center=data, which have none.
  */
 TQ_API int tq_score_pairs(const struct tq_quantizer *q, const void *a, size_t na, const void *b,
 			  size_t nb, float *scores, size_t ld);
@@ -195,7 +224,11 @@ TQ_API int tq_describe(const struct tq_quantizer *q, void *buf, size_t *size);
 
 /**
  * tq_quantizer_from_description - create the codec that tq_describe() wrote
- * @buf:  @size bytes, not trusted
+ * @ctx:     must outlive the quantizer
+ * @buf:     @size bytes, not trusted
+ * @size:    bytes of the description, no more and no less
+ * @options: a driver to pin; its centre must be NULL. NULL for none
+ * @out:     receives the quantizer
  *
  * Return: as tq_quantizer_create(), and TQ_ERR_FORMAT, TQ_ERR_CHECKSUM, TQ_ERR_VERSION.
  */
