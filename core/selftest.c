@@ -86,6 +86,17 @@ static int created(struct tq_gate_bench *b, int err)
 	return b->err;
 }
 
+/* What a driver could not do is not what it did wrong: its own word on a failed test. */
+static void ask(struct tq_gate_bench *b, int (*failed)(const void *))
+{
+	int err = b->err && failed ? failed(b->state) : TQ_OK;
+
+	if (!err)
+		return;
+	b->err = err == TQ_ERR_NOMEM ? TQ_ERR_NOMEM : TQ_ERR_SELFTEST;
+	snprintf(b->why, b->why_size, "%.200s", tq_noted(tq_status_text(err)));
+}
+
 int tq_gate_rotation(struct tq_entry *e, const struct tq_rotation *rot, char *why, size_t size)
 {
 	const struct tq_rotation_ops *ops = e->driver->rotation_ops;
@@ -101,6 +112,7 @@ int tq_gate_rotation(struct tq_entry *e, const struct tq_rotation *rot, char *wh
 	tq_gate_open(&b, e, rot->dim, why, size);
 	if (!ops->create || !created(&b, ops->create(b.host, rot, &b.state))) {
 		tq_gate_test_rotation(&b, rot);
+		ask(&b, ops->failed);
 		if (ops->destroy)
 			ops->destroy(b.host, b.state);
 	}
@@ -159,6 +171,7 @@ int tq_gate_ops(struct tq_entry *e, const struct tq_plan *plan, char *why, size_
 	tq_gate_open(&b, e, plan->dim, why, size);
 	if (!ops->create || !created(&b, ops->create(b.host, plan, &b.state))) {
 		run(&b, plan);
+		ask(&b, ops->failed);
 		if (ops->destroy)
 			ops->destroy(b.host, b.state);
 	}

@@ -2,43 +2,13 @@
 /* encode(*,grid) and decode(*,grid) for data in host memory. */
 #include "ops.h"
 
-#include <string.h>
+#include "state.h"
 #include "stream.h"
-
-struct codec_state {
-	struct tqo_tables tables;
-	const struct tq_host *host;
-};
 
 struct codec_call {
 	const struct tqo_tables *tables;
 	int dtype;
 };
-
-static int create(const struct tq_host *host, const struct tq_plan *plan, void **state)
-{
-	struct codec_state *s = host->alloc(host, sizeof(*s));
-	int ret;
-
-	if (!s)
-		return TQ_ERR_NOMEM;
-	memset(s, 0, sizeof(*s));
-	s->host = host;
-	ret = tqo_tables_create(host, plan, NULL, &s->tables);
-	if (ret)
-		host->free(host, s);
-	else
-		*state = s;
-	return ret;
-}
-
-static void destroy(const struct tq_host *host, void *state)
-{
-	struct codec_state *s = state;
-
-	tqo_tables_destroy(&s->tables);
-	host->free(host, s);
-}
 
 /* The row kernels: TQO_LANES work-items per row */
 static size_t row_items(size_t rows)
@@ -130,7 +100,7 @@ static size_t row_max(const struct tqo_plan *p)
 static int encode(const struct tq_plan *plan, const void *state, const void *x, int dtype, size_t stride,
 		  size_t n, uint8_t *codes)
 {
-	const struct codec_state *s = state;
+	const struct tqo_state *s = state;
 	size_t element = dtype == TQ_F32 ? 4 : 2;
 	struct codec_call call = {&s->tables, dtype};
 	struct tqo_job job = {
@@ -153,7 +123,7 @@ static int encode(const struct tq_plan *plan, const void *state, const void *x, 
 static int decode(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n, void *x,
 		  int dtype, size_t stride)
 {
-	const struct codec_state *s = state;
+	const struct tqo_state *s = state;
 	size_t element = dtype == TQ_F32 ? 4 : 2;
 	struct codec_call call = {&s->tables, dtype};
 	struct tqo_job job = {
@@ -175,14 +145,14 @@ static int decode(const struct tq_plan *plan, const void *state, const uint8_t *
 
 const struct tq_quantizer_ops tqo_encode_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
-	.create = create,
-	.destroy = destroy,
+	.create = tqo_plan_create,
+	.destroy = tqo_state_destroy,
 	.encode = encode,
 };
 
 const struct tq_quantizer_ops tqo_decode_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
-	.create = create,
-	.destroy = destroy,
+	.create = tqo_plan_create,
+	.destroy = tqo_state_destroy,
 	.decode = decode,
 };

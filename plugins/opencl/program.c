@@ -9,7 +9,10 @@
 #include "core.h"
 
 /* Nothing here that relaxes arithmetic: the bytes are defined by docs/FORMAT.md. */
-#define OPTIONS "-cl-std=CL1.2 -cl-fp32-correctly-rounded-divide-sqrt"
+#define ROUNDING " -cl-fp32-correctly-rounded-divide-sqrt"
+#define OPTIONS "-cl-std=CL1.2" ROUNDING
+/* With sub-groups and integer dot products, where the compiler defines their macros, as it does from 3.0 on */
+#define MORE_OPTIONS "-cl-std=CL3.0 -DTQO_EXTENSIONS" ROUNDING
 
 extern const char tqo_source[];
 
@@ -125,8 +128,9 @@ static void keep(const struct tqo_api *api, const struct tq_host *host, cl_progr
 	free(binary);
 }
 
-int tqo_program_build(const struct tqo_api *api, const struct tq_host *host, const struct tqo_target *target,
-		      cl_program *program, char *why, size_t why_size)
+/* From disk, or compiled and kept there */
+static int build(const struct tqo_api *api, const struct tq_host *host, const struct tqo_target *target,
+		 const char *options, cl_program *program, char *why, size_t why_size)
 {
 	char dir[2048], key[2048], line[2200];
 	int cached = !tqo_cache_dir(host->config(host, "cache"), dir, sizeof(dir)), ret;
@@ -134,18 +138,46 @@ int tqo_program_build(const struct tqo_api *api, const struct tq_host *host, con
 	void *binary;
 
 	if (!cached)
-		return from_source(api, target, OPTIONS, program, why, why_size);
-	make_key(api, target, OPTIONS, key, sizeof(key));
+		return from_source(api, target, options, program, why, why_size);
+	make_key(api, target, options, key, sizeof(key));
 	binary = tqo_cache_load(dir, key, &size);
-	*program = binary ? from_binary(api, target, OPTIONS, binary, size) : NULL;
+	*program = binary ? from_binary(api, target, options, binary, size) : NULL;
 	free(binary);
 	if (*program) {
 		snprintf(line, sizeof(line), "kernels read from %s", dir);
 		host->log(host, TQ_LOG_DEBUG, line);
 		return 0;
 	}
-	ret = from_source(api, target, OPTIONS, program, why, why_size);
+	ret = from_source(api, target, options, program, why, why_size);
 	if (!ret)
 		keep(api, host, *program, dir, key);
 	return ret;
+}
+
+/* Does the device list an extension that the kernels can use? */
+static int is_extended(const struct tqo_api *api, cl_device_id device)
+{
+	size_t n = 0;
+	int found = 0;
+	char *list;
+
+	if (api->clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, 0, NULL, &n))
+		return 0;
+	list = calloc(1, n + 1);
+	if (list && !api->clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, n, list, NULL))
+		found = strstr(list, "subgroups") || strstr(list, "cl_khr_integer_dot_product");
+	free(list);
+	return found;
+}
+
+int tqo_program_build(const struct tqo_api *api, const struct tq_host *host, const struct tqo_target *target,
+		      cl_program *program, char *why, size_t why_size)
+{
+	if (is_extended(api, target->device)) {
+		if (!build(api, host, target, MORE_OPTIONS, program, why, why_size))
+			return 0;
+		host->log(host, TQ_LOG_INFO, "the device's extensions are not used, building with them failed:");
+		host->log(host, TQ_LOG_INFO, why);
+	}
+	return build(api, host, target, OPTIONS, program, why, why_size);
 }

@@ -2,15 +2,8 @@
 /* rotate(rht) for rows in host memory. */
 #include "ops.h"
 
-#include <stdatomic.h>
-#include <string.h>
+#include "state.h"
 #include "stream.h"
-
-struct rotate_state {
-	struct tqo_tables tables;
-	const struct tq_host *host;
-	atomic_int failed;
-};
 
 struct rotate_call {
 	const struct tqo_tables *tables;
@@ -19,27 +12,7 @@ struct rotate_call {
 
 static int create(const struct tq_host *host, const struct tq_rotation *rot, void **state)
 {
-	struct rotate_state *s = host->alloc(host, sizeof(*s));
-	int ret;
-
-	if (!s)
-		return TQ_ERR_NOMEM;
-	memset(s, 0, sizeof(*s));
-	s->host = host;
-	ret = tqo_tables_create(host, NULL, rot, &s->tables);
-	if (ret)
-		host->free(host, s);
-	else
-		*state = s;
-	return ret;
-}
-
-static void destroy(const struct tq_host *host, void *state)
-{
-	struct rotate_state *s = state;
-
-	tqo_tables_destroy(&s->tables);
-	host->free(host, s);
+	return tqo_state_create(host, NULL, rot, state);
 }
 
 /* The rotation works in lane->y and lane->z, which change places: they stand in for in and out. */
@@ -60,7 +33,7 @@ static cl_int work(const struct tqo_job *job, struct tqo_lane *lane, size_t rows
 
 static void run(const void *state, const float *x, float *y, size_t n, int transpose)
 {
-	struct rotate_state *s = (struct rotate_state *)(uintptr_t)state;
+	struct tqo_state *s = (struct tqo_state *)(uintptr_t)state;
 	size_t row = s->tables.rotation.dim * sizeof(float);
 	struct rotate_call call = {&s->tables, transpose};
 	struct tqo_job job = {
@@ -79,7 +52,7 @@ static void run(const void *state, const float *x, float *y, size_t n, int trans
 	int ret = tqo_stream(s->host, s->tables.dev, &job);
 
 	if (ret)
-		atomic_store(&s->failed, ret);
+		tqo_state_fail(s, ret);
 }
 
 static void rotate(const struct tq_rotation *rot, const void *state, const float *x, float *y, size_t n,
@@ -94,16 +67,11 @@ static void unrotate(const struct tq_rotation *rot, const void *state, const flo
 	run(state, x, y, n, 1);
 }
 
-static int failed(const void *state)
-{
-	return atomic_load(&((struct rotate_state *)(uintptr_t)state)->failed);
-}
-
 const struct tq_rotation_ops tqo_rotation_ops = {
 	.struct_size = sizeof(struct tq_rotation_ops),
 	.create = create,
-	.destroy = destroy,
+	.destroy = tqo_state_destroy,
 	.rotate = rotate,
 	.unrotate = unrotate,
-	.failed = failed,
+	.failed = tqo_state_failed,
 };

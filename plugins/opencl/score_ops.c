@@ -5,16 +5,9 @@
  */
 #include "ops.h"
 
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
+#include "state.h"
 #include "stream.h"
-
-struct score_state {
-	struct tqo_tables tables;
-	const struct tq_host *host;
-	atomic_int failed;
-};
 
 /* The kernels' arguments: packed queries of @bytes each, or rows packed as such if @pairs */
 struct score_call {
@@ -22,36 +15,6 @@ struct score_call {
 	uint32_t nq, bytes, planes;
 	int pairs;
 };
-
-static int create(const struct tq_host *host, const struct tq_plan *plan, void **state)
-{
-	struct score_state *s = host->alloc(host, sizeof(*s));
-	int ret;
-
-	if (!s)
-		return TQ_ERR_NOMEM;
-	memset(s, 0, sizeof(*s));
-	s->host = host;
-	ret = tqo_tables_create(host, plan, NULL, &s->tables);
-	if (ret)
-		host->free(host, s);
-	else
-		*state = s;
-	return ret;
-}
-
-static void destroy(const struct tq_host *host, void *state)
-{
-	struct score_state *s = state;
-
-	tqo_tables_destroy(&s->tables);
-	host->free(host, s);
-}
-
-static int failed(const void *state)
-{
-	return atomic_load(&((struct score_state *)(uintptr_t)state)->failed);
-}
 
 /* ---- packed queries ---- */
 
@@ -63,7 +26,7 @@ static uint32_t query_width(const struct tqo_plan *p)
 
 static size_t query_size(const struct tq_plan *plan, const void *state)
 {
-	const struct tqo_plan *p = &((const struct score_state *)state)->tables.plan;
+	const struct tqo_plan *p = &((const struct tqo_state *)state)->tables.plan;
 
 	return TQO_HEAD_BYTES + (size_t)p->padded * query_width(p) * (p->has_sketch ? 2 : 1);
 }
@@ -85,7 +48,7 @@ static uint8_t *pack_part(const struct tqo_plan *p, const int8_t *hi, const int8
 
 static void query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q, void *packed)
 {
-	const struct tqo_plan *p = &((const struct score_state *)state)->tables.plan;
+	const struct tqo_plan *p = &((const struct tqo_state *)state)->tables.plan;
 	struct tqo_head head = {q->scale, q->sketch_scale, q->add, 0.0f};
 	uint8_t *at = (uint8_t *)packed + TQO_HEAD_BYTES;
 
@@ -155,7 +118,7 @@ static size_t most_queries(size_t bytes)
 }
 
 /* @nq packed queries, at most most_queries(), against @n rows */
-static void run(struct score_state *s, struct score_call *call, const void *packed, size_t nq,
+static void run(struct tqo_state *s, struct score_call *call, const void *packed, size_t nq,
 		const uint8_t *codes, const uint32_t *ids, size_t n, float *scores, size_t ld)
 {
 	const struct tqo_plan *p = &s->tables.plan;
@@ -186,13 +149,13 @@ static void run(struct score_state *s, struct score_call *call, const void *pack
 	call->nq = (uint32_t)nq;
 	ret = tqo_stream(s->host, s->tables.dev, &job);
 	if (ret)
-		atomic_store(&s->failed, ret);
+		tqo_state_fail(s, ret);
 }
 
 static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
 		  const uint8_t *codes, size_t n, float *scores, size_t ld)
 {
-	struct score_state *s = (struct score_state *)(uintptr_t)state;
+	struct tqo_state *s = (struct tqo_state *)(uintptr_t)state;
 	size_t bytes = query_size(plan, state), most = most_queries(bytes), some;
 	struct score_call call = {.bytes = (uint32_t)bytes, .planes = query_width(&s->tables.plan)};
 	const uint8_t *at = packed;
@@ -206,7 +169,7 @@ static void score(const struct tq_plan *plan, const void *state, const void *pac
 static void score_list(const struct tq_plan *plan, const void *state, const void *packed,
 		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores)
 {
-	struct score_state *s = (struct score_state *)(uintptr_t)state;
+	struct tqo_state *s = (struct tqo_state *)(uintptr_t)state;
 	struct score_call call = {
 		.bytes = (uint32_t)query_size(plan, state),
 		.planes = query_width(&s->tables.plan),
@@ -218,7 +181,7 @@ static void score_list(const struct tq_plan *plan, const void *state, const void
 static void score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld)
 {
-	struct score_state *s = (struct score_state *)(uintptr_t)state;
+	struct tqo_state *s = (struct tqo_state *)(uintptr_t)state;
 	const struct tqo_plan *p = &s->tables.plan;
 	size_t bytes = TQO_HEAD_BYTES + (size_t)p->padded * p->planes, most = most_queries(bytes), some, i;
 	struct score_call call = {.bytes = (uint32_t)bytes, .planes = p->planes, .pairs = 1};
@@ -226,7 +189,7 @@ static void score_pairs(const struct tq_plan *plan, const void *state, const uin
 
 	if (!packed) {
 		s->host->log(s->host, 0, "score_pairs: no memory for packed rows");
-		atomic_store(&s->failed, TQ_ERR_NOMEM);
+		tqo_state_fail(s, TQ_ERR_NOMEM);
 		return;
 	}
 	for (; na > 0; na -= some, scores += some * ld) {
@@ -240,12 +203,12 @@ static void score_pairs(const struct tq_plan *plan, const void *state, const uin
 
 const struct tq_quantizer_ops tqo_score_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
-	.create = create,
-	.destroy = destroy,
+	.create = tqo_plan_create,
+	.destroy = tqo_state_destroy,
 	.query_size = query_size,
 	.query_pack = query_pack,
 	.score = score,
 	.score_list = score_list,
 	.score_pairs = score_pairs,
-	.failed = failed,
+	.failed = tqo_state_failed,
 };

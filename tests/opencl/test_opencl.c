@@ -17,6 +17,7 @@
 #include "tq/tq.h"
 
 static char cache[64], logged[8192];
+static struct tq_allocator allocator;
 
 static void keep_log(void *arg, int level, const char *line)
 {
@@ -35,6 +36,7 @@ static struct tq_context *open_context(void)
 	o.plugin_path = path;
 	o.log = keep_log;
 	o.log_level = TQ_LOG_DEBUG;
+	o.allocator = allocator.alloc ? &allocator : NULL;
 	tq_context_create(&o, &ctx);
 	return ctx;
 }
@@ -360,6 +362,53 @@ START_TEST(every_call_may_fail_in_use)
 }
 END_TEST
 
+static unsigned long allocations, allocation_fails_at;
+
+static void *failing_alloc(void *arg, size_t size, size_t align)
+{
+	return ++allocations == allocation_fails_at ? NULL : aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void failing_free(void *arg, void *ptr)
+{
+	free(ptr);
+}
+
+/* Some thirty of the allocations between the context and a usable quantizer, the first ones and the last */
+START_TEST(memory_may_run_out)
+{
+	unsigned long at, total;
+	struct tq_context *ctx;
+	struct tq_quantizer *q;
+	unsigned refused = 0;
+	int ret;
+
+	allocator = (struct tq_allocator){failing_alloc, failing_free, NULL};
+	ctx = open_context();
+	allocations = 0;
+	ck_assert_int_eq(open_quantizer(ctx, "bits=4", 7, "opencl", &q), TQ_OK);
+	total = allocations;
+	tq_quantizer_destroy(q);
+	tq_context_destroy(ctx);
+	for (at = 1; at <= total; at += at < 8 || at + 8 > total ? 1 : total / 16) {
+		ctx = open_context();
+		allocations = 0;
+		allocation_fails_at = at;
+		ret = open_quantizer(ctx, "bits=4", 7, "opencl", &q);
+		allocation_fails_at = 0;
+		/* the copy of a reason may fail, and is then left out */
+		ck_assert_msg(ret == TQ_OK || ret == TQ_ERR_NOMEM, "allocation %lu of %lu: %d %s", at, total,
+			      ret, tq_error_text());
+		refused += ret != TQ_OK;
+		if (ret == TQ_OK)
+			tq_quantizer_destroy(q);
+		tq_context_destroy(ctx);
+		ck_assert_int_eq(fake_held(), 0);
+	}
+	ck_assert_uint_gt(refused, 20);
+}
+END_TEST
+
 START_TEST(a_child_is_told_that_it_forked)
 {
 	struct tq_context *ctx = open_context(), *fresh;
@@ -470,6 +519,7 @@ int main(void)
 	tcase_add_test(kept, a_cache_that_cannot_be_written_costs_time_only);
 	tcase_add_test(wrong, every_call_may_fail_before_a_quantizer_is_there);
 	tcase_add_test(wrong, every_call_may_fail_in_use);
+	tcase_add_test(wrong, memory_may_run_out);
 	tcase_add_test(wrong, a_child_is_told_that_it_forked);
 	tcase_add_test(wrong, a_device_of_another_name_is_not_present);
 	for (i = 0; i < 3; i++) {

@@ -7,7 +7,12 @@
 #define LEVEL_HIGH 256
 #define QUERY_HIGH 128
 
-#if defined(__opencl_c_integer_dot_product_input_4x8bit_packed) || defined(cl_khr_integer_dot_product)
+/* What a compiler offers is used if the host asks for it: it does not where building with it failed. */
+#if defined(TQO_EXTENSIONS) && (defined(cl_khr_subgroups) || defined(cl_intel_subgroups))
+#define TQO_SUB_GROUPS
+#endif
+
+#if defined(TQO_EXTENSIONS) && defined(__opencl_c_integer_dot_product_input_4x8bit_packed)
 #define DOT4(a, b) dot_4x8packed_ss_int(a, b)
 #else
 inline int dot4(uint a, uint b)
