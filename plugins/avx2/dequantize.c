@@ -13,7 +13,7 @@ AVX2_INLINE __m256 level_values(const struct avx2_tables *tab, __m128i bytes, __
 		return _mm256_permutevar8x32_ps(low, _mm256_cvtepu8_epi32(bytes));
 	if (bits == 4)
 		return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), t);
-	return _mm256_mul_ps(_mm256_i32gather_ps(tab->odd, _mm256_cvtepu8_epi32(bytes), 4), t);
+	return _mm256_mul_ps(gather8f(tab->odd, _mm256_cvtepu8_epi32(bytes)), t);
 }
 
 /* 32 of them */

@@ -68,9 +68,9 @@ static int descend_eight(const struct avx2_tables *tab, __m256 y, uint8_t *index
 	int moved = 0, i, way;
 	__m256 from;
 
-	from = _mm256_i32gather_ps(odd, at, 4);
-	down = moves_to(y, from, _mm256_i32gather_ps(odd - 1, at, 4));
-	up = moves_to(y, from, _mm256_i32gather_ps(odd + 1, at, 4));
+	from = gather8f(odd, at);
+	down = moves_to(y, from, gather8f(odd - 1, at));
+	up = moves_to(y, from, gather8f(odd + 1, at));
 	while (live) {
 		lower = better(&down, fit, quality(fit)) & live;
 		any = (better(&up, fit, quality(fit)) & live) | lower;
@@ -140,7 +140,7 @@ static struct fit fit_stored(const struct tq_plan *plan, const struct avx2_table
 		for (k = 0; k < 4; k++) {
 			v = part8f(y + at + 8 * k, (ptrdiff_t)n - 8 * k);
 			o = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(index + 8 * k)));
-			odd = _mm256_i32gather_ps(tab->odd, o, 4);
+			odd = gather8f(tab->odd, o);
 			sum[k & 1] = _mm256_add_ps(sum[k & 1], _mm256_mul_ps(v, odd));
 			o = _mm256_and_si256(_mm256_cvtps_epi32(odd),
 					     lane_mask((ptrdiff_t)n - 8 * k));

@@ -66,6 +66,21 @@ AVX2_INLINE __m256 part8f(const float *p, ptrdiff_t n)
 	return _mm256_castsi256_ps(part32((const uint8_t *)p, 4 * (size_t)n));
 }
 
+/**
+ * gather8f - @p[i] for eight indices into a table of at least 256, of floats or their size
+ *
+ * No intrinsic: QEMU 7.2 takes an index in register 4 for no index at all, so it is kept in 0.
+ */
+AVX2_INLINE __m256 gather8f(const float *p, __m256i index)
+{
+	__m256 v = _mm256_setzero_ps(), all = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+
+	__asm__("vgatherdps %1, (%2,%3,4), %0"
+		: "+&x"(v), "+&x"(all)
+		: "r"(p), "Yz"(index), "m"(*(const float(*)[256])p));
+	return v;
+}
+
 /** store_part8 - the low @n <= 8 bytes of @v */
 AVX2_INLINE void store_part8(uint8_t *p, uint64_t v, size_t n)
 {

@@ -20,7 +20,7 @@ AVX2_INLINE __m256 odd_values(const struct float_tables *t, __m128i bytes, uint3
 	__m256i level = _mm256_cvtepu8_epi32(bytes);
 
 	if (bits > 4)
-		return _mm256_i32gather_ps(t->odd, level, 4);
+		return gather8f(t->odd, level);
 	return _mm256_blendv_ps(_mm256_permutevar8x32_ps(t->low, level),
 				_mm256_permutevar8x32_ps(t->high, level),
 				_mm256_castsi256_ps(_mm256_slli_epi32(level, 28)));

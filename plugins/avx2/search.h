@@ -6,15 +6,16 @@
  * The levels of eight rotated coordinates at a time, FORMAT.md section 4 step 7. Which level it is
  * is always decided by a comparison with the very threshold, bounds[k] * sigma.
  *
- * SEARCH_SPLIT, up to 4 bits: binary search in registers. After s - 1 comparisons the prefix p of the
- * index is known, kept as -p (comparisons give -1), and the next threshold,
- * bounds[(2p + 1) * 2^(b - s) - 1], is fetched by one permutation whose selector is -p modulo 8.
+ * SEARCH_SPLIT, up to 4 bits: binary search in registers. After s - 1 comparisons the prefix p of
+ * the index is known, kept as -p (comparisons give -1), and the next threshold, bounds[(2p + 1) *
+ * 2^(b - s) - 1], is fetched by one permutation whose selector is -p modulo 8.
  *
  * SEARCH_FOLD, 4 bits: the sign, then seven thresholds of magnitudes. 0.5 + |y| * to_cell has its
  * exponent and two bits of mantissa in front: four cells of one width below 1, then three of twice
- * that, each with one threshold. So the number of the cell, 504 .. 510, and one comparison give 504 +
- * the level of the magnitude, the last four bits of which are the index, inverted for y < 0. There
- * y = -t reaches the threshold and y < -t does not, so a magnitude is compared one unit smaller.
+ * that, each with one threshold. So the number of the cell, 504 .. 510, and one comparison give 504
+ * + the level of the magnitude, the last four bits of which are the index, inverted for y < 0.
+ * There y = -t reaches the threshold and y < -t does not, so a magnitude is compared one unit
+ * smaller.
  *
  * SEARCH_CELL, from 5 bits: upwards from the first level of the cell of y; ../simd/cells.h.
  */
@@ -149,12 +150,12 @@ AVX2_INLINE struct found find_cell(const struct avx2_tables *tab, const struct t
 
 	cell = _mm256_max_ps(cell, _mm256_setzero_ps());
 	cell = _mm256_min_ps(cell, _mm256_set1_ps((float)(AVX2_CELLS - 1)));
-	f.level = _mm256_i32gather_epi32(tab->first, _mm256_cvttps_epi32(cell), 4);
+	f.level =
+		_mm256_castps_si256(gather8f((const float *)tab->first, _mm256_cvttps_epi32(cell)));
 	for (s = 0; s < tab->steps; s++)
-		f.level = _mm256_sub_epi32(
-			f.level, at_least(y, _mm256_i32gather_ps(th->bounds, f.level, 4)));
+		f.level = _mm256_sub_epi32(f.level, at_least(y, gather8f(th->bounds, f.level)));
 	if (want_odd)
-		f.odd = _mm256_i32gather_ps(tab->odd, f.level, 4);
+		f.odd = gather8f(tab->odd, f.level);
 	return f;
 }
 
