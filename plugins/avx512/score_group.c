@@ -88,6 +88,12 @@ LEVELS_INLINE void turned_levels(const struct level_tables *t, __m512i wide, __m
 	}
 }
 
+/* One or two queries have twice the sums: a chain of products would wait for each one */
+LEVELS_INLINE uint32_t spare_sums(uint32_t nq)
+{
+	return nq > 2 ? 0 : nq;
+}
+
 LEVELS_INLINE __m512i repeat_dword(const int8_t *p)
 {
 	int32_t x;
@@ -101,7 +107,7 @@ LEVELS_INLINE void add_dword(const struct level_tables *tables, const struct tur
 			     int odd, const int8_t *q, size_t size, __m512i (*sum)[2], uint32_t nq,
 			     uint32_t bits)
 {
-	__m512i level[2][LEVEL_VECTORS], factor;
+	__m512i level[2][LEVEL_VECTORS], factor, *at;
 	uint32_t v, k;
 
 	turned_levels(tables, x->wide[t][0], x->narrow[t / 2][0], odd, level[0], bits);
@@ -111,8 +117,9 @@ LEVELS_INLINE void add_dword(const struct level_tables *tables, const struct tur
 #pragma GCC unroll 8
 		for (k = 0; k < nq; k++) {
 			factor = repeat_dword(q + k * size + 64 * v + 4 * t);
-			sum[k][0] = _mm512_dpbusd_epi32(sum[k][0], level[0][v], factor);
-			sum[k][1] = _mm512_dpbusd_epi32(sum[k][1], level[1][v], factor);
+			at = sum[k + (v & 1) * spare_sums(nq)];
+			at[0] = _mm512_dpbusd_epi32(at[0], level[0][v], factor);
+			at[1] = _mm512_dpbusd_epi32(at[1], level[1][v], factor);
 		}
 	}
 }
@@ -132,10 +139,18 @@ LEVELS_INLINE void add_chunk(const struct shape *s, const struct turned *x, uint
 		sum[k][0] = total[k][0];
 		sum[k][1] = total[k][1];
 	}
+#pragma GCC unroll 2
+	for (k = nq; k < nq + spare_sums(nq); k++)
+		sum[k][1] = sum[k][0] = _mm512_setzero_si512();
 	for (t = 0; t < n; t++) {
 		add_dword(&tables, x, t, 0, q, size, sum, nq, bits);
 		if (bits == 3 && ++t < n)
 			add_dword(&tables, x, t, 1, q, size, sum, nq, bits);
+	}
+#pragma GCC unroll 2
+	for (k = 0; k < spare_sums(nq); k++) {
+		sum[k][0] = _mm512_add_epi32(sum[k][0], sum[nq + k][0]);
+		sum[k][1] = _mm512_add_epi32(sum[k][1], sum[nq + k][1]);
 	}
 #pragma GCC unroll 8
 	for (k = 0; k < nq; k++) {
