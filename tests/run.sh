@@ -247,7 +247,7 @@ stage_aarch64()
 		return
 	}
 	build aarch64 --cross-file "$top/sysroot/aarch64.ini" || return
-	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run aarch64 aarch64 --timeout-multiplier 20 $slow $walks
+	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run aarch64 aarch64 --timeout-multiplier 20 $slow $walks $pocl
 	[ -e "$top/aarch64/plugins/neon" ] || return
 	for cpu in cortex-a72 cortex-a76; do
 		QEMU_CPU=$cpu CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.1 \
