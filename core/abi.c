@@ -102,11 +102,11 @@ static int check_ops(const struct tq_driver *d, char *why, size_t size)
 				"driver %s: %d of the 4 slots query_size, query_pack, score and "
 				"score_list are filled: all or none",
 				d->driver_name, slots);
-	slots = !!ops->weigh + !!ops->mix + !!ops->raw_score + !!ops->raw_mix;
-	if (slots != 0 && slots != 4)
+	slots = !!ops->logits + !!ops->weigh + !!ops->mix + !!ops->raw_score + !!ops->raw_mix;
+	if (slots != 0 && slots != 5)
 		return bad(why, size,
-				"driver %s: %d of the 4 slots weigh, mix, raw_score and raw_mix are "
-				"filled: all or none",
+				"driver %s: %d of the 5 slots logits, weigh, mix, raw_score and "
+				"raw_mix are filled: all or none",
 				d->driver_name, slots);
 	if ((d->name[0] == 'a' && !ops->mix) || (d->name[0] == 'q' && !ops->quantize && !ops->dequantize) ||
 	    (d->name[0] == 's' && !ops->score && !ops->score_pairs) ||

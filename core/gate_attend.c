@@ -79,6 +79,24 @@ static void test_weigh(struct tq_gate_bench *b, float *logits)
 	}
 }
 
+static void test_logits(struct tq_gate_bench *b)
+{
+	struct outputs o;
+	float top, want;
+	size_t i, n;
+
+	if (outputs_open(b, &o, ROWS))
+		return;
+	for (i = 0; !b->err && (n = tq_gate_size(ROWS, i)); i++) {
+		outputs_arm(b, &o);
+		top = b->driver->ops->logits((float *)(void *)o.got->at, n, 0.3f, 1.7f);
+		want = scalar_ops(b)->logits((float *)(void *)o.want->at, n, 0.3f, 1.7f);
+		outputs_check(b, &o, "logits", n);
+		if (tq_f32_bits(top) != tq_f32_bits(want))
+			tq_gate_fault(b, "logits: largest of %zu differs from scalar", n);
+	}
+}
+
 static void draw_weights(struct tq_gate_bench *b, float *weights, size_t n)
 {
 	size_t k;
@@ -145,6 +163,8 @@ int tq_gate_test_attend(struct tq_gate_bench *b, const struct tq_plan *plan)
 
 	if (tq_gate_is_scalar(b->entry))
 		return b->err;
+	if (!b->err)
+		test_logits(b);
 	if (!b->err)
 		test_weigh(b, weights);
 	if (!b->err)

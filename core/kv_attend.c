@@ -294,12 +294,13 @@ static int prepare_heads(void *arg, uint32_t lane, size_t first, size_t n)
 	return ret;
 }
 
+/* All heads of a part, then the next part: a page has the heads side by side */
 static int attend_parts(void *arg, uint32_t lane, size_t first, size_t n)
 {
 	const struct tq_kv_block *b = arg;
 
 	for (; n; first++, n--)
-		tq_kv_part_attend(b, (uint32_t)(first / b->ncuts), first % b->ncuts);
+		tq_kv_part_attend(b, (uint32_t)(first % b->kv->o.kv_heads), first / b->kv->o.kv_heads);
 	return TQ_OK;
 }
 

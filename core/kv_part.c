@@ -46,15 +46,10 @@ static void logits_coded(const struct tq_kv_block *b, uint32_t head, const struc
 	const struct tq_kv_head *h = &b->layer->heads[head];
 	const struct tq_quantizer *q = h->key.codec->q;
 	const struct tq_served *score = &q->pipe.op[TQ_OP_SCORE];
-	const float *bias = b->bias + (size_t)head * TQ_KV_ROWS;
-	uint32_t r, t;
 
 	score->ops->score(q->plan, score->state, b->prepared + head * b->prepared_bytes, b->rows,
 			  e->page->data + h->key_at + e->offset * h->key.row_bytes, e->count, logits,
 			  TQ_KV_SPLIT);
-	for (r = 0; r < b->rows; r++)
-		for (t = 0; t < e->count; t++)
-			logits[r * TQ_KV_SPLIT + t] = logits[r * TQ_KV_SPLIT + t] + bias[r];
 }
 
 static void add_tails(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
@@ -111,25 +106,22 @@ static float cap(float x, float softcap)
 	return x < 0.0f ? -y : y;
 }
 
-/* Scale, cap, mask; returns the largest */
-static float finish(const struct tq_kv_block *b, uint32_t row, const struct tq_kv_entry *e, float *logits)
+/* Scores to logits: centre, scale, cap, mask; returns the largest */
+static float finish(const struct tq_kv_block *b, uint32_t head, uint32_t row, const struct tq_kv_entry *e,
+		    float *logits)
 {
-	float softcap = b->call->softcap, top = -INFINITY, x;
+	bool coded = e->page->coded && b->layer->heads[head].key.codec;
+	float bias = coded ? b->bias[(size_t)head * TQ_KV_ROWS + row] : 0.0f;
+	float softcap = b->call->softcap, top, x;
 	struct view v = view_of(b, row);
 	uint64_t at = e->start;
 	uint32_t t;
 
-	if (at >= v.first && tq_kv_end(e) - 1 <= v.last && softcap == 0.0f) {
-		for (t = 0; t < e->count; t++) {
-			logits[t] = logits[t] * b->scale;
-			top = logits[t] > top ? logits[t] : top;
-		}
+	top = b->kv->base->attend.ops->logits(logits, e->count, bias, b->scale);
+	if (at >= v.first && tq_kv_end(e) - 1 <= v.last && softcap == 0.0f)
 		return top;
-	}
-	for (t = 0; t < e->count; t++, at++) {
-		x = logits[t] * b->scale;
-		if (softcap != 0.0f)
-			x = cap(x, softcap);
+	for (top = -INFINITY, t = 0; t < e->count; t++, at++) {
+		x = softcap != 0.0f ? cap(logits[t], softcap) : logits[t];
 		logits[t] = at > v.last || (at < v.first && at >= v.sinks) ? -INFINITY : x;
 		top = logits[t] > top ? logits[t] : top;
 	}
@@ -200,7 +192,7 @@ void tq_kv_part_attend(const struct tq_kv_block *b, uint32_t head, size_t part)
 		any = true;
 		logits_entry(b, head, e, logits + n);
 		for (r = 0; r < b->rows; r++) {
-			most = finish(b, r, e, logits + r * TQ_KV_SPLIT + n);
+			most = finish(b, head, r, e, logits + r * TQ_KV_SPLIT + n);
 			top[r] = most > top[r] ? most : top[r];
 		}
 	}

@@ -18,7 +18,7 @@
  *	score(grid)		query_size, query_pack, score, score_list, score_pairs
  *	encode(ROTATION,grid)	encode: all stages in one pass
  *	decode(ROTATION,grid)	decode
- *	attend(grid)		weigh, mix, raw_score, raw_mix: attention over coded and 16-bit rows
+ *	attend(grid)		logits, weigh, mix, raw_score, raw_mix: over coded and 16-bit rows
  *	device(cuda)		struct tq_device_ops: the same work on data in a device's memory
  *
  * For each operation the core picks the selectable driver of highest priority that supports the plan
@@ -299,6 +299,7 @@ struct tq_rotation_ops {
  * @encode:      fused; input was checked: every value finite. Returns 0 or a TQ_ERR_*
  * @decode:      fused
  *
+ * @logits:      x[t] = (x[t] + bias) * factor; returns the largest, -infinity for none
  * @weigh:       weights[t] = tq_exp(logits[t] - max), 0 for a logit of -infinity; returns their sum in
  *               16 lanes. @weights may be @logits
  * @mix:         sums[w * ld + i] += what @n rows, at most TQ_MIX_ROWS, weigh in rotated coordinate i;
@@ -310,7 +311,7 @@ struct tq_rotation_ops {
  * @failed:      as in struct tq_rotation_ops
  *
  * A slot may be NULL: the next driver fills it. query_size, query_pack, score and score_list are
- * taken together or not at all; so are weigh, mix, raw_score and raw_mix.
+ * taken together or not at all; so are logits, weigh, mix, raw_score and raw_mix.
  */
 struct tq_quantizer_ops {
 	uint32_t struct_size;
@@ -333,6 +334,7 @@ struct tq_quantizer_ops {
 		      size_t stride, size_t n, uint8_t *codes);
 	int (*decode)(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n,
 		      void *x, int dtype, size_t stride);
+	float (*logits)(float *x, size_t n, float bias, float factor);
 	float (*weigh)(const float *logits, size_t n, float max, float *weights);
 	void (*mix)(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw,
 		    size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld);

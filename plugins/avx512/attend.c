@@ -11,7 +11,8 @@
  *	row t+1	 b0 b1 b2 b3 ...	->	lane 1: a1 b1 c1 d1
  *	...
  *
- * A tile of rows is interleaved once for all weights. Sums over a call stay in int32: with 1024
+ * A tile of rows is interleaved once for all weights; codes of one field as they lie in the row, for they
+ * are bytes too and fewer, and decoded when they are multiplied. Sums over a call stay in int32: with 1024
  * rows at most, |sum of hi * level| < 1024 * 127 * 127. With one plane of levels the whole sum A fits
  * too, and is put together modulo 2^32; with two it is put together in double, which is exact.
  */
@@ -27,7 +28,7 @@
 
 /* The integer weights of a call: hi and lo planes, a byte per row, and their sums */
 struct weights {
-	_Alignas(64) int8_t plane[2][MOST_WEIGHTS][TQ_MIX_ROWS + 64];
+	_Alignas(64) int8_t plane[MOST_WEIGHTS][2][TQ_MIX_ROWS + 64];
 	int64_t sum[MOST_WEIGHTS];
 	float unit[MOST_WEIGHTS];
 };
@@ -37,14 +38,26 @@ struct chunk_sums {
 	__m512i at[2][MOST_WEIGHTS][2][MOST_LANES];
 };
 
+/* The scales of 16 rows that lie @row bytes apart, where one has four bytes or more */
+LEVELS_INLINE __m512 gather_scales(uint32_t dtype, const uint8_t *codes, __m512i at)
+{
+	__m512i x = _mm512_i32gather_epi32(at, codes, 1);
+
+	if (dtype == TQ_F32)
+		return _mm512_castsi512_ps(x);
+	if (dtype == TQ_BF16)
+		return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
+	return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
+}
+
 static void load_scales(const struct tq_plan *plan, const uint8_t *codes, size_t n, float *scale)
 {
 	const __m512i ramp = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 	size_t row = plan->layout.row_bytes, t = 0;
 	__m512i at = _mm512_mullo_epi32(ramp, _mm512_set1_epi32((int)row));
 
-	for (; plan->scale == TQ_F32 && t + 16 <= n; t += 16)
-		_mm512_storeu_ps(scale + t, _mm512_i32gather_ps(at, codes + t * row, 1));
+	for (; row >= 4 && t + 16 <= n; t += 16)
+		_mm512_storeu_ps(scale + t, gather_scales(plan->scale, codes + t * row, at));
 	for (; t < n; t++)
 		scale[t] = tq_load_scale(plan, codes + t * row);
 }
@@ -69,8 +82,8 @@ static void quantize(const float *weights, const float *scale, size_t n, struct 
 		q = _mm512_cvtps_epi32(_mm512_mul_ps(a[k], _mm512_set1_ps(inv)));
 		sum = _mm512_add_epi32(sum, q);
 		hi = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(64)), 7);
-		_mm_store_si128((__m128i *)(to->plane[0][w] + t), _mm512_cvtepi32_epi8(hi));
-		_mm_store_si128((__m128i *)(to->plane[1][w] + t),
+		_mm_store_si128((__m128i *)(to->plane[w][0] + t), _mm512_cvtepi32_epi8(hi));
+		_mm_store_si128((__m128i *)(to->plane[w][1] + t),
 				_mm512_cvtepi32_epi8(_mm512_sub_epi32(q, _mm512_slli_epi32(hi, 7))));
 	}
 	to->sum[w] = _mm512_reduce_add_epi32(sum);
@@ -97,24 +110,55 @@ LEVELS_INLINE void interleave(const __m512i *row, __m512i *to)
 	_mm512_store_si512(to + 3, _mm512_unpackhi_epi16(ab1, cd1));
 }
 
+/* Are codes interleaved as they are? Fields of several widths meet only where they lie in a row. */
+LEVELS_INLINE int late(uint32_t bits)
+{
+	return bits == 1 || bits == 2 || bits == 4;
+}
+
+/* Registers of a tile that four rows of a chunk become */
+LEVELS_INLINE uint32_t tile_step(uint32_t bits)
+{
+	return late(bits) ? 4 : 4 * levels_vectors(bits) * levels_planes(bits);
+}
+
+/* Row @t and three more of what lies behind the rows of the call: wanted next if it is another head's keys */
+LEVELS_INLINE void fetch_behind(const struct source *s, size_t t)
+{
+	size_t row = s->plan->layout.row_bytes;
+	const char *at = (const char *)s->codes + (s->n + t) * row, *end = at + 4 * row;
+
+	for (; at < end; at += 64)
+		_mm_prefetch(at, _MM_HINT_T1);
+}
+
 /* Rows @first .. of a chunk, four at a time, to the tile; rows past the end repeat the last */
 LEVELS_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, uint32_t bits,
-			     __m512i *tile)
+			     const uint64_t *tail, __m512i *tile)
 {
-	const uint64_t *tail = s->chunk < s->shape->chunks ? NULL : s->shape->tail;
+	size_t row = s->plan->layout.row_bytes, g, t;
 	uint32_t n = levels_fields(bits), vectors = levels_vectors(bits), k, v;
 	__m512i hi[4][LEVEL_VECTORS], lo[4][LEVEL_VECTORS], rows[4];
 	const uint8_t *p[3] = {NULL};
-	size_t g, t;
 	int r;
 
 	for (g = 0; g < groups; g++) {
+		if (!s->chunk)
+			fetch_behind(s, first + 4 * g);
+#pragma GCC unroll 4
 		for (r = 0; r < 4; r++) {
 			t = first + 4 * g + (size_t)r < s->n ? first + 4 * g + (size_t)r : s->n - 1;
 			for (k = 0; k < n; k++)
-				p[k] = s->codes + t * s->plan->layout.row_bytes + s->shape->at[k] +
-				       s->chunk * levels_step(bits, k);
-			levels_decode(&s->tables, p, tail, bits, hi[r], lo[r]);
+				p[k] = s->codes + t * row + s->shape->at[k] + s->chunk * levels_step(bits, k);
+			if (late(bits))
+				rows[r] = load_field(p[0], tail, 64);
+			else
+				levels_decode(&s->tables, p, tail, bits, hi[r], lo[r]);
+		}
+		if (late(bits)) {
+			interleave(rows, tile);
+			tile += 4;
+			continue;
 		}
 		for (v = 0; v < vectors; v++, tile += 4) {
 			for (r = 0; r < 4; r++)
@@ -129,66 +173,119 @@ LEVELS_INLINE void fill_tile(const struct source *s, size_t first, size_t groups
 	}
 }
 
-/* Two registers of the tile times up to four weights, both planes */
-LEVELS_INLINE void add_products(const __m512i *tile, size_t step, size_t groups,
-				const struct weights *w, int first, int nw, size_t at, __m512i *acc0,
-				__m512i *acc1, size_t stride)
+/* Where two registers of products come from: a register of codes and two of its levels, or two registers */
+struct pair {
+	const __m512i *at[2];
+	size_t step;
+	const struct level_tables *tables;
+	uint32_t v;
+};
+
+LEVELS_INLINE void load_pair(const struct pair *from, size_t g, uint32_t bits, __m512i *x)
 {
-	const int32_t *weight[8];
-	__m512i a[8], b[8], x, y, q;
+	__m512i level[LEVEL_VECTORS], code;
+
+	if (late(bits)) {
+		code = keep(from->at[0][g * from->step]);
+		levels_of_fields(from->tables, &code, bits, level, NULL);
+		x[0] = level[from->v];
+		x[1] = level[from->v + 1];
+		return;
+	}
+	x[0] = from->at[0][g * from->step];
+	x[1] = from->at[1][g * from->step];
+}
+
+/* Two registers of levels times up to four weights, both planes */
+LEVELS_INLINE void add_products(const struct pair *from, size_t groups, const struct weights *w, int first,
+				int nw, size_t at, uint32_t bits, __m512i *acc0, __m512i *acc1)
+{
+	const int8_t *weight = w->plane[first][0] + at;
+	const size_t plane = sizeof(w->plane[0][0]);
+	__m512i a[8], b[8], x[2], q;
 	size_t g;
 	int i;
 
+#pragma GCC unroll 8
 	for (i = 0; i < 2 * nw; i++) {
-		weight[i] = (const int32_t *)(const void *)(w->plane[i & 1][first + i / 2] + at);
-		a[i] = acc0[i * stride];
-		b[i] = acc1[i * stride];
+		a[i] = acc0[i * MOST_LANES];
+		b[i] = acc1[i * MOST_LANES];
 	}
-	for (g = 0; g < groups; g++, tile += step) {
-		x = tile[0];
-		y = tile[1];
+	for (g = 0; g < groups; g++, weight += 4) {
+		load_pair(from, g, bits, x);
+#pragma GCC unroll 8
 		for (i = 0; i < 2 * nw; i++) {
-			q = _mm512_set1_epi32(weight[i][g]);
-			a[i] = _mm512_dpbusd_epi32(a[i], x, q);
-			b[i] = _mm512_dpbusd_epi32(b[i], y, q);
+			q = _mm512_set1_epi32(*(const int32_t *)(const void *)(weight + (size_t)i * plane));
+			a[i] = _mm512_dpbusd_epi32(a[i], x[0], q);
+			b[i] = _mm512_dpbusd_epi32(b[i], x[1], q);
 		}
 	}
+#pragma GCC unroll 8
 	for (i = 0; i < 2 * nw; i++) {
-		acc0[i * stride] = a[i];
-		acc1[i * stride] = b[i];
+		acc0[i * MOST_LANES] = a[i];
+		acc1[i * MOST_LANES] = b[i];
+	}
+}
+
+LEVELS_INLINE void add_weights(const struct pair *from, size_t groups, const struct weights *w, int nw,
+			       size_t at, uint32_t bits, struct chunk_sums *sums, uint32_t p, uint32_t j0,
+			       uint32_t j1)
+{
+	int i = 0;
+
+	for (; i + 4 <= nw; i += 4)
+		add_products(from, groups, w, i, 4, at, bits, &sums->at[p][i][0][j0], &sums->at[p][i][0][j1]);
+	for (; i < nw; i++)
+		add_products(from, groups, w, i, 1, at, bits, &sums->at[p][i][0][j0], &sums->at[p][i][0][j1]);
+}
+
+LEVELS_INLINE void add_tile(const struct source *s, const __m512i *tile, size_t groups, const struct weights *w,
+			    int nw, size_t first, uint32_t bits, struct chunk_sums *sums)
+{
+	uint32_t vectors = levels_vectors(bits), registers = 4 * vectors, p, j, v;
+	struct pair from = {.step = tile_step(bits), .tables = &s->tables};
+
+	if (late(bits)) {
+		for (j = 0; j < 4; j++) {
+			from.at[0] = tile + j;
+#pragma GCC unroll 4
+			for (v = 0; v < vectors; v += 2) {
+				from.v = v;
+				add_weights(&from, groups, w, nw, first, bits, sums, 0, 4 * v + j,
+					    4 * v + 4 + j);
+			}
+		}
+		return;
+	}
+	for (p = 0; p < levels_planes(bits); p++) {
+		for (j = 0; j < registers; j += 2) {
+			from.at[0] = tile + p * registers + j;
+			from.at[1] = from.at[0] + 1;
+			add_weights(&from, groups, w, nw, first, bits, sums, p, j, j + 1);
+		}
 	}
 }
 
 LEVELS_INLINE void sum_chunk(const struct source *s, const struct weights *w, int nw, uint32_t bits,
 			     struct chunk_sums *sums)
 {
-	uint32_t registers = 4 * levels_vectors(bits), planes = levels_planes(bits), p, j;
-	size_t step = (size_t)registers * planes, most = TILE_BYTES / (64 * step), first, groups;
+	const uint64_t *tail = s->chunk < s->shape->chunks ? NULL : s->shape->tail;
+	uint32_t registers = 4 * levels_vectors(bits), p, j;
+	size_t most = TILE_BYTES / (64 * tile_step(bits)), first, groups;
 	__m512i tile[TILE_BYTES / 64];
-	int i, k;
+	int i;
 
-	for (p = 0; p < planes; p++)
+	for (p = 0; p < levels_planes(bits); p++)
 		for (i = 0; i < nw; i++)
 			for (j = 0; j < registers; j++)
 				sums->at[p][i][0][j] = sums->at[p][i][1][j] = _mm512_setzero_si512();
 	for (first = 0; first < s->n; first += 4 * most) {
 		groups = (s->n - first + 3) / 4 < most ? (s->n - first + 3) / 4 : most;
-		fill_tile(s, first, groups, bits, tile);
-		for (p = 0; p < planes; p++) {
-			for (j = 0; j < registers; j += 2) {
-				for (i = 0; i < nw; i += k) {
-					k = nw - i < 4 ? 1 : 4;
-					if (k == 4)
-						add_products(tile + p * registers + j, step, groups, w,
-							     i, 4, first, &sums->at[p][i][0][j],
-							     &sums->at[p][i][0][j + 1], MOST_LANES);
-					else
-						add_products(tile + p * registers + j, step, groups, w,
-							     i, 1, first, &sums->at[p][i][0][j],
-							     &sums->at[p][i][0][j + 1], MOST_LANES);
-				}
-			}
-		}
+		if (tail)
+			fill_tile(s, first, groups, bits, tail, tile);
+		else
+			fill_tile(s, first, groups, bits, NULL, tile);
+		add_tile(s, tile, groups, w, nw, first, bits, sums);
 	}
 }
 
@@ -245,20 +342,53 @@ LEVELS_INLINE __m512i places(size_t c, uint32_t vectors)
 	return _mm512_add_epi32(_mm512_slli_epi32(reg, 4), lane);
 }
 
+/* Four lanes each of @x to @to, @apart floats apart */
+LEVELS_INLINE void store_quarters(float *to, size_t apart, __m512 x)
+{
+	_mm_store_ps(to, _mm512_castps512_ps128(x));
+	_mm_store_ps(to + apart, _mm512_extractf32x4_ps(x, 1));
+	_mm_store_ps(to + 2 * apart, _mm512_extractf32x4_ps(x, 2));
+	_mm_store_ps(to + 3 * apart, _mm512_extractf32x4_ps(x, 3));
+}
+
+/* f32(A) of a chunk in the order of coordinates: places() from the other side, for two registers or one */
+LEVELS_INLINE void order(const struct chunk_sums *sums, int w, int64_t sum, uint32_t bits, float *to)
+{
+	_Alignas(64) float by_lane[16 * MOST_LANES];
+	uint32_t vectors = levels_vectors(bits), j;
+	size_t c;
+	__m512 a, b;
+
+	for (j = 0; vectors <= 2 && j < 4; j++) {
+		a = combine(sums, w, j, sum, bits);
+		if (vectors == 1) {
+			store_quarters(to + 4 * j, 16, a);
+			continue;
+		}
+		b = combine(sums, w, 4 + j, sum, bits);
+		store_quarters(to + 8 * j, 32, _mm512_unpacklo_ps(a, b));
+		store_quarters(to + 8 * j + 4, 32, _mm512_unpackhi_ps(a, b));
+	}
+	if (vectors <= 2)
+		return;
+	for (j = 0; j < 4 * vectors; j++)
+		_mm512_store_ps(by_lane + 16 * j, combine(sums, w, j, sum, bits));
+	for (c = 0; c < levels_chunk(bits); c += 16)
+		_mm512_store_ps(to + c, _mm512_i32gather_ps(places(c, vectors), by_lane, 4));
+}
+
 LEVELS_INLINE void add_chunk_sums(const struct source *s, const struct weights *w, int i,
 				  uint32_t bits, const struct chunk_sums *sums, float *out)
 {
 	size_t chunk = levels_chunk(bits), left = s->plan->dim - s->chunk * chunk, c;
 	__m512 step = _mm512_set1_ps(w->unit[i] * s->plan->codebook.half_step), a, old;
-	_Alignas(64) float by_lane[16 * MOST_LANES];
+	_Alignas(64) float ordered[16 * MOST_LANES];
 	__mmask16 m;
-	uint32_t j;
 
-	for (j = 0; j < 4 * levels_vectors(bits); j++)
-		_mm512_store_ps(by_lane + 16 * j, combine(sums, i, j, w->sum[i], bits));
+	order(sums, i, w->sum[i], bits, ordered);
 	for (c = 0; c < chunk && c < left; c += 16) {
 		m = lanes(left - c);
-		a = _mm512_i32gather_ps(places(c, levels_vectors(bits)), by_lane, 4);
+		a = _mm512_load_ps(ordered + c);
 		old = _mm512_maskz_loadu_ps(m, out + c);
 		_mm512_mask_storeu_ps(out + c, m, _mm512_add_ps(old, _mm512_mul_ps(a, step)));
 	}
@@ -304,13 +434,17 @@ static void mix(const struct tq_plan *plan, const void *state, const float *weig
 					float *sums, size_t ld) = {
 		NULL, mix_1, mix_2, mix_3, mix_4, mix_5, mix_6, mix_7, mix_8};
 	const struct score_tables *tab = state;
-	struct source s = {.plan = plan, .shape = &tab->level, .codes = codes, .n = n};
+	struct source s;
 	float scale[TQ_MIX_ROWS];
 	struct weights w;
 	size_t i, m;
 
 	if (!plan->index_bits || !n)
 		return;
+	s.plan = plan;
+	s.shape = &tab->level;
+	s.codes = codes;
+	s.n = n;
 	load_scales(plan, codes, n, scale);
 	for (; nw; nw -= m, weights += m * ldw, sums += m * ld) {
 		m = nw < MOST_WEIGHTS ? nw : MOST_WEIGHTS;
@@ -325,6 +459,7 @@ const struct tq_quantizer_ops avx512_attend_ops = {
 	.create = avx512_score_create,
 	.destroy = avx512_score_destroy,
 	.mix = mix,
+	.logits = avx512_logits,
 	.weigh = avx512_weigh,
 	.raw_score = avx512_raw_score,
 	.raw_mix = avx512_raw_mix,

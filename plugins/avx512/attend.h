@@ -6,6 +6,7 @@
 
 #include "tq/plugin.h"
 
+float avx512_logits(float *x, size_t n, float bias, float factor);
 float avx512_weigh(const float *logits, size_t n, float max, float *weights);
 void avx512_raw_score(int dtype, const float *queries, size_t ldq, size_t nq, const uint16_t *rows,
 		      size_t stride, size_t n, size_t d, float *scores, size_t ld);

@@ -8,29 +8,39 @@
 #include "attend.h"
 #include "lanes.h"
 
-/* tq_exp() of sixteen */
+/* tq_exp() of sixteen; n comes out of the low bits of the sum that rounds, and goes into the exponent */
 AVX512_INLINE __m512 exp16(__m512 x)
 {
 	const __mmask16 some = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-87.0f), _CMP_GE_OQ);
 	const __m512 magic = _mm512_set1_ps(12582912.0f);
-	__m512 n, f, p;
+	__m512 t = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)), n, f, p;
 
-	x = _mm512_maskz_mov_ps(some, x);
-	n = _mm512_sub_ps(_mm512_add_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)), magic),
-			  magic);
-	f = _mm512_sub_ps(x, _mm512_mul_ps(n, _mm512_set1_ps(0.693359375f)));
-	f = _mm512_sub_ps(f, _mm512_mul_ps(n, _mm512_set1_ps(-2.12194440e-4f)));
-	p = _mm512_set1_ps(1.9875691500e-4f);
-	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(1.3981999507e-3f));
-	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(8.3334519073e-3f));
-	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(4.1665795894e-2f));
-	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(1.6666665459e-1f));
-	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(5.0000001201e-1f));
-	p = _mm512_mul_ps(p, _mm512_mul_ps(f, f));
-	p = _mm512_add_ps(_mm512_add_ps(p, f), _mm512_set1_ps(1.0f));
-	n = _mm512_castsi512_ps(_mm512_slli_epi32(
-		_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
-	return _mm512_maskz_mul_ps(some, p, n);
+	n = _mm512_add_ps(t, magic);
+	f = _mm512_sub_ps(t, _mm512_sub_ps(n, magic));
+	p = _mm512_set1_ps(1.3264727e-3f);
+	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(9.671513e-3f));
+	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(5.5507336e-2f));
+	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(2.4022242e-1f));
+	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(6.9314700e-1f));
+	p = _mm512_add_ps(_mm512_mul_ps(p, f), _mm512_set1_ps(1.0f));
+	return _mm512_castsi512_ps(_mm512_maskz_add_epi32(
+		some, _mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(n), 23)));
+}
+
+float avx512_logits(float *x, size_t n, float bias, float factor)
+{
+	__m512 top = _mm512_set1_ps(-INFINITY), v;
+	__mmask16 m;
+	size_t t;
+
+	for (t = 0; t < n; t += 16) {
+		m = lanes(n - t);
+		v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + t), _mm512_set1_ps(bias));
+		v = _mm512_mul_ps(v, _mm512_set1_ps(factor));
+		_mm512_mask_storeu_ps(x + t, m, v);
+		top = _mm512_mask_max_ps(top, m, top, v);
+	}
+	return _mm512_reduce_max_ps(top);
 }
 
 float avx512_weigh(const float *logits, size_t n, float max, float *weights)

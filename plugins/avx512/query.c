@@ -78,10 +78,12 @@ void avx512_score_destroy(const struct tq_host *host, void *state)
 /* Reads in order: a strided read is vectorized by some compilers to loads past the end of @from */
 static void pack_plane(const int8_t *from, uint32_t bits, size_t dim, size_t stride, int8_t *to)
 {
-	size_t vectors = levels_vectors(bits), chunk = 64 * vectors, i;
+	size_t vectors = levels_vectors(bits), i = 0, k, v;
 
-	for (i = 0; i < dim; i++)
-		to[(i / chunk * vectors + i % vectors) * stride + i % chunk / vectors] = from[i];
+	for (; i < dim; to += vectors * stride)
+		for (k = 0; k < 64 && i < dim; k++)
+			for (v = 0; v < vectors && i < dim; v++)
+				to[v * stride + k] = from[i++];
 }
 
 static void pack_part(const struct tq_plan *plan, uint32_t bits, const int8_t *hi, const int8_t *lo,

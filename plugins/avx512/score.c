@@ -50,7 +50,9 @@ static void score_tile(const struct score_job *job, struct strip *strip, size_t 
 		head[k] = (const struct query_head *)(const void *)(packed + k * size);
 		sum[k] = head[k]->sum;
 	}
-	if (plan->index_bits)
+	if (plan->index_bits && plan->index_bits <= 4 && planes == 2 && plan->dim <= AVX512_PLANES_DIM)
+		avx512_sum_planes(&job->tab->level, strip, query_part(plan, packed, 0), size, sum, nq, a);
+	else if (plan->index_bits)
 		avx512_sum_tile(&job->tab->level, planes, strip, query_part(plan, packed, 0), size,
 				sum, nq, a);
 	for (k = 0; k < nq; k++)

@@ -107,6 +107,13 @@ void avx512_score(const struct tq_plan *plan, const void *state, const void *pac
 void avx512_score_list(const struct tq_plan *plan, const void *state, const void *packed,
 		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores);
 
+/** Most dimensions of avx512_sum_planes(), a multiple of 512 */
+#define AVX512_PLANES_DIM 1024
+
+/** avx512_sum_planes - avx512_sum_tile() for queries of two planes, up to 4 bits and AVX512_PLANES_DIM */
+void avx512_sum_planes(const struct shape *shape, const struct strip *strip, const int8_t *q, size_t size,
+		      const int64_t *sum, size_t nq, float (*a)[STRIP]);
+
 /** avx512_score_pairs - the operation of that name */
 void avx512_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld);

@@ -44,7 +44,8 @@ void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *
 
 	strip->n = n;
 	strip->stride = job->ids ? 0 : row_bytes;
-	strip->ahead = !job->ids && job->n * row_bytes > 2 * AHEAD ? AHEAD : 0;
+	/* what lies behind the rows of a short call may well be wanted next */
+	strip->ahead = job->ids ? 0 : job->n * row_bytes > 2 * AHEAD ? AHEAD : job->n * row_bytes;
 	if (!job->ids)
 		codes += first * row_bytes;
 	if (!job->ids && n == STRIP) {

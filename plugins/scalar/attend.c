@@ -6,6 +6,18 @@
 
 #include "scalar.h"
 
+float scalar_logits(float *x, size_t n, float bias, float factor)
+{
+	float top = -INFINITY;
+	size_t t;
+
+	for (t = 0; t < n; t++) {
+		x[t] = (x[t] + bias) * factor;
+		top = x[t] > top ? x[t] : top;
+	}
+	return top;
+}
+
 float scalar_weigh(const float *logits, size_t n, float max, float *weights)
 {
 	float lane[16] = { 0 };

@@ -25,6 +25,7 @@ static const struct tq_quantizer_ops score_ops = {
 
 static const struct tq_quantizer_ops attend_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
+	.logits = scalar_logits,
 	.weigh = scalar_weigh,
 	.mix = scalar_mix,
 	.raw_score = scalar_raw_score,

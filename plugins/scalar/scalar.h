@@ -39,6 +39,7 @@ static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t 
 		level[i] = plan->codebook.odd[index[i]];
 }
 
+float scalar_logits(float *x, size_t n, float bias, float factor);
 float scalar_weigh(const float *logits, size_t n, float max, float *weights);
 void scalar_mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw,
 		size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld);

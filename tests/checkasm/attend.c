@@ -58,7 +58,7 @@ static void draw(struct trial *t, struct attend_case *c)
 	c->ldw = c->n + rng_below(&t->rng, 4);
 	c->ld = (d > c->n ? d : c->n) + rng_below(&t->rng, 4);
 	out = (c->nw - 1) * c->ld + (t->op == OP_RAW_SCORE ? c->n : d);
-	if (t->op == OP_WEIGH)
+	if (t->op == OP_WEIGH || t->op == OP_LOGITS)
 		out = c->n;
 	c->weights = guarded_alloc(((c->nw - 1) * c->ldw + c->n) * sizeof(float), 4, (int)rng_below(&t->rng, 2));
 	fill_weights(t, (float *)c->weights.at, c->weights.size / sizeof(float), t->op == OP_WEIGH);
@@ -89,6 +89,9 @@ static void run(struct trial *t, const struct tq_driver *drv, struct attend_case
 	if (ops->create && ops->create(check_host(), t->plan, &state))
 		return;
 	switch (t->op) {
+	case OP_LOGITS:
+		*sum = ops->logits(out, c->n, 0.75f, -1.25f);
+		break;
 	case OP_WEIGH:
 		*sum = ops->weigh(weights, c->n, 0.0f, out);
 		break;

@@ -61,6 +61,9 @@ static void call(struct timed *b)
 	case OP_SCORE_PAIRS:
 		q->score_pairs(b->plan, b->state, b->codes, 8, b->codes, b->n / 8, b->y, b->n / 8);
 		break;
+	case OP_LOGITS:
+		q->logits(b->y, b->n, 0.5f, 0.125f);
+		break;
 	case OP_WEIGH:
 		q->weigh(b->x, b->n, 4.0f, b->y);
 		break;

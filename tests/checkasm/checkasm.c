@@ -25,7 +25,7 @@
 
 const char *const check_op_name[OP_COUNT] = {
 	"rotate", "unrotate", "quantize",  "dequantize", "score",  "score_list", "score_pairs",
-	"weigh",  "mix",      "raw_score", "raw_mix",    "encode", "decode"};
+	"logits", "weigh",  "mix",      "raw_score", "raw_mix",    "encode", "decode"};
 
 static struct {
 	uint64_t seed;
@@ -91,7 +91,7 @@ static int run_trial(struct trial *t, unsigned *drawn)
 			check_quantizer(t);
 		else if (t->op == OP_ENCODE || t->op == OP_DECODE)
 			check_fused(t);
-		else if (t->op >= OP_WEIGH && t->op <= OP_RAW_MIX)
+		else if (t->op >= OP_LOGITS && t->op <= OP_RAW_MIX)
 			check_attend(t);
 		else
 			check_score(t);

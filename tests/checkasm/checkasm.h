@@ -17,6 +17,7 @@ enum check_op {
 	OP_SCORE,
 	OP_SCORE_LIST,
 	OP_SCORE_PAIRS,
+	OP_LOGITS,
 	OP_WEIGH,
 	OP_MIX,
 	OP_RAW_SCORE,

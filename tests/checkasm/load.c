@@ -83,6 +83,8 @@ int check_has_op(const struct tq_driver *drv, int op)
 		return q && q->score_list;
 	case OP_SCORE_PAIRS:
 		return q && q->score_pairs;
+	case OP_LOGITS:
+		return q && q->logits;
 	case OP_WEIGH:
 		return q && q->weigh;
 	case OP_MIX:
