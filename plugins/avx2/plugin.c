@@ -13,6 +13,8 @@ extern const struct tq_rotation_ops avx2_dense_ops;
 extern const struct tq_quantizer_ops avx2_quantize_ops;
 extern const struct tq_quantizer_ops avx2_encode_ops;
 extern const struct tq_quantizer_ops avx2_decode_ops;
+extern const struct tq_quantizer_ops avx2_attend_ops;
+extern const struct tq_quantizer_ops avxvnni_attend_ops;
 extern const struct tq_quantizer_ops avx2_score_ops;
 extern const struct tq_quantizer_ops avxvnni_score_ops;
 
@@ -77,6 +79,20 @@ static const struct tq_driver drivers[] = {
 		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
 		.effort_max = 2,
 		.ops = &avxvnni_score_ops,
+	},
+	{
+		AVX2_DRIVER("attend(grid)", "attend-avx2", PRIORITY),
+		.need = NEED_V3,
+		.bits = ONE_TO_EIGHT_BITS,
+		.effort_max = 2,
+		.ops = &avx2_attend_ops,
+	},
+	{
+		AVX2_DRIVER("attend(grid)", "attend-avxvnni", PRIORITY + 50),
+		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
+		.bits = ONE_TO_EIGHT_BITS,
+		.effort_max = 2,
+		.ops = &avxvnni_attend_ops,
 	},
 };
 
