@@ -11,6 +11,8 @@ extern const struct tq_rotation_ops neon_dense_ops;
 extern const struct tq_quantizer_ops neon_quantize_ops;
 extern const struct tq_quantizer_ops neon_encode_ops;
 extern const struct tq_quantizer_ops neon_decode_ops;
+extern const struct tq_quantizer_ops neon_attend_ops;
+extern const struct tq_quantizer_ops neon_attend_dotprod_ops;
 extern const struct tq_quantizer_ops neon_score_ops;
 extern const struct tq_quantizer_ops neon_score_dotprod_ops;
 extern const struct tq_quantizer_ops neon_score_i8mm_ops;

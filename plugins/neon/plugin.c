@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The NEON plugin: armv8.0 for every stage, and for scores the dot products of armv8.2 and the byte
+ * The NEON plugin: armv8.0 for every stage, and for scores and attention the dot products of armv8.2, and the byte
  * matrix products of i8mm beside it. This file is data, compiled for the baseline; no other file of
  * the plugin runs before the core has seen the CPU's features.
  */
@@ -65,6 +65,18 @@ static const struct tq_driver drivers[] = {
 			    TQ_CPU_DOTPROD | TQ_CPU_I8MM),
 		.effort_max = 2,
 		.ops = &neon_score_i8mm_ops,
+	},
+	{
+		NEON_DRIVER("attend(grid)", "attend-neon", PRIORITY, 0),
+		.bits = ONE_TO_EIGHT_BITS,
+		.effort_max = 2,
+		.ops = &neon_attend_ops,
+	},
+	{
+		NEON_DRIVER("attend(grid)", "attend-dotprod", PRIORITY + 50, TQ_CPU_DOTPROD),
+		.bits = ONE_TO_EIGHT_BITS,
+		.effort_max = 2,
+		.ops = &neon_attend_dotprod_ops,
 	},
 };
 
