@@ -21,6 +21,9 @@
 #define COORDINATES (1u << 18) /* per sample of rows */
 #define QUERIES 8
 #define PAIRS_LEFT 16
+/* Tokens and queries of an attention */
+#define ATTEND_ROWS 512
+#define ATTEND_QUERIES 4
 
 static const uint32_t dims[] = {128, 768};
 static const uint32_t bits[] = {1, 2, 3, 4, 8};
@@ -29,6 +32,7 @@ static const uint32_t bits[] = {1, 2, 3, 4, 8};
 struct runner {
 	const struct tq_entry *entry;
 	struct tq_pipeline pipe;
+	struct tq_served attend; /* of an attend(grid) driver alone: no pipeline has it */
 	void *prepared;
 	double ns;
 };
@@ -101,20 +105,44 @@ static void run_decode(const struct lab *l, const struct runner *r)
 	s->ops->decode(l->plan, s->state, l->codes, l->n, l->y, TQ_F32, l->plan->dim);
 }
 
+/* As a KV cache does for each head: logits to weights, then the rows by their weights */
+static void run_attend(const struct lab *l, const struct runner *r)
+{
+	const struct tq_served *s = &r->attend;
+	size_t t, n, q;
+
+	for (t = 0; t < l->n; t += n) {
+		n = l->n - t < ATTEND_ROWS ? l->n - t : ATTEND_ROWS;
+		memcpy(l->scores, l->x, ATTEND_QUERIES * n * sizeof(float));
+		for (q = 0; q < ATTEND_QUERIES; q++) {
+			float *x = l->scores + q * n, top = s->ops->logits(x, n, 0.0f, 1.0f);
+
+			s->ops->weigh(x, n, top, x);
+		}
+		memset(l->y, 0, ATTEND_QUERIES * l->plan->dim * sizeof(float));
+		s->ops->mix(l->plan, s->state, l->scores, n, ATTEND_QUERIES,
+			    l->codes + t * l->plan->layout.row_bytes, n, l->y, l->plan->dim);
+	}
+}
+
+#define THE_ROTATION -1
+#define ATTENTION -2
+
 /* What the selection calls a stage, and how to do it; @each: times a row is touched */
 static const struct work {
 	const char *stage;
-	int op; /* -1: the rotation */
+	int op; /* or one of the two below */
 	double each;
 	void (*run)(const struct lab *l, const struct runner *r);
 } works[] = {
-	{"rotate(rht)", -1, 1, run_rotate},
+	{"rotate(rht)", THE_ROTATION, 1, run_rotate},
 	{"quantize(grid)", TQ_OP_QUANTIZE, 1, run_quantize},
 	{"dequantize(grid)", TQ_OP_DEQUANTIZE, 1, run_dequantize},
 	{"score(grid)", TQ_OP_SCORE, 1 + QUERIES, run_score},
 	{"score_pairs(grid)", TQ_OP_SCORE_PAIRS, 1, run_pairs},
 	{"encode(rht,grid)", TQ_OP_ENCODE, 1, run_encode},
 	{"decode(rht,grid)", TQ_OP_DECODE, 1, run_decode},
+	{"attend(grid)", ATTENTION, 1, run_attend},
 };
 
 /* ---- the clock ---- */
@@ -142,15 +170,16 @@ static double sample(const struct lab *l, const struct work *w, const struct run
 
 static bool serves(const struct runner *r, const struct work *w)
 {
-	const struct tq_choice *c =
-		w->op < 0 ? &r->pipe.rotation.choice : &r->pipe.op[w->op].choice;
+	const struct tq_choice *c = w->op == THE_ROTATION ? &r->pipe.rotation.choice :
+				    w->op == ATTENTION	  ? &r->attend.choice :
+							    &r->pipe.op[w->op].choice;
 
 	return c->driver == r->entry->driver;
 }
 
 static void report(const struct lab *l, const struct work *w, const struct runner *r, double ns)
 {
-	uint32_t b = w->op < 0 ? 0 : l->plan->index_bits;
+	uint32_t b = w->op == THE_ROTATION ? 0 : l->plan->index_bits;
 	double ps = ns * 1e3;
 
 	if (ps < 1)
@@ -189,6 +218,21 @@ static void measure(struct lab *l, const struct work *w)
 
 /* ---- one plan ---- */
 
+/* The state of an attend(grid) driver; of any other, nothing */
+static int open_attend(struct runner *r, struct tq_entry *e, const struct tq_plan *plan)
+{
+	const struct tq_quantizer_ops *ops = e->driver->ops;
+
+	if (strcmp(e->driver->name, "attend(grid)"))
+		return TQ_OK;
+	if (ops->create && ops->create(&e->module->host, plan, &r->attend.state))
+		return tq_fail(TQ_ERR_NOMEM, "%s: create failed", e->driver->driver_name);
+	r->attend.ops = ops;
+	r->attend.choice.driver = e->driver;
+	r->attend.choice.host = &e->module->host;
+	return TQ_OK;
+}
+
 static int add_runner(struct lab *l, struct tq_entry *e)
 {
 	struct runner *r = &l->runners[l->nrunners];
@@ -206,6 +250,9 @@ static int add_runner(struct lab *l, struct tq_entry *e)
 	if (err)
 		return err;
 	l->nrunners++;
+	err = open_attend(r, e, l->plan);
+	if (err)
+		return err;
 	r->prepared = tq_alloc(l->ctx, QUERIES * r->pipe.query_bytes);
 	if (!r->prepared)
 		return TQ_ERR_NOMEM;
@@ -214,9 +261,14 @@ static int add_runner(struct lab *l, struct tq_entry *e)
 
 static void remove_runners(struct lab *l)
 {
+	struct runner *r;
+
 	while (l->nrunners--) {
-		tq_free(l->ctx, l->runners[l->nrunners].prepared);
-		tq_pipeline_destroy(&l->runners[l->nrunners].pipe);
+		r = &l->runners[l->nrunners];
+		if (r->attend.ops && r->attend.ops->destroy)
+			r->attend.ops->destroy(r->attend.choice.host, r->attend.state);
+		tq_free(l->ctx, r->prepared);
+		tq_pipeline_destroy(&r->pipe);
 	}
 	l->nrunners = 0;
 }
