@@ -44,6 +44,58 @@ START_TEST(tokens_are_what_was_appended_and_attention_is_what_float64_says)
 }
 END_TEST
 
+/* Head sizes from 16 to 1024, keys and values of 1 to 8 bits, and MLA; 90 tokens, the last 26 of them in 16 bits */
+static const struct tq_kv_options sizes[] = {
+	{ BASE(1, 1, 3, 16, 0, 16), .key_spec = "bits=1", .value_spec = "bits=8" },
+	{ BASE(1, 1, 2, 40, 0, 24), .key_spec = "bits=8", .value_spec = "bits=1" },
+	{ BASE(1, 2, 8, 64, 0, 64), .key_spec = "bits=2", .value_spec = "bits=7" },
+	{ BASE(1, 1, 5, 96, 0, 100), .key_spec = "bits=7", .value_spec = "bits=2" },
+	{ BASE(1, 2, 8, 128, 0, 128), .key_spec = "bits=4", .value_spec = "bits=4" },
+	{ BASE(1, 1, 1, 256, 0, 192), .key_spec = "bits=3", .value_spec = "bits=6" },
+	{ BASE(1, 1, 4, 512, 0, 384), .key_spec = "bits=6", .value_spec = "bits=3" },
+	{ BASE(1, 1, 2, 1024, 0, 1024), .key_spec = "bits=5", .value_spec = "bits=5" },
+	{ BASE(1, 1, 18, 512, 64, 0), .key_spec = "bits=4" },
+};
+
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+/* Scalar's answers are what float64 says; every other backend that is here gives the same bits */
+START_TEST(every_backend_answers_alike_at_every_size)
+{
+	static const char *const backends[] = { "scalar", "avx2", "avx512", "neon" };
+	struct tq_kv_options o = sizes[_i];
+	struct model m, twin;
+	struct tq_kv *kv[4];
+	size_t i;
+	int ret;
+
+	for (i = 0; i < 4; i++) {
+		o.driver = backends[i];
+		ret = tq_kv_create(kv_ctx, &o, &kv[i]);
+		if (i && ret) {
+			ck_assert_msg((ret == TQ_ERR_NO_DRIVER || ret == TQ_ERR_NOT_PRESENT) &&
+					      !strstr(tq_error_text(), "failed"),
+				      "%s: %s", backends[i], tq_error_text());
+			continue;
+		}
+		ck_assert_msg(!ret, "%s", tq_error_text());
+		if (!i) {
+			model_open(&m, kv[0], &o);
+			ck_assert_int_eq(append(&m, &o, 90), TQ_OK);
+			check_sequence(&m, &o, NULL);
+			continue;
+		}
+		memset(&twin, 0, sizeof(twin));
+		save_and_restore(&m, kv[i], &o, &twin);
+		check_sequence(&m, &o, &twin);
+		model_close(&twin);
+		tq_kv_destroy(kv[i]);
+	}
+	model_close(&m);
+	tq_kv_destroy(kv[0]);
+}
+END_TEST
+
 /* The same tokens and queries in a context with threads: the same bits */
 START_TEST(threads_change_nothing)
 {
@@ -253,6 +305,7 @@ int main(void)
 	}
 	tcase_set_timeout(tc, 900);
 	tcase_add_loop_test(tc, tokens_are_what_was_appended_and_attention_is_what_float64_says, 0, SHAPES);
+	tcase_add_loop_test(tc, every_backend_answers_alike_at_every_size, 0, SIZES);
 	tcase_add_loop_test(tc, threads_change_nothing, 0, SHAPES);
 	tcase_add_test(tc, a_full_pool_leaves_the_cache_usable);
 	tcase_add_test(tc, sizes_are_told_before);
