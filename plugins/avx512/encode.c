@@ -19,10 +19,6 @@ struct loaded {
 	int32_t exponent[BATCH_ROWS];
 };
 
-/* @n rows of @x, @step bytes apart, rotated to @y, @room floats apart */
-typedef void (*rotate_rows)(const struct tq_plan *plan, const char *x, size_t step, size_t n,
-			    float *y, size_t room, struct loaded *in);
-
 AVX512_INLINE void store_registers(float *y, const __m512 *v, int regs)
 {
 	int i;
@@ -107,6 +103,7 @@ AVX512_INLINE void rotate_in_memory(const struct tq_plan *plan, const char *x, i
 	}
 }
 
+/* @n rows of @x, @step bytes apart, rotated to @y, @room floats apart */
 AVX512_INLINE void rotate_rows_as(const struct tq_plan *plan, const char *x, int dtype,
 				  uint32_t center, size_t step, size_t n, float *y, size_t room,
 				  struct loaded *in)
@@ -141,28 +138,36 @@ AVX512_INLINE void rotate_rows_as(const struct tq_plan *plan, const char *x, int
 	}
 }
 
-#define ROTATE_AS(name, dtype, center)                                                             \
+#define ROTATE_AS(name, dtype)                                                                     \
 	static void name(const struct tq_plan *plan, const char *x, size_t step, size_t n,         \
 			 float *y, size_t room, struct loaded *in)                                 \
 	{                                                                                          \
-		rotate_rows_as(plan, x, dtype, center, step, n, y, room, in);                      \
+		rotate_rows_as(plan, x, dtype, TQ_CENTER_OFF, step, n, y, room, in);               \
 	}
 
-ROTATE_AS(rotate_f32, TQ_F32, TQ_CENTER_OFF)
-ROTATE_AS(rotate_f16, TQ_F16, TQ_CENTER_OFF)
-ROTATE_AS(rotate_bf16, TQ_BF16, TQ_CENTER_OFF)
-ROTATE_AS(rotate_f32_data, TQ_F32, TQ_CENTER_DATA)
-ROTATE_AS(rotate_f16_data, TQ_F16, TQ_CENTER_DATA)
-ROTATE_AS(rotate_bf16_data, TQ_BF16, TQ_CENTER_DATA)
-ROTATE_AS(rotate_f32_both, TQ_F32, TQ_CENTER_BOTH)
-ROTATE_AS(rotate_f16_both, TQ_F16, TQ_CENTER_BOTH)
-ROTATE_AS(rotate_bf16_both, TQ_BF16, TQ_CENTER_BOTH)
+ROTATE_AS(rotate_f32, TQ_F32)
+ROTATE_AS(rotate_f16, TQ_F16)
+ROTATE_AS(rotate_bf16, TQ_BF16)
 
-static const rotate_rows rotators[3][3] = {
-	[TQ_CENTER_OFF] = {rotate_f32, rotate_f16, rotate_bf16},
-	[TQ_CENTER_DATA] = {rotate_f32_data, rotate_f16_data, rotate_bf16_data},
-	[TQ_CENTER_BOTH] = {rotate_f32_both, rotate_f16_both, rotate_bf16_both},
-};
+/* With a centre, its loads cost more than a branch for each. */
+static void rotate_centred(const struct tq_plan *plan, const char *x, int dtype, size_t step,
+			   size_t n, float *y, size_t room, struct loaded *in)
+{
+	rotate_rows_as(plan, x, dtype, plan->center, step, n, y, room, in);
+}
+
+static void rotate(const struct tq_plan *plan, const char *x, int dtype, size_t step, size_t n,
+		   float *y, size_t room, struct loaded *in)
+{
+	if (plan->center != TQ_CENTER_OFF)
+		rotate_centred(plan, x, dtype, step, n, y, room, in);
+	else if (dtype == TQ_F32)
+		rotate_f32(plan, x, step, n, y, room, in);
+	else if (dtype == TQ_F16)
+		rotate_f16(plan, x, step, n, y, room, in);
+	else
+		rotate_bf16(plan, x, step, n, y, room, in);
+}
 
 /* The statistics of the rows, from their 16 lanes each */
 static void finish_stat(const struct tq_plan *plan, struct loaded *in, size_t n,
@@ -183,7 +188,6 @@ static int avx512_encode(const struct tq_plan *plan, const void *state, const vo
 {
 	float y[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
 	size_t element = dtype == TQ_F32 ? 4 : 2, step = stride * element, room, rows, part;
-	rotate_rows rotate = rotators[plan->center][dtype];
 	struct tq_row_stat stat[BATCH_ROWS];
 	struct loaded in = {0};
 	struct avx512_ahead ahead = {x, step, element};
@@ -194,7 +198,7 @@ static int avx512_encode(const struct tq_plan *plan, const void *state, const vo
 	rows = rows < BATCH_ROWS ? rows : BATCH_ROWS;
 	for (; n > 0; n -= part, from += part * step, codes += part * plan->layout.row_bytes) {
 		part = n < rows ? n : rows;
-		rotate(plan, from, step, part, y, room, &in);
+		rotate(plan, from, dtype, step, part, y, room, &in);
 		ahead.x = from + part * step;
 		finish_stat(plan, &in, part, stat);
 		avx512_quantize_rows(plan, state, y, room, stat, part, &ahead, codes);
