@@ -19,11 +19,13 @@ struct side {
 /* Weights of @n keys that sum up to 1, and the logarithm of their sum before */
 static void weigh(struct side *s, const float *q, size_t n, uint32_t dim, double scale)
 {
-	double most = -INFINITY, sum = 0;
+	float top = -INFINITY;
+	double most, sum = 0;
 
 	eval_dot_f32(q, s->keys, n, dim, s->logit);
 	for (size_t i = 0; i < n; i++)
-		most = fmax(most, (double)s->logit[i] * scale);
+		top = s->logit[i] > top ? s->logit[i] : top;
+	most = (double)top * scale;
 	for (size_t i = 0; i < n; i++)
 		sum += s->weight[i] = exp((double)s->logit[i] * scale - most);
 	for (size_t i = 0; i < n; i++)
