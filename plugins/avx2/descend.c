@@ -60,7 +60,7 @@ static int descend_eight(const struct avx2_tables *tab, __m256 y, uint8_t *index
 			 struct fit *fit)
 {
 	const float *odd = tab->odd_padded + 1;
-	__m256i at = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)index));
+	__m256i at = widen8u(index);
 	float yc[2][8] __attribute__((aligned(32)));
 	int32_t cc[2][8] __attribute__((aligned(32)));
 	struct moves down, up;
@@ -139,7 +139,7 @@ static struct fit fit_stored(const struct tq_plan *plan, const struct avx2_table
 		_mm256_store_si256((__m256i *)index, _mm256_and_si256(o, byte_mask(n)));
 		for (k = 0; k < 4; k++) {
 			v = part8f(y + at + 8 * k, (ptrdiff_t)n - 8 * k);
-			o = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(index + 8 * k)));
+			o = widen8u(index + 8 * k);
 			odd = gather8f(tab->odd, o);
 			sum[k & 1] = _mm256_add_ps(sum[k & 1], _mm256_mul_ps(v, odd));
 			o = _mm256_and_si256(_mm256_cvtps_epi32(odd),
