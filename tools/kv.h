@@ -40,6 +40,18 @@ void kv_dump_unload(struct kv_dump *d);
 /** kv_dump_options - the dump's shapes, for a cache */
 void kv_dump_options(const struct kv_dump *d, struct tq_kv_options *o);
 
+/* ---- options of a cache ---- */
+
+enum kv_letter { KV_SINKS = 512, KV_WINDOW, KV_PAGE, KV_CENTER_TOKENS };
+
+#define KV_CACHE_OPTIONS                                                                                            \
+	{"sinks", required_argument, NULL, KV_SINKS}, {"window", required_argument, NULL, KV_WINDOW},               \
+		{"page", required_argument, NULL, KV_PAGE},                                                         \
+		{"center-tokens", required_argument, NULL, KV_CENTER_TOKENS}
+
+/** kv_take_option - one of enum kv_letter into @o; @most: the greatest number of tokens */
+int kv_take_option(struct tq_kv_options *o, int letter, const char *text, uint64_t most);
+
 /* ---- what a cache makes of them ---- */
 
 /** kv_take_specs - "KEYS / VALUES", or one spec for both; @room: TQ_SPEC_STRING_MAX characters that they point into */

@@ -35,13 +35,10 @@ struct result {
 	double kl999;
 };
 
-enum letter { SPEC = 256, PROFILE, SVG, SINKS, WINDOW, PAGE, CENTER_TOKENS };
+enum letter { SPEC = 256, PROFILE, SVG };
 
 static int take(struct eval_kv *o, int letter, const char *text)
 {
-	uint64_t n = 0;
-	int ret;
-
 	switch (letter) {
 	case SPEC:
 	case PROFILE:
@@ -53,24 +50,9 @@ static int take(struct eval_kv *o, int letter, const char *text)
 	case SVG:
 		o->svg = text;
 		return 0;
-	case SINKS:
-		ret = cli_number("--sinks", text, 0, UINT32_MAX, &n);
-		o->kv.sinks = (uint32_t)n;
-		return ret;
-	case WINDOW:
-		ret = cli_number("--window", text, 0, UINT32_MAX, &n);
-		o->kv.window = (uint32_t)n;
-		return ret;
-	case PAGE:
-		ret = cli_number("--page", text, 16, 512, &n);
-		o->kv.page_tokens = (uint32_t)n;
-		return ret;
-	case CENTER_TOKENS:
-		ret = cli_number("--center-tokens", text, 0, UINT32_MAX, &n);
-		o->kv.center = n ? TQ_KV_CENTER_LEARN : TQ_KV_CENTER_OFF;
-		o->kv.center_tokens = (uint32_t)n;
-		return ret;
 	default:
+		if (letter >= KV_SINKS && letter <= KV_CENTER_TOKENS)
+			return kv_take_option(&o->kv, letter, text, UINT32_MAX);
 		return settings_take(&o->common, letter, text);
 	}
 }
@@ -81,10 +63,7 @@ static int parse(int argc, char **argv, struct eval_kv *o)
 		{"spec", required_argument, NULL, SPEC},
 		{"profile", required_argument, NULL, PROFILE},
 		{"svg", required_argument, NULL, SVG},
-		{"sinks", required_argument, NULL, SINKS},
-		{"window", required_argument, NULL, WINDOW},
-		{"page", required_argument, NULL, PAGE},
-		{"center-tokens", required_argument, NULL, CENTER_TOKENS},
+		KV_CACHE_OPTIONS,
 		SETTINGS_OPTIONS,
 		{0},
 	};

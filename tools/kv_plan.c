@@ -53,7 +53,7 @@ struct plan {
 	uint64_t token_bytes;
 };
 
-enum letter { SPEC = 256, BUDGET, NAME, OUTPUT, SINKS, WINDOW, PAGE, CENTER_TOKENS };
+enum letter { SPEC = 256, BUDGET, NAME, OUTPUT };
 
 static int take_name(struct plan_kv *o, const char *text)
 {
@@ -67,9 +67,6 @@ static int take_name(struct plan_kv *o, const char *text)
 
 static int take(struct plan_kv *o, int letter, const char *text)
 {
-	uint64_t n = 0;
-	int ret;
-
 	switch (letter) {
 	case SPEC:
 		if (o->nspecs == CANDIDATES_MAX)
@@ -83,24 +80,9 @@ static int take(struct plan_kv *o, int letter, const char *text)
 	case OUTPUT:
 		o->output = text;
 		return 0;
-	case SINKS:
-		ret = cli_number("--sinks", text, 0, 1 << 24, &n);
-		o->kv.sinks = (uint32_t)n;
-		return ret;
-	case WINDOW:
-		ret = cli_number("--window", text, 0, 1 << 24, &n);
-		o->kv.window = (uint32_t)n;
-		return ret;
-	case PAGE:
-		ret = cli_number("--page", text, 16, 512, &n);
-		o->kv.page_tokens = (uint32_t)n;
-		return ret;
-	case CENTER_TOKENS:
-		ret = cli_number("--center-tokens", text, 0, 1 << 24, &n);
-		o->kv.center = n ? TQ_KV_CENTER_LEARN : TQ_KV_CENTER_OFF;
-		o->kv.center_tokens = (uint32_t)n;
-		return ret;
 	default:
+		if (letter >= KV_SINKS && letter <= KV_CENTER_TOKENS)
+			return kv_take_option(&o->kv, letter, text, 1 << 24);
 		return settings_take(&o->common, letter, text);
 	}
 }
@@ -112,10 +94,7 @@ static int parse(int argc, char **argv, struct plan_kv *o)
 		{"budget", required_argument, NULL, BUDGET},
 		{"name", required_argument, NULL, NAME},
 		{"output", required_argument, NULL, OUTPUT},
-		{"sinks", required_argument, NULL, SINKS},
-		{"window", required_argument, NULL, WINDOW},
-		{"page", required_argument, NULL, PAGE},
-		{"center-tokens", required_argument, NULL, CENTER_TOKENS},
+		KV_CACHE_OPTIONS,
 		SETTINGS_OPTIONS,
 		{0},
 	};
