@@ -39,7 +39,7 @@ root=$(cd "$root" && pwd)
 
 unmount()
 {
-	for m in dev/shm dev proc; do
+	for m in sys dev/shm dev proc; do
 		mountpoint -q "$root/$m" && umount "$root/$m"
 	done
 	! grep -q " $root/" /proc/self/mounts
@@ -79,8 +79,13 @@ done
 
 git clone -q --no-hardlinks "$source" "$root/root/libtq"
 mount -t proc proc "$root/proc"
+mount --bind -o ro /sys "$root/sys"
 mount --bind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/dev/shm"
+
+# pip asks PyPI with the certificates that apt's proxy may need
+certificates=/etc/ssl/certs/ca-certificates.crt
+[ -e "$root$certificates" ] || certificates=
 
 # The directory of the clone and the seconds are shown, the output is kept.
 bad=0
@@ -90,7 +95,7 @@ for command; do
 	begin=$(date +%s)
 	status=0
 	env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 http_proxy="${http_proxy:-}" \
-		https_proxy="${https_proxy:-}" timeout -k 30 $limit chroot "$root" \
+		https_proxy="${https_proxy:-}" ${certificates:+PIP_CERT="$certificates"} timeout -k 30 $limit chroot "$root" \
 		sh -c "cd /root/libtq && $command" >"$log" 2>&1 </dev/null || status=$?
 	seconds=$(($(date +%s) - begin))
 	echo
