@@ -83,9 +83,9 @@ mount --bind -o ro /sys "$root/sys"
 mount --bind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/dev/shm"
 
-# pip asks PyPI with the certificates that apt's proxy may need
-certificates=/etc/ssl/certs/ca-certificates.crt
-[ -e "$root$certificates" ] || certificates=
+# pip asks PyPI with this machine's certificates, by a name that no package overwrites
+certificates=/root/certificates.crt
+cp -L /etc/ssl/certs/ca-certificates.crt "$root$certificates" 2>/dev/null || certificates=
 
 # The directory of the clone and the seconds are shown, the output is kept.
 bad=0
