@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -460,6 +461,20 @@ static void make_directories(const char *path)
 	free(dir);
 }
 
+/* Measuring takes minutes: a file that could not be written is found before. */
+static int check_directory(const char *path)
+{
+	char *copy = strdup(path);
+	int err = TQ_OK;
+
+	if (!copy)
+		return tq_fail(TQ_ERR_NOMEM, "out of memory");
+	if (access(dirname(copy), W_OK | X_OK))
+		err = fail_write(path);
+	free(copy);
+	return err;
+}
+
 static int make_profile(struct tq_context *ctx, FILE *f, FILE *out)
 {
 	int err;
@@ -489,10 +504,13 @@ int tq_context_calibrate(struct tq_context *ctx, const char *path, FILE *out)
 	if (!place)
 		return tq_fail(TQ_ERR_ARG,
 			       "path is NULL, and the setting \"calibration\" names no file");
-	f = open_memstream(&text, &size);
+	if (!path)
+		make_directories(place);
+	err = check_directory(place);
+	f = err ? NULL : open_memstream(&text, &size);
 	if (!f) {
 		free(place);
-		return tq_fail(TQ_ERR_NOMEM, "out of memory");
+		return err ? err : tq_fail(TQ_ERR_NOMEM, "out of memory");
 	}
 	pthread_mutex_lock(&ctx->registry->lock);
 	err = make_profile(ctx, f, out);
@@ -501,8 +519,6 @@ int tq_context_calibrate(struct tq_context *ctx, const char *path, FILE *out)
 		err = tq_fail(TQ_ERR_NOMEM, "out of memory");
 	if (!err)
 		err = tq_calibration_parse(ctx, place, text, size, &read);
-	if (!err && !path)
-		make_directories(place);
 	if (!err)
 		err = write_whole(place, text, size);
 	if (!err && out)

@@ -179,11 +179,11 @@ static void explain_refused(const struct query *q)
 				tq_driver_state_name(m->state), m->reason);
 }
 
-/* Drivers of the generic name, best first; equal ones in the order of finding. */
+/* The best drivers of the generic name, best first; equal ones in the order of finding. */
 static size_t candidates(const struct query *q, struct tq_entry **list)
 {
 	struct tq_module *m;
-	struct tq_entry *e;
+	struct tq_entry *e, *last;
 	size_t i, k, n = 0;
 
 	if (q->why && !q->why->used) {
@@ -191,7 +191,7 @@ static size_t candidates(const struct query *q, struct tq_entry **list)
 		explain_refused(q);
 	}
 	for (m = q->ctx->registry->first; m; m = m->next)
-		for (i = 0; i < m->nentries && n < CANDIDATES_MAX; i++) {
+		for (i = 0; i < m->nentries; i++) {
 			e = &m->entries[i];
 			if (strcmp(e->driver->name, q->name))
 				continue;
@@ -202,6 +202,12 @@ static size_t candidates(const struct query *q, struct tq_entry **list)
 			if (is_unasked_device(q, e)) {
 				explain(q, e, "a device: serves where it is pinned or ordered");
 				continue;
+			}
+			if (n == CANDIDATES_MAX) {
+				last = before(q, e, list[n - 1]) ? list[--n] : e;
+				explain(q, last, "comes after %d others", CANDIDATES_MAX);
+				if (last == e)
+					continue;
 			}
 			for (k = n++; k && before(q, e, list[k - 1]); k--)
 				list[k] = list[k - 1];

@@ -116,6 +116,31 @@ START_TEST(deny_refuses_a_plugin_or_a_driver_with_its_reason)
 }
 END_TEST
 
+START_TEST(the_best_of_a_crowd_serves_and_those_left_out_are_named)
+{
+	struct tq_quantizer_options o = { .struct_size = sizeof(o) };
+	struct tq_context *ctx = open_plugin("", ZOO_DIR "/tq-crowd.so");
+	struct tq_quantizer *q;
+	struct tq_spec spec;
+	char *text = NULL;
+	size_t size;
+	FILE *f;
+
+	tq_spec_init(&spec);
+	ck_assert_msg(tq_quantizer_create(ctx, &spec, 64, &o, &q) == TQ_OK, "%s", tq_error_text());
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_ROTATE), "rht-crowd");
+	f = open_memstream(&text, &size);
+	tq_quantizer_explain(q, f);
+	fclose(f);
+	/* scalar, those of the crowd, and rht-crowd are 72: 8 of the last found are left out */
+	ck_assert_ptr_nonnull(strstr(text, "rht-crowd-69: comes after 64 others"));
+	ck_assert_ptr_null(strstr(text, "rht-crowd-00: comes after"));
+	free(text);
+	tq_quantizer_destroy(q);
+	tq_context_destroy(ctx);
+}
+END_TEST
+
 START_TEST(a_missing_group_is_named_and_the_limit_told_from_the_cpu)
 {
 	struct tq_cpu_need v3 = { TQ_ARCH_X86_64, 0, TQ_CPU_X86_64_V3 };
@@ -190,6 +215,7 @@ int main(void)
 	tcase_add_test(tc, a_pin_beats_the_order);
 	tcase_add_test(tc, a_pinned_plugin_serves_with_the_drivers_that_this_cpu_can_run);
 	tcase_add_test(tc, deny_refuses_a_plugin_or_a_driver_with_its_reason);
+	tcase_add_test(tc, the_best_of_a_crowd_serves_and_those_left_out_are_named);
 	tcase_add_test(tc, a_missing_group_is_named_and_the_limit_told_from_the_cpu);
 	tcase_add_test(tc, an_unknown_rotation_has_no_driver_and_the_error_names_it);
 	tcase_add_test(tc, with_a_pin_the_error_names_the_unknown_rotation_too);

@@ -8,6 +8,9 @@
 #ifndef ZOO_NAME
 #define ZOO_NAME "good"
 #endif
+#ifndef ZOO_PRIORITY
+#define ZOO_PRIORITY 900
+#endif
 #ifndef ZOO_DRIVER
 #define ZOO_DRIVER "rht-" ZOO_NAME
 #endif
@@ -176,14 +179,24 @@ static const struct tq_quantizer_ops half_ops = {
 #define FLAGS (TQ_DRV_BITEXACT | TQ_DRV_CONCURRENT)
 #endif
 
+#ifdef ZOO_CROWD
+#define ONE(n)                                                                                           \
+	{ .struct_size = sizeof(struct tq_driver), .name = "rotate(rht)", .driver_name = "rht-crowd-" #n, \
+	  .flags = FLAGS, .rotation_ops = &rotation_ops, .effort_max = 2 },
+#define TEN(n) ONE(n##0) ONE(n##1) ONE(n##2) ONE(n##3) ONE(n##4) ONE(n##5) ONE(n##6) ONE(n##7) ONE(n##8) ONE(n##9)
+#endif
+
 static const struct tq_driver drivers[] = {
+#ifdef ZOO_CROWD
+	TEN(0) TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6)
+#endif
 	{
 #ifdef ZOO_DRIVER_STRUCT
 		.struct_size = sizeof(struct tq_driver) - 8,
 #else
 		.struct_size = sizeof(struct tq_driver),
 #endif
-		.priority = 900,
+		.priority = ZOO_PRIORITY,
 #if defined(ZOO_HALF_SLOTS)
 		.name = "score(grid)",
 		.ops = &half_ops,

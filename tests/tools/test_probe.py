@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 CRASH = os.path.abspath(sys.argv.pop(3))
@@ -114,6 +115,13 @@ class Probe(unittest.TestCase):
                 d = json.loads(self.refused(1, [name], "--conform", path, "--json"))
                 self.assertIn(reason, d["drivers"][0]["reason"])
         self.refused(2, ["no such file"], "--conform", "/nonexistent/tq-x.so")
+
+    def test_a_profile_that_cannot_be_written_is_found_before_the_measuring(self):
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "missing", "profile")
+            self.assertEqual(self.refused(2, [path], "--calibrate", "--output", path), "")
+        self.assertLess(time.monotonic() - start, 20)
 
 
 if __name__ == "__main__":
