@@ -96,15 +96,19 @@ static void *worker(void *arg)
 static int start_worker(struct tq_pool *pool, pthread_t *thread, int cpu)
 {
 	pthread_attr_t attr;
-	cpu_set_t set;
+	cpu_set_t *set = cpu >= 0 ? CPU_ALLOC((size_t)cpu + 1) : NULL;
+	size_t size = set ? CPU_ALLOC_SIZE((size_t)cpu + 1) : 0;
 	int err;
 
-	if (pthread_attr_init(&attr))
+	if (pthread_attr_init(&attr)) {
+		CPU_FREE(set);
 		return -1;
-	if (cpu >= 0 && cpu < CPU_SETSIZE) {
-		CPU_ZERO(&set);
-		CPU_SET(cpu, &set);
-		pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	}
+	if (set) {
+		CPU_ZERO_S(size, set);
+		CPU_SET_S((size_t)cpu, size, set);
+		pthread_attr_setaffinity_np(&attr, size, set);
+		CPU_FREE(set);
 	}
 	err = pthread_create(thread, &attr, worker, pool);
 	pthread_attr_destroy(&attr);

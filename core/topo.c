@@ -4,6 +4,7 @@
  * hwloc is asked for processors, caches and memory alone: its input/output components would start
  * drivers of GPUs, so they are kept out.
  */
+#include <errno.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,14 +16,25 @@
 #include <hwloc.h>
 #endif
 
+/* The kernel refuses a set with less room than it has processors. */
 uint32_t tq_topo_units(void)
 {
-	cpu_set_t set;
+	int room, err, units = 0;
+	cpu_set_t *set;
+	size_t size;
 
-	CPU_ZERO(&set);
-	if (sched_getaffinity(0, sizeof(set), &set) || CPU_COUNT(&set) < 1)
-		return 1;
-	return (uint32_t)CPU_COUNT(&set);
+	for (room = CPU_SETSIZE; room <= 1 << 20; room *= 2) {
+		set = CPU_ALLOC(room);
+		if (!set)
+			break;
+		size = CPU_ALLOC_SIZE(room);
+		err = sched_getaffinity(0, size, set) ? errno : 0;
+		units = err ? 0 : CPU_COUNT_S(size, set);
+		CPU_FREE(set);
+		if (err != EINVAL)
+			break;
+	}
+	return units > 0 ? (uint32_t)units : 1;
 }
 
 #ifdef TQ_HAVE_HWLOC
