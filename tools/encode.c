@@ -179,7 +179,7 @@ int command_encode(int argc, char **argv)
 	if (ret)
 		return ret;
 	catch_interrupt();
-	ret = vectors_open(&in, argv[optind], o.common.dim);
+	ret = vectors_open(&in, argv[optind], o.common.dim, VECTORS_TRAIN);
 	if (ret)
 		return ret;
 	ret = settings_context(&o.common, &ctx);
@@ -235,7 +235,7 @@ static int decode_file(const struct encode_options *o, struct tq_context *ctx, c
 		ret = cli_fail_status(status, in_path);
 		goto err_close;
 	}
-	ret = vectors_create(&out, out_path, dtype, tq_dim(q), tq_file_count(in));
+	ret = vectors_create(&out, out_path, dtype, tq_dim(q), tq_file_count(in), VECTORS_TRAIN);
 	if (!ret)
 		ret = decode_rows(q, in, dtype, &out);
 	if (!ret)

@@ -289,12 +289,12 @@ int command_eval(int argc, char **argv)
 	if (ret)
 		return ret;
 	catch_interrupt();
-	ret = vectors_open(&base, argv[optind], o.common.dim);
+	ret = vectors_open(&base, argv[optind], o.common.dim, VECTORS_TRAIN);
 	if (ret)
 		return ret;
 	ret = check_specs(&o, base.dim);
 	if (!ret && o.queries)
-		ret = vectors_open(&queries, o.queries, base.dim);
+		ret = vectors_open(&queries, o.queries, base.dim, VECTORS_TEST);
 	if (ret)
 		goto err_close_base;
 	ret = eval_load(&data, &base, o.queries ? &queries : NULL, o.rows, o.nq);

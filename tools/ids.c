@@ -46,7 +46,11 @@ static int load(const char *path, unsigned char **data, size_t *size)
 
 static int make_room(struct ids *ids)
 {
-	ids->ids = malloc(ids->rows * ids->columns * sizeof(*ids->ids) + 1);
+	uint64_t n, bytes;
+
+	if (!__builtin_mul_overflow(ids->rows, ids->columns, &n) &&
+	    !__builtin_mul_overflow(n, sizeof(*ids->ids), &bytes))
+		ids->ids = malloc(bytes + 1);
 	return ids->ids ? 0 : cli_fail(CLI_UNMET, "out of memory");
 }
 
@@ -111,21 +115,53 @@ static int read_ivecs(const char *path, const unsigned char *data, size_t size, 
 	return ret;
 }
 
-int ids_read(const char *path, struct ids *ids)
+static int read_hdf5(const char *path, const char *dataset, struct ids *ids)
+{
+	uint64_t shape[2];
+	struct hdf5 *h;
+	int ret = hdf5_open(path, dataset, HDF5_I64, &h, shape);
+
+	if (ret)
+		return ret;
+	ids->rows = shape[0];
+	ids->columns = shape[1];
+	ret = make_room(ids);
+	if (!ret)
+		ret = hdf5_read(h, 0, ids->rows, ids->ids);
+	hdf5_close(h);
+	return ret;
+}
+
+static int check_name(const char *path)
+{
+	if (ends_in(path, ".npy") || ends_in(path, ".ivecs"))
+		return 0;
+	return cli_fail(CLI_USAGE, "%s: name does not end in .npy, .ivecs or .hdf5", path);
+}
+
+static int read_plain(const char *path, struct ids *ids)
 {
 	unsigned char *data = NULL;
 	size_t size = 0;
-	int ret;
+	int ret = check_name(path);
 
-	*ids = (struct ids){0};
-	if (!ends_in(path, ".npy") && !ends_in(path, ".ivecs"))
-		return cli_fail(CLI_USAGE, "%s: name does not end in .npy or .ivecs", path);
+	if (ret)
+		return ret;
 	ret = load(path, &data, &size);
 	if (ret)
 		return ret;
 	ret = ends_in(path, ".npy") ? read_npy(path, data, size, ids)
 				    : read_ivecs(path, data, size, ids);
 	free(data);
+	return ret;
+}
+
+int ids_read(const char *path, const char *dataset, struct ids *ids)
+{
+	int ret;
+
+	*ids = (struct ids){0};
+	ret = hdf5_name_length(path) ? read_hdf5(path, dataset, ids) : read_plain(path, ids);
 	if (ret) {
 		free(ids->ids);
 		ids->ids = NULL;
@@ -152,23 +188,37 @@ static int write_ivecs(struct output *out, const struct ids *ids)
 	return ret;
 }
 
-int ids_write(const char *path, const struct ids *ids)
+static int write_npy(struct output *out, const struct ids *ids)
 {
 	struct npy_header h = {.dtype = NPY_I64, .dims = 2, .shape = {ids->rows, ids->columns}};
-	struct output out = {0};
 	char text[256];
-	int ret;
+	int ret = output_write(out, text, npy_format(&h, text, sizeof(text)));
 
-	if (!ends_in(path, ".npy") && !ends_in(path, ".ivecs"))
-		return cli_fail(CLI_USAGE, "%s: name does not end in .npy or .ivecs", path);
-	ret = output_open(&out, path);
-	if (!ret && ends_in(path, ".ivecs")) {
-		ret = write_ivecs(&out, ids);
-	} else if (!ret) {
-		ret = output_write(&out, text, npy_format(&h, text, sizeof(text)));
-		if (!ret)
-			ret = output_write(&out, ids->ids, ids->rows * ids->columns * sizeof(*ids->ids));
-	}
+	return ret ? ret : output_write(out, ids->ids, ids->rows * ids->columns * sizeof(*ids->ids));
+}
+
+static int write_hdf5(struct output *out, const struct ids *ids, const float *distances)
+{
+	int ret = hdf5_begin(out->hdf5, IDS_NEIGHBORS, HDF5_I64, ids->rows, ids->columns);
+
+	if (!ret)
+		ret = hdf5_write(out->hdf5, ids->ids, ids->rows);
+	if (!ret)
+		ret = hdf5_begin(out->hdf5, "distances", HDF5_F32, ids->rows, ids->columns);
+	return ret ? ret : hdf5_write(out->hdf5, distances, ids->rows);
+}
+
+int ids_write(const char *path, const struct ids *ids, const float *distances)
+{
+	bool hdf5 = hdf5_name_length(path);
+	struct output out = {0};
+	int ret = hdf5 ? 0 : check_name(path);
+
+	if (!ret)
+		ret = hdf5 ? output_open_hdf5(&out, path) : output_open(&out, path);
+	if (!ret)
+		ret = hdf5 ? write_hdf5(&out, ids, distances) :
+		      ends_in(path, ".npy") ? write_npy(&out, ids) : write_ivecs(&out, ids);
 	if (!ret)
 		ret = output_commit(&out);
 	output_abort(&out);

@@ -3,8 +3,8 @@
 #define TOOLS_IDS_H
 
 /*
- * Files of numbers of rows: .npy (i64 or i32, one or two dimensions) and .ivecs (each row preceded by its
- * length, all i32, rows of one length). Failing calls have printed their line.
+ * Files of numbers of rows: .npy (i64 or i32, one or two dimensions), .ivecs (each row preceded by its
+ * length, all i32, rows of one length) and datasets of HDF5 files (h5file.h). Failing calls have printed their line.
  */
 
 #include <stdint.h>
@@ -16,10 +16,14 @@ struct ids {
 	uint64_t rows, columns;
 };
 
-/** ids_read - all of a file; free() @ids->ids */
-int ids_read(const char *path, struct ids *ids);
+/** ids_read - all of a file; free() @ids->ids. @dataset: as in vectors_open() */
+int ids_read(const char *path, const char *dataset, struct ids *ids);
 
-/** ids_write - a file of rows, complete or not there; .ivecs holds numbers below 2^31 only */
-int ids_write(const char *path, const struct ids *ids);
+/**
+ * ids_write - a file of rows, complete or not there; .ivecs holds numbers below 2^31 only
+ * @distances: of each; an HDF5 file holds them too
+ */
+int ids_write(const char *path, const struct ids *ids, const float *distances);
+#define IDS_NEIGHBORS "neighbors"
 
 #endif

@@ -91,7 +91,7 @@ static int compute_truth(struct evaluation *e)
 static int read_truth(struct evaluation *e)
 {
 	struct ids gt;
-	int ret = ids_read(e->o->gt, &gt);
+	int ret = ids_read(e->o->gt, IDS_NEIGHBORS, &gt);
 
 	if (ret)
 		return ret;
@@ -108,11 +108,11 @@ static int read_truth(struct evaluation *e)
 
 static int load(struct evaluation *e, const char *base, const char *queries)
 {
-	int ret = vectors_open(&e->base, base, e->o->common.dim);
+	int ret = vectors_open(&e->base, base, e->o->common.dim, VECTORS_TRAIN);
 
 	if (ret)
 		return ret;
-	ret = vectors_open(&e->queries, queries, e->base.dim);
+	ret = vectors_open(&e->queries, queries, e->base.dim, VECTORS_TEST);
 	if (ret)
 		goto err_close;
 	e->n = e->o->rows && e->o->rows < e->base.count ? e->o->rows : e->base.count;
@@ -225,7 +225,7 @@ static int measure_spec(const struct evaluation *e, struct tq_context *ctx, cons
 	double begin;
 	int ret;
 
-	ret = vectors_open(&in, e->base.path, e->o->common.dim);
+	ret = vectors_open(&in, e->base.path, e->o->common.dim, VECTORS_TRAIN);
 	if (ret)
 		return ret;
 	in.count = e->n;

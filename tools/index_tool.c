@@ -230,7 +230,7 @@ int index_fill(struct tq_index *ix, const struct vectors *in, const char *path)
 	int ret = rows ? 0 : cli_fail(CLI_UNMET, "out of memory");
 
 	if (!ret && path)
-		ret = ids_read(path, &ids);
+		ret = ids_read(path, "ids", &ids);
 	if (!ret && path && ids.rows * ids.columns != in->count)
 		ret = cli_fail(CLI_USAGE, "%s: has %" PRIu64 " ids for %" PRIu64 " rows", path,
 			       ids.rows * ids.columns, in->count);

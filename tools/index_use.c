@@ -4,6 +4,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -70,7 +71,7 @@ int index_build(int argc, char **argv)
 	if (ret)
 		return ret;
 	catch_interrupt();
-	ret = vectors_open(&in, argv[optind], o.common.dim);
+	ret = vectors_open(&in, argv[optind], o.common.dim, VECTORS_TRAIN);
 	if (ret)
 		return ret;
 	ret = settings_context(&o.common, &ctx);
@@ -122,7 +123,7 @@ int index_add(int argc, char **argv)
 	ret = open_index(&o, argv[optind], o.log ? TQ_INDEX_LOG | TQ_INDEX_MAP : 0, &ctx, &ix);
 	if (ret)
 		return ret;
-	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)));
+	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)), VECTORS_TRAIN);
 	if (ret)
 		goto out_destroy;
 	ret = index_fill(ix, &in, o.ids);
@@ -156,14 +157,37 @@ int index_show(int argc, char **argv)
 
 /* ---- search ---- */
 
-static int write_found(const struct index_options *o, const struct ids *found, const float *scores)
+/** distance - of a score, as ann-benchmarks has them: less is nearer whatever the metric */
+static float distance(uint32_t metric, float score)
+{
+	return metric == TQ_METRIC_IP ? -score : metric == TQ_METRIC_COS ? 1.0f - score : sqrtf(fmaxf(score, 0.0f));
+}
+
+static int write_ids(const char *path, const struct ids *found, const float *scores, uint32_t metric)
+{
+	uint64_t n = found->rows * found->columns;
+	float *distances = malloc(n * sizeof(*distances) + 1);
+	int ret;
+
+	if (!distances)
+		return cli_fail(CLI_UNMET, "out of memory");
+	for (uint64_t i = 0; i < n; i++)
+		distances[i] = distance(metric, scores[i]);
+	ret = ids_write(path, found, distances);
+	free(distances);
+	return ret;
+}
+
+static int write_found(const struct index_options *o, const struct ids *found, const float *scores,
+		       uint32_t metric)
 {
 	struct output out = {0};
-	int ret = o->out ? ids_write(o->out, found) : 0;
+	int ret = o->out ? write_ids(o->out, found, scores, metric) : 0;
 
 	if (ret || !o->scores)
 		return ret;
-	ret = vectors_create(&out, o->scores, TQ_F32, (uint32_t)found->columns, found->rows);
+	ret = vectors_create(&out, o->scores, TQ_F32, (uint32_t)found->columns, found->rows,
+			     "scores");
 	if (!ret)
 		ret = vectors_write(&out, TQ_F32, (uint32_t)found->columns, scores, found->rows);
 	if (!ret)
@@ -201,11 +225,13 @@ static int search_all(const struct index_options *o, char **argv, const struct t
 		      const struct vectors *in)
 {
 	struct tq_index_search_options so = {.struct_size = sizeof(so)};
+	struct tq_index_info info = {.struct_size = sizeof(info)};
 	struct ids found = {.rows = in->count, .columns = o->k};
 	float *scores = malloc(in->count * o->k * sizeof(*scores) + 1), *rows;
 	struct timespec begin, end;
 	int status, ret;
 
+	tq_index_describe(ix, &info);
 	so.nprobe = o->nnprobes ? o->nprobes[0] : 0;
 	found.ids = malloc(in->count * o->k * sizeof(*found.ids) + 1);
 	ret = scores && found.ids ? index_queries(in, 0, &rows) : cli_fail(CLI_UNMET, "out of memory");
@@ -219,7 +245,7 @@ static int search_all(const struct index_options *o, char **argv, const struct t
 	else if (status)
 		ret = cli_fail_status(status, in->path);
 	if (!ret)
-		ret = write_found(o, &found, scores);
+		ret = write_found(o, &found, scores, info.metric);
 	if (!ret)
 		print_found(o, argv[0], argv[1], &found, scores,
 			    (double)(end.tv_sec - begin.tv_sec) +
@@ -241,13 +267,15 @@ int index_search(int argc, char **argv)
 
 	if (!ret && o.nnprobes > 1)
 		ret = cli_fail(CLI_USAGE, "--nprobe: a search has one");
+	if (!ret && o.out && o.scores && !strcmp(o.out, o.scores))
+		ret = cli_fail(CLI_USAGE, "--scores: %s is where the ids go", o.scores);
 	if (ret)
 		return ret;
 	catch_interrupt();
 	ret = open_index(&o, argv[optind], TQ_INDEX_MAP, &ctx, &ix);
 	if (ret)
 		return ret;
-	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)));
+	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)), VECTORS_TEST);
 	if (!ret) {
 		ret = search_all(&o, argv + optind, ix, &in);
 		vectors_close(&in);

@@ -20,7 +20,7 @@ static int print_vectors(const struct settings *s, const char *path)
 {
 	struct vectors v;
 	struct json j;
-	int ret = vectors_open(&v, path, s->dim);
+	int ret = vectors_open(&v, path, s->dim, VECTORS_TRAIN);
 
 	if (ret)
 		return ret;

@@ -151,7 +151,7 @@ int load_centre(uint32_t center, const char *file, const struct vectors *in, flo
 	if (!file) {
 		ret = vectors_mean(in, *centre);
 	} else {
-		ret = vectors_open(&v, file, in->dim);
+		ret = vectors_open(&v, file, in->dim, "centre");
 		if (!ret && v.count != 1)
 			ret = cli_fail(CLI_USAGE, "%s: has %" PRIu64 " rows; a centre is one", file,
 				       v.count);

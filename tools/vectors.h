@@ -4,14 +4,15 @@
 
 /*
  * Files of float vectors: .npy (f32 and f16, C order, two dimensions), .fvecs (each row preceded by
- * its dimension), .bvecs (the same of bytes), and rows of f32 without anything else (.f32, .bin) whose dimension the user
- * gives. The ending of the name decides.
+ * its dimension), .bvecs (the same of bytes), rows of f32 without anything else (.f32, .bin) whose dimension the user
+ * gives, and datasets of HDF5 files (h5file.h). The ending of the name decides.
  *
  * Failing calls have printed their line and return CLI_USAGE or CLI_UNMET.
  */
 
 #include <stdint.h>
 #include <stdio.h>
+#include "h5file.h"
 #include "npy.h"
 #include "tq/quantizer.h"
 
@@ -19,7 +20,8 @@ enum vectors_kind {
 	VECTORS_NPY,
 	VECTORS_FVECS,
 	VECTORS_RAW,
-	VECTORS_BVECS, /* read only */
+	VECTORS_BVECS,
+	VECTORS_HDF5,
 };
 
 /** vectors_kind_of - by the ending of @path; -1 if it is none of ours */
@@ -32,8 +34,8 @@ int vectors_unknown_kind(const char *path);
 
 /**
  * struct vectors - an open file of vectors
- * @path:     borrowed
- * @fd:       the file
+ * @path:     borrowed; with the dataset while an HDF5 file is open
+ * @fd:       the file, unless it is @hdf5
  * @kind:     enum vectors_kind
  * @dtype:    TQ_F32 or TQ_F16
  * @dim:      columns, 1..TQ_MAX_DIM
@@ -54,11 +56,17 @@ struct vectors {
 	uint64_t row_bytes;
 	unsigned dims;
 	uint64_t shape[NPY_DIMS_MAX];
+	struct hdf5 *hdf5;
 };
 
-/** vectors_open - check header and length; @dim: what raw files need and others must match; 0: any
+/**
+ * vectors_open - check header and length
+ * @dim:     what raw files need and others must match; 0: any
+ * @dataset: of an HDF5 file: VECTORS_TRAIN for rows, VECTORS_TEST for queries, unless @path names one
  */
-int vectors_open(struct vectors *v, const char *path, uint32_t dim);
+int vectors_open(struct vectors *v, const char *path, uint32_t dim, const char *dataset);
+#define VECTORS_TRAIN "train"
+#define VECTORS_TEST "test"
 void vectors_close(struct vectors *v);
 
 /** vectors_open_array - the same for .npy alone, of two to four dimensions: rows of the last */
@@ -87,9 +95,13 @@ struct output {
 	const char *path;
 	char *partial;
 	FILE *file;
+	struct hdf5 *hdf5;
 };
 
 int output_open(struct output *out, const char *path);
+
+/** output_open_hdf5 - the same for an HDF5 file, to be filled through @out->hdf5 */
+int output_open_hdf5(struct output *out, const char *path);
 
 /** output_write - 0, or CLI_UNMET with a line */
 int output_write(struct output *out, const void *data, size_t bytes);
@@ -100,10 +112,14 @@ int output_commit(struct output *out);
 /** output_abort - leave nothing; a closed or never opened (zeroed) output is allowed */
 void output_abort(struct output *out);
 
-/** vectors_create - begin a file of @count rows; finish with output_commit() or output_abort() */
-int vectors_create(struct output *out, const char *path, int dtype, uint32_t dim, uint64_t count);
+/**
+ * vectors_create - begin a file of @count rows; finish with output_commit() or output_abort()
+ * @dataset: its name in an HDF5 file
+ */
+int vectors_create(struct output *out, const char *path, int dtype, uint32_t dim, uint64_t count,
+		   const char *dataset);
 
-/** vectors_write - add @n packed rows of the type that was given */
+/** vectors_write - add @n packed rows of the type that was given; .bvecs takes the nearest of 0..255 */
 int vectors_write(struct output *out, int dtype, uint32_t dim, const void *rows, uint64_t n);
 
 #endif

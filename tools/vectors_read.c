@@ -20,6 +20,8 @@ int vectors_kind_of(const char *path)
 	const char *slash = strrchr(path, '/');
 	const char *dot = strrchr(slash ? slash : path, '.');
 
+	if (hdf5_name_length(path))
+		return VECTORS_HDF5;
 	if (dot && !strcmp(dot, ".npy"))
 		return VECTORS_NPY;
 	if (dot && !strcmp(dot, ".fvecs"))
@@ -33,7 +35,7 @@ int vectors_kind_of(const char *path)
 
 int vectors_unknown_kind(const char *path)
 {
-	return cli_fail(CLI_USAGE, "%s: name does not end in .npy, .fvecs, .bvecs, .f32 or .bin", path);
+	return cli_fail(CLI_USAGE, "%s: name does not end in .npy, .fvecs, .bvecs, .f32, .bin or .hdf5", path);
 }
 
 /** read_at - all @bytes at @at; the file may have changed since it was opened */
@@ -108,6 +110,30 @@ static int read_fvecs_header(struct vectors *v, uint64_t file_bytes)
 	return 0;
 }
 
+static int open_hdf5(struct vectors *v, uint32_t dim, const char *dataset)
+{
+	uint64_t shape[2];
+	int ret = hdf5_open(v->path, dataset, HDF5_F32, &v->hdf5, shape);
+
+	if (ret)
+		return ret;
+	v->path = hdf5_name(v->hdf5);
+	if (shape[1] < 1 || shape[1] > TQ_MAX_DIM)
+		ret = cli_fail(CLI_USAGE, "%s: rows of %" PRIu64 " numbers; 1 to %d are possible",
+			       v->path, shape[1], TQ_MAX_DIM);
+	else if (dim && shape[1] != dim)
+		ret = cli_fail(CLI_USAGE, "%s: rows have %" PRIu64 " numbers, %u are needed", v->path,
+			       shape[1], dim);
+	if (ret) {
+		vectors_close(v);
+		return ret;
+	}
+	v->count = shape[0];
+	v->dim = (uint32_t)shape[1];
+	v->row_bytes = v->dim * sizeof(float);
+	return 0;
+}
+
 /** check_length - the rows fill the file exactly */
 static int check_length(struct vectors *v, uint64_t file_bytes)
 {
@@ -127,7 +153,7 @@ static int check_length(struct vectors *v, uint64_t file_bytes)
 }
 
 /** open_file - @most: dimensions that a .npy may have */
-static int open_file(struct vectors *v, const char *path, uint32_t dim, unsigned most)
+static int open_file(struct vectors *v, const char *path, uint32_t dim, unsigned most, const char *dataset)
 {
 	struct stat st;
 	int ret;
@@ -136,6 +162,8 @@ static int open_file(struct vectors *v, const char *path, uint32_t dim, unsigned
 	v->kind = vectors_kind_of(path);
 	if (v->kind < 0)
 		return vectors_unknown_kind(path);
+	if (v->kind == VECTORS_HDF5)
+		return open_hdf5(v, dim, dataset);
 	if (v->kind == VECTORS_RAW && !dim)
 		return cli_fail(CLI_USAGE, "%s: a file of bare numbers needs --dim", path);
 	v->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -163,9 +191,9 @@ err_close:
 	return ret;
 }
 
-int vectors_open(struct vectors *v, const char *path, uint32_t dim)
+int vectors_open(struct vectors *v, const char *path, uint32_t dim, const char *dataset)
 {
-	return open_file(v, path, dim, 2);
+	return open_file(v, path, dim, 2, dataset);
 }
 
 int vectors_open_array(struct vectors *v, const char *path)
@@ -174,7 +202,7 @@ int vectors_open_array(struct vectors *v, const char *path)
 		*v = (struct vectors){.path = path, .fd = -1};
 		return cli_fail(CLI_USAGE, "%s: name does not end in .npy", path);
 	}
-	return open_file(v, path, 0, NPY_DIMS_MAX);
+	return open_file(v, path, 0, NPY_DIMS_MAX, NULL);
 }
 
 void vectors_close(struct vectors *v)
@@ -182,6 +210,10 @@ void vectors_close(struct vectors *v)
 	if (v->fd >= 0)
 		close(v->fd);
 	v->fd = -1;
+	if (v->hdf5)
+		v->path = hdf5_path(v->hdf5);
+	hdf5_close(v->hdf5);
+	v->hdf5 = NULL;
 }
 
 /** unwrap_fvecs - check and drop the dimension in front of each row, in place */
@@ -239,8 +271,11 @@ uint64_t vectors_room(const struct vectors *v)
 
 int vectors_read(const struct vectors *v, uint64_t first, uint64_t n, void *rows)
 {
-	int ret = read_at(v, v->data_at + first * v->row_bytes, n * v->row_bytes, rows);
+	int ret;
 
+	if (v->kind == VECTORS_HDF5)
+		return hdf5_read(v->hdf5, first, n, rows);
+	ret = read_at(v, v->data_at + first * v->row_bytes, n * v->row_bytes, rows);
 	if (!ret && v->kind == VECTORS_FVECS)
 		ret = unwrap_fvecs(v, first, n, rows);
 	if (!ret && v->kind == VECTORS_BVECS)

@@ -10,6 +10,12 @@ import sys
 import tempfile
 import unittest
 
+try:
+    import h5py
+    import numpy
+except ImportError:
+    h5py = None
+
 TQ = os.path.abspath(sys.argv.pop(1))
 ROWS, DIM = 500, 24
 
@@ -131,6 +137,74 @@ class Index(unittest.TestCase):
             self.ok("build", name, name + ".tq")
         with open("one.bvecs.tq", "rb") as a, open("one.fvecs.tq", "rb") as b:
             self.assertEqual(a.read(), b.read())
+
+    def test_bytes_are_written(self):
+        r = random.Random(6)
+        rows = [[float(r.randrange(256)) for _ in range(16)] for _ in range(30)]
+        self.write("b.fvecs", b"".join(struct.pack("<i16f", 16, *x) for x in rows))
+        for args in ["encode", "b.fvecs", "b.tq", "--spec", "bits=8"], ["decode", "b.tq", "b.npy"], ["decode", "b.tq", "b.bvecs"]:
+            r = subprocess.run([TQ, *args], capture_output=True, text=True, timeout=300)
+            self.assertEqual((r.returncode, r.stderr), (0, ""), r)
+        decoded = read_npy("b.npy", "f")
+        with open("b.bvecs", "rb") as f:
+            data = f.read()
+        self.assertEqual(len(data), 30 * 20)
+        for i in range(30):
+            dim, *got = struct.unpack("<i16B", data[20 * i:20 * i + 20])
+            self.assertEqual((dim, got), (16, [min(255, max(0, round(x))) for x in decoded[16 * i:16 * i + 16]]))
+
+    @unittest.skipIf(os.environ.get("TQ_HAVE_HDF5"), "HDF5 is there")
+    def test_hdf5_is_refused_without_the_library(self):
+        self.refused(1, ["a.hdf5", "without HDF5"], "build", "a.hdf5", "x.tq")
+        self.ok("build", "base.npy", "i.tq")
+        self.refused(1, ["o.hdf5", "without HDF5"], "search", "i.tq", "q.npy", "--out", "o.hdf5")
+
+    @unittest.skipUnless(os.environ.get("TQ_HAVE_HDF5") and h5py, "no HDF5 or no h5py")
+    def test_hdf5_of_ann_benchmarks(self):
+        gt = [nearest(self.rows, q, 10) for q in self.rows[:20]]
+        with h5py.File("a.hdf5", "w") as f:
+            f["train"] = numpy.array(self.rows, "f4")
+            f.create_dataset("test", data=numpy.array(self.rows[:20], "f8"), chunks=(3, 7), compression="gzip")
+            f["neighbors"] = numpy.array(gt, "i4")
+            f["ids"] = numpy.arange(ROWS, dtype="i8") * 3
+            f["flat"], f["cube"] = numpy.zeros(5, "f4"), numpy.zeros((2, 2, 2), "f4")
+            f["words"], f["wide"] = numpy.array([[b"ab"]]), numpy.zeros((2, 70000), "i1")
+            bad = numpy.array(self.rows[:3], "f4")
+            bad[2, 5] = numpy.nan
+            f["bad"] = bad
+        for metric in "ip", "cos", "l2":
+            self.ok("build", "a.hdf5", "h.tq", "--metric", metric)
+            self.ok("build", "base.npy", "n.tq", "--metric", metric)
+            with open("h.tq", "rb") as a, open("n.tq", "rb") as b:
+                self.assertEqual(a.read(), b.read())
+            self.ok("search", "h.tq", "a.hdf5", "-k", "7", "--out", "o.hdf5", "--scores", "s.h5")
+            self.ok("search", "h.tq", "q.npy", "-k", "7", "--out", "o.npy", "--scores", "s.npy")
+            with h5py.File("o.hdf5") as f, h5py.File("s.h5") as s:
+                scores = numpy.array(read_npy("s.npy", "f"), "f4").reshape(20, 7)
+                self.assertEqual(f["neighbors"][:].tolist(), numpy.load("o.npy").tolist())
+                self.assertEqual((f["neighbors"].dtype, f["distances"].dtype), ("int64", "float32"))
+                self.assertEqual(s["scores"][:].tolist(), scores.tolist())
+                want = {"ip": -scores, "cos": 1 - scores, "l2": numpy.sqrt(numpy.maximum(scores, 0))}[metric]
+                self.assertEqual(f["distances"][:].tolist(), want.tolist())
+        own = json.loads(self.ok("eval", "base.npy", "q.npy", "--metric", "l2", "--spec", "bits=2", "--json"))
+        given = json.loads(self.ok("eval", "a.hdf5", "a.hdf5", "--gt", "a.hdf5", "--metric", "l2", "--spec", "bits=2", "--json"))
+        self.assertEqual(own["results"][0]["recall_k_at_k"], given["results"][0]["recall_k_at_k"])
+        self.ok("build", "a.hdf5:train", "i.tq", "--ids", "a.hdf5")
+        self.assertEqual(json.loads(self.ok("info", "i.tq", "--json"))["next_id"], 3 * ROWS - 2)
+        self.assertIn(b"500 rows of 24", subprocess.run([TQ, "info", "a.hdf5"], capture_output=True).stdout)
+        for args in ["encode", "a.hdf5:test", "c.tq"], ["decode", "c.tq", "c.hdf5"], ["decode", "c.tq", "c.npy"]:
+            self.assertEqual(subprocess.run([TQ, *args], capture_output=True).returncode, 0)
+        with h5py.File("c.hdf5") as f:
+            self.assertEqual(f["train"][:].tolist(), numpy.load("c.npy").tolist())
+        self.write("no.hdf5", b"no such thing")
+        for name, word in [("nowhere.hdf5", "cannot open"), ("no.hdf5", "is not an HDF5 file"), ("a.hdf5:none", "is not there"),
+                           ("a.hdf5:flat", "two dimensions"), ("a.hdf5:cube", "two dimensions"), ("a.hdf5:words", "not numbers"),
+                           ("a.hdf5:wide", "70000"), ("a.hdf5:bad", "row 2")]:
+            self.refused(2, [name, word], "build", name, "x.tq")
+        self.refused(2, ["a.hdf5:distances", "is not there"], "eval", "base.npy", "q.npy", "--gt", "a.hdf5:distances")
+        self.refused(2, ["a.hdf5:train", "integers"], "eval", "base.npy", "q.npy", "--gt", "a.hdf5:train")
+        self.refused(2, ["o.hdf5:x", "dataset"], "search", "i.tq", "q.npy", "--out", "o.hdf5:x")
+        self.refused(2, ["same.npy"], "search", "i.tq", "q.npy", "--out", "same.npy", "--scores", "same.npy")
 
     def test_eval_measures_recall(self):
         gt = sum((nearest(self.rows, q, 10) for q in self.rows[:20]), [])
