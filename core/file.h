@@ -67,10 +67,16 @@ int tq_file_check(struct tq_file *f, uint32_t flags);
 /** tq_file_check_crc - one section against its checksum */
 int tq_file_check_crc(const struct tq_file *f, const struct tq_file_entry *e);
 
+/** tq_file_is_deferred - is the section one that TQ_FILE_DEFER leaves out: as long as there are rows */
+static inline bool tq_file_is_deferred(uint32_t type)
+{
+	return type == TQ_SECTION_CODES || type == TQ_SECTION_IDS || type == TQ_SECTION_REFINE;
+}
+
 /** tq_file_type_known - is the type one of enum tq_section_type, or the application's own */
 static inline bool tq_file_type_known(uint32_t type)
 {
-	return (type >= TQ_SECTION_SPEC && type <= TQ_SECTION_KV) || type >= TQ_SECTION_PRIVATE;
+	return (type >= TQ_SECTION_SPEC && type <= TQ_SECTION_REFINE) || type >= TQ_SECTION_PRIVATE;
 }
 
 /** tq_file_pad - zero bytes from @at to the next multiple of 64 */

@@ -132,8 +132,7 @@ static int check_sections(struct tq_file *f, uint32_t flags)
 		if (!tq_file_type_known(e->type) && !(e->flags & TQ_SECTION_IGNORABLE))
 			return tq_file_fail(f, TQ_ERR_UNSUPPORTED, "section %u: unknown type %u", i,
 					    e->type);
-		if (flags & TQ_FILE_DEFER &&
-		    (e->type == TQ_SECTION_CODES || e->type == TQ_SECTION_IDS))
+		if (flags & TQ_FILE_DEFER && tq_file_is_deferred(e->type))
 			continue;
 		if (tq_file_check_crc(f, e))
 			return TQ_ERR_CHECKSUM;

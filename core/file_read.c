@@ -108,8 +108,7 @@ int tq_file_verify(const struct tq_file *file)
 	if (!file)
 		return tq_fail(TQ_ERR_ARG, "tq_file_verify: file is NULL");
 	for (uint32_t i = 0; i < file->header->nsections; i++)
-		if (file->table[i].type == TQ_SECTION_CODES ||
-		    file->table[i].type == TQ_SECTION_IDS)
+		if (tq_file_is_deferred(file->table[i].type))
 			ret = ret ? ret : tq_file_check_crc(file, &file->table[i]);
 	return ret;
 }
@@ -190,7 +189,7 @@ int tq_file_section_at(const struct tq_file *file, size_t index, struct tq_file_
 const char *tq_section_type_name(uint32_t type)
 {
 	static const char *const names[] = {"unknown", "spec",	"centre", "codes",
-					    "ids",     "index", "kv"};
+					    "ids",     "index", "kv",     "refine"};
 
 	if (type >= TQ_SECTION_PRIVATE)
 		return "private";

@@ -160,7 +160,23 @@ static int check_options(struct tq_context *ctx, const struct tq_spec *spec,
 	if (o->nlist > TQ_INDEX_MAX_LISTS)
 		return tq_fail(TQ_ERR_ARG, "options->nlist: %u is more than %d", o->nlist,
 			       TQ_INDEX_MAX_LISTS);
+	if (o->refine && o->refine->center != TQ_CENTER_OFF)
+		return tq_fail(TQ_ERR_SPEC, "options->refine: center=off is needed: what it codes has no centre");
 	return TQ_OK;
+}
+
+static int make_refiner(struct tq_index *ix, const struct tq_spec *refine)
+{
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = ix->driver};
+	int ret;
+
+	if (!refine)
+		return TQ_OK;
+	ix->refine = *refine;
+	ret = tq_quantizer_create(ix->ctx, refine, ix->dim, &o, &ix->fine);
+	if (!ret)
+		ix->fine_bytes = tq_code_size(ix->fine);
+	return ret;
 }
 
 /* Waiting changes go before new searches: otherwise a stream of searches would keep them out. */
@@ -217,7 +233,9 @@ int tq_index_make(struct tq_context *ctx, const struct tq_spec *spec, uint32_t d
 			goto err_destroy;
 		strcpy(ix->driver, o->driver);
 	}
-	ret = tq_index_set_centre(ix, mean, centroids);
+	ret = make_refiner(ix, o->refine);
+	if (!ret)
+		ret = tq_index_set_centre(ix, mean, centroids);
 	if (ret)
 		goto err_destroy;
 	*out = ix;
@@ -242,6 +260,7 @@ int tq_index_create_like(const struct tq_index *index, struct tq_index **like)
 	o.metric = index->metric;
 	o.nlist = index->nlist;
 	o.driver = index->driver;
+	o.refine = index->fine ? &index->refine : NULL;
 	return tq_index_make(index->ctx, &index->spec, index->dim, &o, index->mean,
 			     index->centroids, like);
 }
@@ -259,6 +278,7 @@ void tq_index_destroy(struct tq_index *index)
 	tq_free(ctx, index->path);
 	tq_index_ids_free(ctx, &index->ids);
 	tq_index_destroy(index->coarse);
+	tq_quantizer_destroy(index->fine);
 	tq_quantizer_destroy(index->q);
 	tq_free(ctx, index->centroids);
 	tq_free(ctx, index->mean);
@@ -281,7 +301,8 @@ int tq_index_describe(const struct tq_index *index, struct tq_index_info *info)
 	info->dim = ix->dim;
 	info->metric = ix->metric;
 	info->nlist = ix->nlist > 1 ? ix->nlist : 0;
-	info->row_bytes = ix->row_bytes + sizeof(int64_t);
+	info->row_bytes = ix->row_bytes + ix->fine_bytes + sizeof(int64_t);
+	info->refine_bytes = ix->fine_bytes;
 	info->count = ix->count;
 	info->removed = ix->removed;
 	info->next_id = ix->next_id;
@@ -292,4 +313,9 @@ int tq_index_describe(const struct tq_index *index, struct tq_index_info *info)
 const struct tq_quantizer *tq_index_quantizer(const struct tq_index *index)
 {
 	return index->q;
+}
+
+const struct tq_quantizer *tq_index_refiner(const struct tq_index *index)
+{
+	return index->fine;
 }

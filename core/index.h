@@ -17,6 +17,9 @@
  *
  * cross is in the row, in the place that center=both has for it, and add is in the prepared query, so
  * a tq_top_k() of these finds the best of any metric.
+ *
+ * Second codes are of y less what the first decodes to. They lie in an array of their own, so that a scan
+ * does not read them.
  */
 
 #include <pthread.h>
@@ -32,6 +35,7 @@ struct tq_index_log;
 /**
  * struct tq_index_segment - rows of one partition that lie together and never move
  * @codes: @room rows
+ * @fine:  their second codes, if there are any
  * @ids:   of each; negative: no row
  * @live:  bit r set: row r was not removed; NULL: all
  * @first: number of its first row in the partition; UINT32_MAX while it has none
@@ -40,7 +44,7 @@ struct tq_index_log;
  * @owned: the memory of codes and ids; NULL: they lie in the file
  */
 struct tq_index_segment {
-	uint8_t *codes;
+	uint8_t *codes, *fine;
 	int64_t *ids;
 	uint64_t *live;
 	uint32_t first, n, room;
@@ -72,6 +76,7 @@ struct tq_index_ids {
  * struct tq_index - an index
  * @spec:      of the rows, center as in force
  * @row_bytes: of a code
+ * @refine:    spec of the second codes, of @fine_bytes each, made by @fine; NULL and 0 without
  * @nlist:     partitions, at least 1
  * @q:         its centre is @mean without partitions, else zero
  * @mean:      m; zero where center=off
@@ -91,7 +96,9 @@ struct tq_index {
 	uint32_t dim;
 	uint32_t metric;
 	uint32_t nlist;
-	size_t row_bytes;
+	size_t row_bytes, fine_bytes;
+	struct tq_spec refine;
+	struct tq_quantizer *fine;
 	char *driver;
 	struct tq_quantizer *q;
 	float *mean;
@@ -144,7 +151,10 @@ int tq_index_fail_at(int code, size_t first);
 
 /** tq_index_code - rows to codes; @lists: the partition of each, or NULL without partitions */
 int tq_index_code(const struct tq_index *ix, const float *x, size_t stride, size_t n,
-		  const uint32_t *lists, uint8_t *codes);
+		  const uint32_t *lists, uint8_t *codes, uint8_t *fine);
+
+/** tq_index_decode - a row that is there; @work: room for another if there are second codes */
+int tq_index_decode(const struct tq_index *ix, uint64_t place, float *x, float *work);
 
 /** tq_index_unit - a row scaled to norm 1; zeros stay */
 void tq_index_unit(const float *x, float *y, size_t dim);
@@ -171,6 +181,9 @@ int tq_index_find_add(const struct tq_quantizer *q, size_t *at);
 /** tq_index_ids_ready - make the table if it is not there; for whoever holds @change and not @lock */
 int tq_index_ids_ready(struct tq_index *ix);
 
+/** tq_index_ids_make - the same for whoever holds neither */
+int tq_index_ids_make(struct tq_index *ix);
+
 /** tq_index_ids_room - for @n further ids; TQ_ERR_NOMEM */
 int tq_index_ids_room(struct tq_index *ix, size_t n);
 
@@ -195,7 +208,7 @@ struct tq_index_batch {
 	size_t n;
 	const int64_t *ids;
 	const uint32_t *lists;
-	const uint8_t *codes;
+	const uint8_t *codes, *fine;
 };
 
 /** tq_index_check_ids - each is there (@present), or can be added; none twice */

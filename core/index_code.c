@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Rows to codes of an index: scaled to norm 1 with cos, less the centroid of their partition, coded, and
- * with the number that index.h calls cross.
+ * with the number that index.h calls cross; then what the codes have lost to second codes. And back.
  */
 
 #include <math.h>
@@ -45,15 +45,16 @@ static void subtract(const float *a, const float *b, float *y, size_t dim)
 
 /**
  * struct job - one tq_index_code()
- * @room: for each lane TILE + 2 rows
+ * @room: for each lane @room_rows: TILE, two more, and with second codes another TILE
  */
 struct job {
 	const struct tq_index *ix;
 	const float *x;
 	size_t stride;
 	const uint32_t *lists;
-	uint8_t *codes;
+	uint8_t *codes, *fine;
 	float *room;
+	size_t room_rows;
 };
 
 /* @x: the row, scaled to norm 1 with cos; @work has room for two rows. */
@@ -72,7 +73,22 @@ static float cross_of(const struct tq_index *ix, const float *x, uint32_t list, 
 	return cross - tq_dot16(y, from, ix->dim);
 }
 
-/* Up to TILE rows; @rows has room for them and two more. */
+/* Second codes of what was coded from @rows */
+static int refine_tile(const struct job *job, size_t first, size_t n, float *rows)
+{
+	const struct tq_index *ix = job->ix;
+	float *back = rows + (size_t)(TILE + 2) * ix->dim;
+	int ret;
+
+	ret = tq_decode(ix->q, job->codes + first * ix->row_bytes, n, back, ix->dim);
+	if (ret)
+		return ret;
+	subtract(rows, back, rows, n * ix->dim);
+	ret = tq_encode(ix->fine, rows, ix->dim, n, job->fine + first * ix->fine_bytes);
+	return ret ? tq_index_fail_at(ret, first) : TQ_OK;
+}
+
+/* Up to TILE rows; @rows has room as in struct job. */
 static int code_tile(const struct job *job, size_t first, size_t n, float *rows)
 {
 	const struct tq_index *ix = job->ix;
@@ -104,7 +120,7 @@ static int code_tile(const struct job *job, size_t first, size_t n, float *rows)
 					   "x: row %zu: its square exceeds a float", first + i);
 		memcpy(codes + i * row_bytes + at, &cross[i], sizeof(cross[i]));
 	}
-	return TQ_OK;
+	return ix->fine ? refine_tile(job, first, n, rows) : TQ_OK;
 }
 
 static int code_rows(void *arg, uint32_t lane, size_t first, size_t n)
@@ -116,24 +132,48 @@ static int code_rows(void *arg, uint32_t lane, size_t first, size_t n)
 	for (; !ret && first < end; first += step) {
 		step = end - first < TILE ? end - first : TILE;
 		ret = code_tile(job, first, step,
-				job->room + (size_t)lane * (TILE + 2) * job->ix->dim);
+				job->room + lane * job->room_rows * job->ix->dim);
 	}
 	return ret;
 }
 
 int tq_index_code(const struct tq_index *ix, const float *x, size_t stride, size_t n,
-		  const uint32_t *lists, uint8_t *codes)
+		  const uint32_t *lists, uint8_t *codes, uint8_t *fine)
 {
-	struct job job = {ix, x, stride, lists, codes, NULL};
+	struct job job = {ix, x, stride, lists, codes, fine, NULL, TILE + 2};
 	size_t tile = tq_rows_tile(FLOATS_PER_TILE, ix->dim);
-	uint32_t lanes = ix->q->pipe.split_encode ? tq_rows_lanes(ix->ctx, n, tile) : 1;
+	bool may = ix->q->pipe.split_encode;
+	uint32_t lanes;
 	int ret;
 
-	job.room = tq_alloc(ix->ctx, (size_t)lanes * (TILE + 2) * ix->dim * sizeof(float));
+	if (ix->fine) {
+		job.room_rows += TILE;
+		may = may && ix->q->pipe.split_decode && ix->fine->pipe.split_encode;
+	}
+	lanes = may ? tq_rows_lanes(ix->ctx, n, tile) : 1;
+	job.room = tq_alloc(ix->ctx, lanes * job.room_rows * ix->dim * sizeof(float));
 	if (!job.room)
 		return TQ_ERR_NOMEM;
 	ret = tq_rows_run(ix->ctx, n, tile, lanes, code_rows, &job);
 	tq_free(ix->ctx, job.room);
+	return ret;
+}
+
+int tq_index_decode(const struct tq_index *ix, uint64_t place, float *x, float *work)
+{
+	const struct tq_index_segment *s =
+		tq_index_segment_of(&ix->lists[place >> 32], (uint32_t)place);
+	size_t row = (uint32_t)place - s->first, j;
+	const float *c = tq_index_centre(ix, (uint32_t)(place >> 32));
+	int ret;
+
+	ret = tq_decode(ix->q, s->codes + row * ix->row_bytes, 1, x, ix->dim);
+	if (!ret && ix->fine)
+		ret = tq_decode(ix->fine, s->fine + row * ix->fine_bytes, 1, work, ix->dim);
+	for (j = 0; !ret && ix->fine && j < ix->dim; j++)
+		x[j] = x[j] + work[j];
+	for (j = 0; !ret && ix->centroids && j < ix->dim; j++)
+		x[j] = x[j] + c[j];
 	return ret;
 }
 

@@ -10,12 +10,24 @@
 #include "tq/file.h"
 
 #define VERSION 1
+#define VERSION_REFINE 2 /* the same with second codes */
 
-/** The index section: this, nlist + 1 first rows (u64), then with partitions the mean and the centroids. */
+/**
+ * The index section: this, nlist + 1 first rows (u64), then with partitions the mean and the centroids, then
+ * with second codes a struct refine_header.
+ */
 struct index_header {
 	uint32_t version, metric, nlist, trained;
 	uint64_t generation, next_id;
 };
+
+/** What second codes are: the codebook's hash, their bytes, and the spec string, zeros behind it. */
+struct refine_header {
+	uint32_t codebook_hash, row_bytes;
+	char spec[TQ_SPEC_STRING_MAX];
+};
+
+_Static_assert(TQ_SPEC_STRING_MAX == 256, "a spec takes 256 bytes in a file");
 
 /* ---- writing ---- */
 
@@ -36,6 +48,32 @@ static int write_codes(const struct tq_index *ix, struct tq_file_writer *w)
 			}
 		}
 	return ret;
+}
+
+static int write_fine(const struct tq_index *ix, struct tq_file_writer *w)
+{
+	const struct tq_index_segment *s;
+	uint32_t list, i, row;
+	int ret = TQ_OK;
+
+	for (list = 0; list < ix->nlist; list++)
+		for (i = 0; i < ix->lists[list].nsegments; i++) {
+			s = &ix->lists[list].segments[i];
+			for (row = 0; !ret && row < s->n; row++)
+				if (tq_index_is_live(s, row))
+					ret = tq_file_section_write(w, s->fine + row * ix->fine_bytes,
+								    ix->fine_bytes);
+		}
+	return ret;
+}
+
+static int write_refine_header(const struct tq_index *ix, struct tq_file_writer *w)
+{
+	struct refine_header h = {.codebook_hash = tq_codebook_hash(ix->fine),
+				  .row_bytes = (uint32_t)ix->fine_bytes};
+
+	tq_spec_print(&ix->refine, h.spec, sizeof(h.spec));
+	return tq_file_section_write(w, &h, sizeof(h));
 }
 
 static int write_ids(const struct tq_index *ix, struct tq_file_writer *w, uint64_t *first)
@@ -62,7 +100,7 @@ static int write_ids(const struct tq_index *ix, struct tq_file_writer *w, uint64
 static int write_sections(const struct tq_index *ix, uint64_t generation, struct tq_file_writer *w,
 			  uint64_t *first)
 {
-	struct index_header h = {.version = VERSION, .metric = ix->metric, .nlist = ix->nlist,
+	struct index_header h = {.version = ix->fine ? VERSION_REFINE : VERSION, .metric = ix->metric, .nlist = ix->nlist,
 				 .trained = ix->centroids != NULL, .generation = generation,
 				 .next_id = (uint64_t)ix->next_id};
 	size_t row = ix->dim * sizeof(float);
@@ -73,6 +111,10 @@ static int write_sections(const struct tq_index *ix, uint64_t generation, struct
 		ret = tq_file_section_begin(w, TQ_SECTION_IDS, 0);
 	if (!ret)
 		ret = write_ids(ix, w, first);
+	if (!ret && ix->fine)
+		ret = tq_file_section_begin(w, TQ_SECTION_REFINE, 0);
+	if (!ret && ix->fine)
+		ret = write_fine(ix, w);
 	if (!ret)
 		ret = tq_file_section_begin(w, TQ_SECTION_INDEX, 0);
 	if (!ret)
@@ -83,7 +125,7 @@ static int write_sections(const struct tq_index *ix, uint64_t generation, struct
 		ret = tq_file_section_write(w, ix->mean, row);
 	if (!ret && ix->centroids)
 		ret = tq_file_section_write(w, ix->centroids, ix->nlist * row);
-	return ret;
+	return ret || !ix->fine ? ret : write_refine_header(ix, w);
 }
 
 static int save(struct tq_index *ix, const char *path, uint64_t generation)
@@ -140,6 +182,9 @@ struct contents {
 	const int64_t *ids;
 	const uint64_t *first;
 	const float *mean, *centroids;
+	const uint8_t *fine;
+	struct tq_spec refine;
+	uint32_t codebook_hash, fine_bytes;
 };
 
 static int find_section(const struct tq_file *f, uint32_t type, struct tq_file_section *found)
@@ -182,6 +227,41 @@ static int check_finite(const struct contents *c)
 	return TQ_OK;
 }
 
+/* Second codes; @index: the section that says what they are */
+static int read_refine(const struct tq_file *f, const struct tq_file_section *index, struct contents *c)
+{
+	struct tq_file_section fine;
+	struct refine_header h;
+	uint64_t bytes;
+	int ret = find_section(f, TQ_SECTION_REFINE, &fine);
+
+	if (ret)
+		return ret;
+	memcpy(&h, (const char *)index->data + index->bytes - sizeof(h), sizeof(h));
+	if (h.spec[sizeof(h.spec) - 1])
+		return tq_fail(TQ_ERR_FORMAT, "index: the spec of the second codes does not end");
+	tq_spec_init(&c->refine);
+	ret = tq_spec_parse(&c->refine, h.spec);
+	if (ret)
+		return tq_fail(ret, "index: second codes: %.300s", tq_error_text());
+	if (c->refine.center != TQ_CENTER_OFF ||
+	    __builtin_mul_overflow(tq_file_count(f), (uint64_t)h.row_bytes, &bytes) || bytes != fine.bytes)
+		return tq_fail(TQ_ERR_FORMAT, "refine: %llu bytes are not one code for each row",
+			       (unsigned long long)fine.bytes);
+	c->fine = fine.data;
+	c->fine_bytes = h.row_bytes;
+	c->codebook_hash = h.codebook_hash;
+	return TQ_OK;
+}
+
+/* The second codes are what this library takes them for. */
+static int check_refiner(const struct tq_index *ix, const struct contents *c)
+{
+	if (!ix->fine || (ix->fine_bytes == c->fine_bytes && tq_codebook_hash(ix->fine) == c->codebook_hash))
+		return TQ_OK;
+	return tq_fail(TQ_ERR_FORMAT, "refine: made with another level table, or of another length");
+}
+
 static int read_contents(const struct tq_file *f, struct contents *c)
 {
 	struct tq_file_section index, ids;
@@ -197,14 +277,15 @@ static int read_contents(const struct tq_file *f, struct contents *c)
 	if (index.bytes < sizeof(c->h))
 		return tq_fail(TQ_ERR_FORMAT, "index: has %llu bytes", (unsigned long long)index.bytes);
 	memcpy(&c->h, index.data, sizeof(c->h));
-	if (c->h.version != VERSION)
+	if (c->h.version != VERSION && c->h.version != VERSION_REFINE)
 		return tq_fail(TQ_ERR_VERSION, "index: version %u is not known", c->h.version);
 	if (c->h.metric > TQ_METRIC_L2 || c->h.nlist < 1 || c->h.nlist > TQ_INDEX_MAX_LISTS ||
 	    c->h.trained > (c->h.nlist > 1) || c->h.next_id > INT64_MAX)
 		return tq_fail(TQ_ERR_FORMAT, "index: metric %u, %u partitions, trained %u, next id %llu",
 			       c->h.metric, c->h.nlist, c->h.trained, (unsigned long long)c->h.next_id);
 	want = sizeof(c->h) + (c->h.nlist + UINT64_C(1)) * sizeof(uint64_t) +
-	       (c->h.trained ? (c->h.nlist + UINT64_C(1)) * row : 0);
+	       (c->h.trained ? (c->h.nlist + UINT64_C(1)) * row : 0) +
+	       (c->h.version == VERSION_REFINE ? sizeof(struct refine_header) : 0);
 	if (index.bytes != want)
 		return tq_fail(TQ_ERR_FORMAT, "index: has %llu bytes, not %llu",
 			       (unsigned long long)index.bytes, (unsigned long long)want);
@@ -223,7 +304,9 @@ static int read_contents(const struct tq_file *f, struct contents *c)
 	    tq_file_spec(f)->center != TQ_CENTER_BOTH)
 		return tq_fail(TQ_ERR_FORMAT, "index: needs center=both");
 	ret = check_first(c);
-	return ret ? ret : check_finite(c);
+	if (!ret)
+		ret = check_finite(c);
+	return ret || c->h.version != VERSION_REFINE ? ret : read_refine(f, &index, c);
 }
 
 static int map_list(struct tq_index *ix, const struct contents *c, uint32_t number)
@@ -240,6 +323,7 @@ static int map_list(struct tq_index *ix, const struct contents *c, uint32_t numb
 	/* nothing is written there: it has no room */
 	list->segments[0] = (struct tq_index_segment){
 		.codes = (uint8_t *)(uintptr_t)tq_file_codes(c->f) + first * ix->row_bytes,
+		.fine = ix->fine ? (uint8_t *)(uintptr_t)c->fine + first * ix->fine_bytes : NULL,
 		.ids = (int64_t *)(uintptr_t)(c->ids + first), .n = n, .room = n};
 	list->nsegments = list->room = 1;
 	list->rows = n;
@@ -264,6 +348,8 @@ static int copy_list(struct tq_index *ix, const struct contents *c, uint32_t num
 	s = &list->segments[0];
 	memcpy(s->codes, (const uint8_t *)tq_file_codes(c->f) + first * ix->row_bytes, n * ix->row_bytes);
 	memcpy(s->ids, c->ids + first, n * sizeof(*s->ids));
+	if (ix->fine)
+		memcpy(s->fine, c->fine + first * ix->fine_bytes, n * ix->fine_bytes);
 	s->first = 0;
 	s->n = list->rows = n;
 	return TQ_OK;
@@ -273,7 +359,7 @@ int tq_index_read(struct tq_context *ctx, struct tq_file *f, bool map, const cha
 		  struct tq_index **out)
 {
 	struct tq_index_options o = {.struct_size = sizeof(o), .driver = driver};
-	struct contents c;
+	struct contents c = {0};
 	struct tq_index *ix;
 	uint32_t i;
 	int ret;
@@ -281,11 +367,13 @@ int tq_index_read(struct tq_context *ctx, struct tq_file *f, bool map, const cha
 	ret = read_contents(f, &c);
 	if (ret)
 		return ret;
+	o.refine = c.fine ? &c.refine : NULL;
 	o.metric = c.h.metric;
 	o.nlist = c.h.nlist;
 	ret = tq_index_make(ctx, tq_file_spec(f), tq_file_dim(f), &o, c.mean, c.centroids, &ix);
 	if (ret)
 		return ret;
+	ret = check_refiner(ix, &c);
 	for (i = 0; !ret && i < ix->nlist; i++)
 		ret = map ? map_list(ix, &c, i) : copy_list(ix, &c, i);
 	ix->count = tq_file_count(f);

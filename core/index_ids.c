@@ -117,6 +117,22 @@ int tq_index_ids_room(struct tq_index *ix, size_t n)
 	return ret;
 }
 
+int tq_index_ids_make(struct tq_index *ix)
+{
+	bool ready;
+	int ret;
+
+	pthread_rwlock_rdlock(&ix->lock);
+	ready = ix->ids.ready;
+	pthread_rwlock_unlock(&ix->lock);
+	if (ready)
+		return TQ_OK;
+	pthread_mutex_lock(&ix->change);
+	ret = tq_index_ids_ready(ix);
+	pthread_mutex_unlock(&ix->change);
+	return ret;
+}
+
 static int put_segment(struct tq_index_ids *ids, uint32_t list, const struct tq_index_segment *s)
 {
 	uint32_t i;

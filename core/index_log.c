@@ -33,8 +33,8 @@ struct log_header {
 	uint32_t crc;
 };
 
-/** struct log_record - a change; then ids, partitions if there are any and codes unless rows are removed,
- * and zeros up to a multiple of 8 */
+/** struct log_record - a change; then ids, partitions if there are any, codes and second codes unless rows
+ * are removed, and zeros up to a multiple of 8 */
 struct log_record {
 	uint32_t kind, zero;
 	uint64_t n;
@@ -67,12 +67,16 @@ static uint32_t codec_crc(const struct tq_index *ix)
 	crc = tq_crc32c(crc, ix->mean, ix->dim * sizeof(float));
 	if (ix->centroids)
 		crc = tq_crc32c(crc, ix->centroids, (size_t)ix->nlist * ix->dim * sizeof(float));
+	if (ix->fine) {
+		tq_spec_print(&ix->refine, spec, sizeof(spec));
+		crc = tq_crc32c(crc, spec, strlen(spec));
+	}
 	return crc;
 }
 
 static struct log_header header_of(const struct tq_index *ix)
 {
-	struct log_header h = {.version = VERSION, .row_bytes = (uint32_t)ix->row_bytes,
+	struct log_header h = {.version = VERSION, .row_bytes = (uint32_t)(ix->row_bytes + ix->fine_bytes),
 			       .generation = ix->generation, .codec = codec_crc(ix)};
 
 	memcpy(h.magic, MAGIC, sizeof(h.magic));
@@ -97,7 +101,7 @@ static uint64_t body_bytes(const struct tq_index *ix, const struct log_record *r
 	uint64_t row = sizeof(int64_t);
 
 	if (r->kind != TQ_INDEX_REMOVE)
-		row += ix->row_bytes + (ix->nlist > 1 ? sizeof(uint32_t) : 0);
+		row += ix->row_bytes + ix->fine_bytes + (ix->nlist > 1 ? sizeof(uint32_t) : 0);
 	if (!r->n || r->n > most / row)
 		return 0;
 	row = (r->n * row + 7) / 8 * 8;
@@ -117,6 +121,7 @@ static int apply_record(struct tq_index *ix, const struct log_record *r, const u
 			body += r->n * sizeof(uint32_t);
 		}
 		b.codes = body;
+		b.fine = body + r->n * ix->row_bytes;
 	}
 	for (i = 0; b.lists && i < b.n; i++)
 		if (b.lists[i] >= ix->nlist)
@@ -210,7 +215,7 @@ static int write_at(int fd, const void *data, size_t bytes, uint64_t *at)
 
 /* The pieces of a record's body, and how many bytes of zeros follow */
 static size_t pieces_of(const struct tq_index *ix, enum tq_index_change_kind kind,
-			const struct tq_index_batch *b, const void *piece[3], size_t size[3])
+			const struct tq_index_batch *b, const void *piece[4], size_t size[4])
 {
 	size_t total;
 
@@ -220,7 +225,9 @@ static size_t pieces_of(const struct tq_index *ix, enum tq_index_change_kind kin
 	size[1] = kind != TQ_INDEX_REMOVE && b->lists ? b->n * sizeof(*b->lists) : 0;
 	piece[2] = b->codes;
 	size[2] = kind != TQ_INDEX_REMOVE ? b->n * ix->row_bytes : 0;
-	total = size[0] + size[1] + size[2];
+	piece[3] = b->fine;
+	size[3] = kind != TQ_INDEX_REMOVE ? b->n * ix->fine_bytes : 0;
+	total = size[0] + size[1] + size[2] + size[3];
 	return (8 - total % 8) % 8;
 }
 
@@ -230,8 +237,8 @@ int tq_index_log_put(struct tq_index *ix, enum tq_index_change_kind kind,
 	static const uint8_t zeros[8];
 	struct log_record r = {.kind = kind, .n = b->n};
 	struct tq_index_log *log = ix->log;
-	const void *piece[3];
-	size_t size[3], pad = pieces_of(ix, kind, b, piece, size), i;
+	const void *piece[4];
+	size_t size[4], pad = pieces_of(ix, kind, b, piece, size), i;
 	uint64_t at = log->bytes;
 	int bad;
 
@@ -239,12 +246,12 @@ int tq_index_log_put(struct tq_index *ix, enum tq_index_change_kind kind,
 		return tq_fail(TQ_ERR_IO, "%s.log: an earlier write failed", ix->path);
 	if (!b->n)
 		return TQ_OK;
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		r.body_crc = tq_crc32c(r.body_crc, piece[i], size[i]);
 	r.body_crc = tq_crc32c(r.body_crc, zeros, pad);
 	r.crc = tq_crc32c(0, &r, offsetof(struct log_record, crc));
 	bad = write_at(log->fd, &r, sizeof(r), &at);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		bad = bad || write_at(log->fd, piece[i], size[i], &at);
 	bad = bad || write_at(log->fd, zeros, pad, &at) || fdatasync(log->fd);
 	if (!bad) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hits of an index that are sorted at the end: those of a range search, and those that are scored again
- * from the caller's rows.
+ * from the caller's rows or from second codes.
  */
 
 #include <math.h>
@@ -178,7 +178,7 @@ int tq_index_range(const struct tq_index *index, const float *x, float bound,
 		TQ_CHECK_POINTER(ids);
 		TQ_CHECK_POINTER(scores);
 	}
-	ret = tq_index_check_options(options);
+	ret = tq_index_check_options(ix, options);
 	if (ret)
 		return ret;
 	if (options && options->rerank)
@@ -223,16 +223,37 @@ static float exact(uint32_t metric, const float *q, const float *x, size_t dim)
 	return qq > 0.0 && xx > 0.0 ? (float)(dot / sqrt(qq * xx)) : 0.0f;
 }
 
-/* One query; @hits and @rows have room for all that were found. */
+/* The rows that were found, decoded; @rows has room for one more. */
+static int decode_found(const struct tq_index *ix, const int64_t *found, size_t n, float *rows)
+{
+	float *work = rows + n * ix->dim;
+	uint64_t place;
+	size_t i;
+	int ret = TQ_OK;
+
+	for (i = 0; !ret && i < n; i++) {
+		place = tq_index_ids_find(&ix->ids, found[i]);
+		ret = place == UINT64_MAX ? tq_fail(TQ_ERR_FORMAT, "id %lld is there twice, or not",
+						    (long long)found[i]) :
+					    tq_index_decode(ix, place, rows + i * ix->dim, work);
+	}
+	return ret;
+}
+
+/* One query; @hits and @rows have room for all that were found, @rows for one more. */
 static int rerank_one(const struct tq_index *ix, const float *q, size_t k,
 		      const struct tq_index_search_options *o, const int64_t *found, int64_t *ids,
 		      float *scores, struct tq_index_hit *hits, float *rows)
 {
 	size_t n = 0, i;
+	int ret;
 
 	while (n < o->rerank && found[n] >= 0)
 		n++;
-	if (n && o->fetch(o->fetch_arg, found, n, rows))
+	ret = o->fetch ? TQ_OK : decode_found(ix, found, n, rows);
+	if (ret)
+		return ret;
+	if (n && o->fetch && o->fetch(o->fetch_arg, found, n, rows))
 		return tq_fail(TQ_ERR_IO, "options->fetch failed");
 	for (i = 0; i < n; i++)
 		hits[i] = (struct tq_index_hit){exact(ix->metric, q, rows + i * ix->dim, ix->dim),
@@ -252,7 +273,7 @@ int tq_index_rerank(const struct tq_index *ix, const float *x, size_t stride, si
 		    float *scores)
 {
 	struct tq_index_hit *hits = tq_alloc(ix->ctx, o->rerank * sizeof(*hits));
-	float *rows = tq_alloc(ix->ctx, o->rerank * ix->dim * sizeof(*rows));
+	float *rows = tq_alloc(ix->ctx, (o->rerank + 1) * ix->dim * sizeof(*rows));
 	size_t i;
 	int ret = hits && rows ? TQ_OK : TQ_ERR_NOMEM;
 

@@ -27,14 +27,20 @@ struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, u
 	return &list->segments[lo];
 }
 
+static size_t align64(size_t n)
+{
+	return (n + 63) / 64 * 64;
+}
+
 static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_t room)
 {
-	size_t codes = ((size_t)room * ix->row_bytes + 63) / 64 * 64;
+	size_t codes = align64((size_t)room * ix->row_bytes);
+	size_t fine = align64((size_t)room * ix->fine_bytes);
 	struct tq_index_segment *more, *old = list->segments;
 	uint32_t slots = list->room ? 2 * list->room : 4;
 	void *owned;
 
-	owned = tq_alloc(ix->ctx, codes + (size_t)room * sizeof(int64_t));
+	owned = tq_alloc(ix->ctx, codes + fine + (size_t)room * sizeof(int64_t));
 	if (!owned)
 		return TQ_ERR_NOMEM;
 	if (list->nsegments == list->room) {
@@ -54,7 +60,8 @@ static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_
 	}
 	pthread_rwlock_wrlock(&ix->lock);
 	list->segments[list->nsegments++] = (struct tq_index_segment){
-		.codes = owned, .ids = (int64_t *)((char *)owned + codes), .room = room,
+		.codes = owned, .fine = ix->fine ? (uint8_t *)owned + codes : NULL,
+		.ids = (int64_t *)((char *)owned + codes + fine), .room = room,
 		.first = UINT32_MAX, .owned = owned};
 	pthread_rwlock_unlock(&ix->lock);
 	return TQ_OK;
@@ -247,6 +254,8 @@ static void put_rows(struct tq_index *ix, const struct tq_index_batch *b)
 		if (!s->n)
 			s->first = list->rows;
 		memcpy(s->codes + s->n * row_bytes, b->codes + i * row_bytes, row_bytes);
+		if (ix->fine)
+			memcpy(s->fine + s->n * ix->fine_bytes, b->fine + i * ix->fine_bytes, ix->fine_bytes);
 		s->ids[s->n++] = b->ids[i];
 		if (ix->ids.ready)
 			tq_index_ids_put(&ix->ids, b->ids[i], (uint64_t)number << 32 | list->rows);
@@ -296,12 +305,13 @@ static int number_rows(struct tq_index *ix, size_t n, int64_t *ids)
 static int code_batch(struct tq_index *ix, const float *x, size_t stride, const int64_t *ids,
 		      struct tq_index_batch *b, char *room)
 {
-	size_t codes = (b->n * ix->row_bytes + 63) / 64 * 64;
-	int64_t *numbers = (int64_t *)(room + codes);
+	size_t codes = align64(b->n * ix->row_bytes), fine = align64(b->n * ix->fine_bytes);
+	int64_t *numbers = (int64_t *)(room + codes + fine);
 	uint32_t *lists = (uint32_t *)(numbers + b->n);
 	int ret;
 
 	b->codes = (uint8_t *)room;
+	b->fine = (uint8_t *)room + codes;
 	b->ids = ids;
 	if (ix->nlist > 1) {
 		ret = tq_index_assign(ix, x, stride, b->n, lists);
@@ -309,7 +319,7 @@ static int code_batch(struct tq_index *ix, const float *x, size_t stride, const 
 			return ret;
 		b->lists = lists;
 	}
-	ret = tq_index_code(ix, x, stride, b->n, b->lists, (uint8_t *)room);
+	ret = tq_index_code(ix, x, stride, b->n, b->lists, (uint8_t *)room, (uint8_t *)room + codes);
 	if (!ret && !ids) {
 		ret = number_rows(ix, b->n, numbers);
 		b->ids = numbers;
@@ -333,7 +343,7 @@ static int add_or_update(struct tq_index *ix, const float *x, size_t stride, siz
 		ret = tq_index_check_finite(ix, x, stride, n);
 	if (ret)
 		return ret;
-	if (n > PTRDIFF_MAX / (ix->row_bytes + 64))
+	if (n > PTRDIFF_MAX / (ix->row_bytes + ix->fine_bytes + 64))
 		return tq_fail(TQ_ERR_ARG, "n: %zu rows exceed memory", n);
 	pthread_mutex_lock(&ix->change);
 	ret = ix->nlist > 1 && !ix->centroids ?
@@ -342,7 +352,7 @@ static int add_or_update(struct tq_index *ix, const float *x, size_t stride, siz
 		ret = tq_index_check_ids(ix, ids, n, update);
 	if (ret)
 		goto out_unlock;
-	room = tq_alloc(ix->ctx, n * (ix->row_bytes + sizeof(int64_t) + sizeof(uint32_t)) + 64);
+	room = tq_alloc(ix->ctx, n * (ix->row_bytes + ix->fine_bytes + sizeof(int64_t) + sizeof(uint32_t)) + 128);
 	ret = room ? code_batch(ix, x, stride, ids, &b, room) : TQ_ERR_NOMEM;
 	if (!ret)
 		ret = tq_index_change(ix, update ? TQ_INDEX_UPDATE : TQ_INDEX_ADD, &b);
@@ -404,6 +414,11 @@ static bool alike(const struct tq_index *a, const struct tq_index *b)
 	char x[TQ_SPEC_STRING_MAX], y[TQ_SPEC_STRING_MAX];
 	size_t row = a->dim * sizeof(float);
 
+	if (!a->fine != !b->fine)
+		return false;
+	if (a->fine && (tq_spec_print(&a->refine, x, sizeof(x)) || tq_spec_print(&b->refine, y, sizeof(y)) ||
+			strcmp(x, y)))
+		return false;
 	return a->dim == b->dim && a->metric == b->metric && a->nlist == b->nlist &&
 	       !tq_spec_print(&a->spec, x, sizeof(x)) && !tq_spec_print(&b->spec, y, sizeof(y)) &&
 	       !strcmp(x, y) && !memcmp(a->mean, b->mean, row) &&
@@ -411,9 +426,9 @@ static bool alike(const struct tq_index *a, const struct tq_index *b)
 	       (!a->centroids || !memcmp(a->centroids, b->centroids, a->nlist * row));
 }
 
-/* The live rows of a segment; room for all of it in @codes, @ids and @lists. */
+/* The live rows of a segment; room for all of it in @codes, @fine, @ids and @lists. */
 static size_t live_rows(const struct tq_index *from, uint32_t list,
-			const struct tq_index_segment *s, uint8_t *codes, int64_t *ids,
+			const struct tq_index_segment *s, uint8_t *codes, uint8_t *fine, int64_t *ids,
 			uint32_t *lists)
 {
 	size_t row_bytes = from->row_bytes, n = 0;
@@ -423,6 +438,8 @@ static size_t live_rows(const struct tq_index *from, uint32_t list,
 		if (!tq_index_is_live(s, i))
 			continue;
 		memcpy(codes + n * row_bytes, s->codes + i * row_bytes, row_bytes);
+		if (from->fine)
+			memcpy(fine + n * from->fine_bytes, s->fine + i * from->fine_bytes, from->fine_bytes);
 		lists[n] = list;
 		ids[n++] = s->ids[i];
 	}
@@ -435,21 +452,23 @@ static int merge_segments(struct tq_index *ix, const struct tq_index *from, bool
 	const struct tq_index_segment *s;
 	struct tq_index_batch b = {0};
 	uint32_t list, i, *lists;
-	uint8_t *codes;
+	uint8_t *codes, *fine;
 	int64_t *ids;
 	int ret = TQ_OK;
 
 	for (list = 0; list < from->nlist; list++) {
 		for (i = 0; !ret && i < from->lists[list].nsegments; i++) {
 			s = &from->lists[list].segments[i];
-			codes = tq_alloc(ix->ctx, s->n * from->row_bytes);
+			codes = tq_alloc(ix->ctx, s->n * (from->row_bytes + from->fine_bytes));
+			fine = codes + s->n * from->row_bytes;
 			ids = tq_alloc(ix->ctx, s->n * sizeof(*ids));
 			lists = tq_alloc(ix->ctx, s->n * sizeof(*lists));
 			ret = TQ_ERR_NOMEM;
 			if (codes && ids && lists) {
-				b.n = live_rows(from, list, s, codes, ids, lists);
+				b.n = live_rows(from, list, s, codes, fine, ids, lists);
 				b.ids = ids;
 				b.codes = codes;
+				b.fine = fine;
 				b.lists = ix->nlist > 1 ? lists : NULL;
 				ret = put ? tq_index_change(ix, TQ_INDEX_ADD, &b) : tq_index_check_ids(ix, ids, b.n, false);
 			}
@@ -474,7 +493,7 @@ int tq_index_merge(struct tq_index *index, const struct tq_index *from)
 	pthread_mutex_lock(index < from ? &index->change : &source->change);
 	pthread_mutex_lock(index < from ? &source->change : &index->change);
 	ret = alike(index, from) ? TQ_OK :
-				   tq_fail(TQ_ERR_UNSUPPORTED, "from: has another spec, metric, centre or "
+				   tq_fail(TQ_ERR_UNSUPPORTED, "from: has other specs, another metric, centre or "
 							       "partitions");
 	if (!ret)
 		ret = merge_segments(index, from, false);
@@ -487,26 +506,12 @@ int tq_index_merge(struct tq_index *index, const struct tq_index *from)
 
 /* ---- reconstruct ---- */
 
-static int decode_row(const struct tq_index *ix, uint64_t place, float *x)
-{
-	const struct tq_index_segment *s =
-		tq_index_segment_of(&ix->lists[place >> 32], (uint32_t)place);
-	size_t row = (uint32_t)place - s->first, j;
-	const float *c = tq_index_centre(ix, (uint32_t)(place >> 32));
-	int ret;
-
-	ret = tq_decode(ix->q, s->codes + row * ix->row_bytes, 1, x, ix->dim);
-	if (!ret && ix->centroids)
-		for (j = 0; j < ix->dim; j++)
-			x[j] = x[j] + c[j];
-	return ret;
-}
-
 int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids, size_t n, float *x,
 			 size_t stride)
 {
 	struct tq_index *ix = (struct tq_index *)(uintptr_t)index;
 	uint64_t place;
+	float *work;
 	size_t i;
 	int ret;
 
@@ -516,21 +521,22 @@ int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids, size_
 	TQ_CHECK_POINTER(ids);
 	TQ_CHECK_POINTER(x);
 	ret = tq_index_check_rows(ix, stride, n);
+	if (!ret)
+		ret = tq_index_ids_make(ix);
 	if (ret)
 		return ret;
-	pthread_mutex_lock(&ix->change);
-	ret = tq_index_ids_ready(ix);
-	pthread_mutex_unlock(&ix->change);
-	if (ret)
-		return ret;
+	work = tq_alloc(ix->ctx, ix->dim * sizeof(*work));
+	if (!work)
+		return TQ_ERR_NOMEM;
 	pthread_rwlock_rdlock(&ix->lock);
 	for (i = 0; !ret && i < n; i++) {
 		place = tq_index_ids_find(&ix->ids, ids[i]);
 		ret = place == UINT64_MAX ?
 			      tq_fail_row(TQ_ERR_RANGE, i, "ids: row %zu: %lld is not there", i,
 					  (long long)ids[i]) :
-			      decode_row(ix, place, x + i * stride);
+			      tq_index_decode(ix, place, x + i * stride, work);
 	}
 	pthread_rwlock_unlock(&ix->lock);
+	tq_free(ix->ctx, work);
 	return ret;
 }

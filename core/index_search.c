@@ -14,13 +14,14 @@
 
 /* ---- queries ---- */
 
-int tq_index_check_options(const struct tq_index_search_options *o)
+int tq_index_check_options(const struct tq_index *ix, const struct tq_index_search_options *o)
 {
 	if (o && o->struct_size != sizeof(*o))
 		return tq_fail(TQ_ERR_ARG, "options->struct_size is %u, expected %zu",
 			       o->struct_size, sizeof(*o));
-	if (o && o->rerank && !o->fetch)
-		return tq_fail(TQ_ERR_ARG, "options->fetch is NULL, but rerank is %zu", o->rerank);
+	if (o && o->rerank && !o->fetch && !ix->fine)
+		return tq_fail(TQ_ERR_ARG, "options->fetch is NULL, but rerank is %zu, and there are no second codes",
+			       o->rerank);
 	return TQ_OK;
 }
 
@@ -292,7 +293,7 @@ static int check_call(const struct tq_index *ix, const float *x, size_t stride, 
 	TQ_CHECK_POINTER(ix);
 	if (k < 1 || k > TQ_TOP_K_MAX)
 		return tq_fail(TQ_ERR_ARG, "k: %zu is not in 1..%d", k, TQ_TOP_K_MAX);
-	ret = tq_index_check_options(o);
+	ret = tq_index_check_options(ix, o);
 	if (!ret && o && o->rerank && (o->rerank < k || o->rerank > TQ_TOP_K_MAX))
 		ret = tq_fail(TQ_ERR_ARG, "options->rerank: %zu is not in %zu..%d", o->rerank, k,
 			      TQ_TOP_K_MAX);
@@ -326,14 +327,19 @@ int tq_index_search(const struct tq_index *index, const float *x, size_t stride,
 	ret = TQ_ERR_NOMEM;
 	if (!s.ids || !s.keys)
 		goto out_free;
+	ret = rerank && !options->fetch ? tq_index_ids_make(ix) : TQ_OK;
+	if (ret)
+		goto out_free;
 	pthread_rwlock_rdlock(&ix->lock);
 	ret = tq_index_probe_count(ix, options, &s.nprobe);
 	if (!ret && ix->nlist > 1 && !ix->centroids)
 		ret = tq_fail(TQ_ERR_ARG, "index: has partitions and was not trained");
 	if (!ret)
 		ret = search_blocks(&s, nq);
+	if (!ret && rerank && !options->fetch)
+		ret = tq_index_rerank(ix, x, stride, nq, k, options, s.ids, ids, scores);
 	pthread_rwlock_unlock(&ix->lock);
-	if (!ret && rerank)
+	if (!ret && rerank && options->fetch)
 		ret = tq_index_rerank(ix, x, stride, nq, k, options, s.ids, ids, scores);
 out_free:
 	if (rerank || !scores)

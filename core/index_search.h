@@ -6,7 +6,7 @@
 
 #include "index.h"
 
-int tq_index_check_options(const struct tq_index_search_options *o);
+int tq_index_check_options(const struct tq_index *ix, const struct tq_index_search_options *o);
 
 /** tq_index_probe_count - how many partitions a query looks at: 1 without partitions */
 int tq_index_probe_count(const struct tq_index *ix, const struct tq_index_search_options *o,
@@ -43,7 +43,11 @@ struct tq_index_hit {
 /** tq_index_sort_hits - the best first, of equal scores the lower id */
 void tq_index_sort_hits(struct tq_index_hit *hits, size_t n, uint32_t metric);
 
-/** tq_index_rerank - the best @k of the rows found, options->rerank for each query, by exact scores */
+/**
+ * tq_index_rerank - the best @k of the rows found, options->rerank for each query, by exact scores
+ *
+ * Without options->fetch the rows are decoded; their ids are in the table then, and the caller holds the lock.
+ */
 int tq_index_rerank(const struct tq_index *ix, const float *x, size_t stride, size_t nq, size_t k,
 		    const struct tq_index_search_options *o, const int64_t *found, int64_t *ids,
 		    float *scores);

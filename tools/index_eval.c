@@ -147,15 +147,30 @@ static double now(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static int give_rows(void *arg, const int64_t *ids, size_t n, float *rows)
+{
+	const struct evaluation *e = arg;
+
+	for (size_t i = 0; i < n; i++)
+		memcpy(rows + i * e->base.dim, e->rows + (uint64_t)ids[i] * e->base.dim,
+		       e->base.dim * sizeof(*rows));
+	return 0;
+}
+
 /** search_once - seconds for all queries, @batch of them at a time */
 static int search_once(const struct evaluation *e, const struct tq_index *ix, uint32_t nprobe,
 		       uint64_t batch, int64_t *ids, double *seconds)
 {
-	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = nprobe};
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = nprobe,
+					    .rerank = rerank_of(e->o, e->k)};
 	double begin = now();
 	uint64_t n;
 	int status;
 
+	if (o.rerank && !e->o->refine) {
+		o.fetch = give_rows;
+		o.fetch_arg = (void *)(uintptr_t)e;
+	}
 	for (uint64_t i = 0; i < e->nq; i += n) {
 		n = e->nq - i < batch ? e->nq - i : batch;
 		status = tq_index_search(ix, e->x + i * e->base.dim, e->base.dim, n, e->k, &o,
@@ -297,7 +312,7 @@ int index_eval(int argc, char **argv)
 	struct index_options o;
 	struct tq_context *ctx;
 	size_t n = 0, got = 0;
-	int ret = index_parse(argc, argv, &o, "smikpgrqv", 2, "tq index eval BASE QUERIES [--spec S]...");
+	int ret = index_parse(argc, argv, &o, "smikpgrqvfa", 2, "tq index eval BASE QUERIES [--spec S]...");
 
 	if (ret)
 		return ret;

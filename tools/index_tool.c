@@ -39,6 +39,7 @@ static const struct option long_options[] = {
 	{"out", required_argument, NULL, 'o'},	  {"scores", required_argument, NULL, 'c'},
 	{"gt", required_argument, NULL, 'g'},	  {"rows", required_argument, NULL, 'r'},
 	{"nq", required_argument, NULL, 'q'},	  {"svg", required_argument, NULL, 'v'},
+	{"refine", required_argument, NULL, 'f'}, {"rerank", required_argument, NULL, 'a'},
 	SETTINGS_OPTIONS,			  {0},
 };
 
@@ -90,6 +91,11 @@ static int take_option(struct index_options *o, int letter)
 		return take_number("--rows", UINT32_MAX, &o->rows);
 	case 'q':
 		return take_number("--nq", UINT32_MAX, &o->nq);
+	case 'a':
+		return take_number("--rerank", TQ_TOP_K_MAX, &o->rerank);
+	case 'f':
+		o->refine = optarg;
+		return 0;
 	case 'n':
 		o->ids = optarg;
 		return 0;
@@ -120,7 +126,7 @@ int index_parse(int argc, char **argv, struct index_options *o, const char *allo
 
 	*o = (struct index_options){.k = 10};
 	while (!ret && (letter = getopt_long(argc, argv, "k:", long_options, NULL)) != -1) {
-		if (strchr("smiklpocgrqvn", letter) && !strchr(allowed, letter))
+		if (strchr("smiklpocgrqvnfa", letter) && !strchr(allowed, letter))
 			return cli_fail(CLI_USAGE, "'%s' is no option of this command; usage: %s",
 					argv[optind - 1], usage);
 		ret = take_option(o, letter);
@@ -177,17 +183,24 @@ int index_make(const struct index_options *o, struct tq_context *ctx, const char
 {
 	struct tq_index_options options = {.struct_size = sizeof(options), .metric = o->metric,
 					   .nlist = o->nlist, .driver = o->common.driver};
-	struct tq_spec parsed;
+	struct tq_spec parsed, refine;
+	const char *where = spec ? "--spec" : NULL;
 	int status, ret;
 
 	tq_spec_init(&parsed);
+	tq_spec_init(&refine);
 	status = tq_spec_parse(&parsed, "preset=search");
 	if (!status && spec)
 		status = tq_spec_parse(&parsed, spec);
+	if (!status && o->refine) {
+		where = "--refine";
+		status = tq_spec_parse(&refine, o->refine);
+		options.refine = &refine;
+	}
 	if (!status)
 		status = tq_index_create(ctx, &parsed, in->dim, &options, ix);
 	if (status)
-		return cli_fail_status(status, spec ? "--spec" : NULL);
+		return cli_fail_status(status, where);
 	ret = train(*ix, o->nlist, in);
 	if (ret)
 		tq_index_destroy(*ix);

@@ -21,8 +21,8 @@ struct index_options {
 	uint32_t nprobes[INDEX_PROBES_MAX];
 	size_t nnprobes;
 	uint32_t metric, nlist;
-	uint64_t k, rows, nq;
-	const char *ids, *out, *scores, *gt, *svg;
+	uint64_t k, rows, nq, rerank;
+	const char *ids, *out, *scores, *gt, *svg, *refine;
 	bool log;
 };
 
@@ -33,6 +33,12 @@ int index_parse(int argc, char **argv, struct index_options *o, const char *allo
 /** index_make - an index for the vectors, trained on a sample of them; @spec: over preset=search, or NULL */
 int index_make(const struct index_options *o, struct tq_context *ctx, const char *spec,
 	       const struct vectors *in, struct tq_index **ix);
+
+/** rerank_of - what a search for the best @k is told to look at again: --rerank, but at least @k; 0: nothing */
+static inline size_t rerank_of(const struct index_options *o, uint64_t k)
+{
+	return o->rerank && o->rerank < k ? k : o->rerank;
+}
 
 /** index_fill - add all rows, with the ids of a file or numbered; @path: of the ids, or NULL */
 int index_fill(struct tq_index *ix, const struct vectors *in, const char *path);

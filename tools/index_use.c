@@ -18,9 +18,11 @@ static int report(const struct index_options *o, const char *path, const struct 
 {
 	const struct tq_quantizer *q = tq_index_quantizer(ix);
 	struct tq_index_info info = {.struct_size = sizeof(info)};
-	char spec[TQ_SPEC_STRING_MAX] = "", drivers[256];
+	char spec[TQ_SPEC_STRING_MAX] = "", refine[TQ_SPEC_STRING_MAX] = "", drivers[256];
 	struct json j;
 
+	if (tq_index_refiner(ix))
+		tq_spec_print(tq_quantizer_spec(tq_index_refiner(ix)), refine, sizeof(refine));
 	tq_index_describe(ix, &info);
 	tq_spec_print(tq_quantizer_spec(q), spec, sizeof(spec));
 	driver_names(q, drivers, sizeof(drivers));
@@ -29,6 +31,8 @@ static int report(const struct index_options *o, const char *path, const struct 
 		       path, info.count, info.dim, info.row_bytes, tq_metric_name(info.metric));
 		if (info.nlist)
 			printf("; %u partitions", info.nlist);
+		if (*refine)
+			printf("\nrefine %s, %" PRIu64 " of the bytes", refine, info.refine_bytes);
 		printf("\nspec %s\nnext id %" PRId64 "\ndrivers %s\n", spec, info.next_id, drivers);
 		return cli_flush();
 	}
@@ -42,6 +46,8 @@ static int report(const struct index_options *o, const char *path, const struct 
 	json_unsigned(&j, "partitions", info.nlist);
 	json_integer(&j, "next_id", info.next_id);
 	json_string(&j, "spec", spec);
+	json_string(&j, "refine", refine);
+	json_unsigned(&j, "refine_bytes", info.refine_bytes);
 	json_string(&j, "drivers", drivers);
 	json_object_end(&j);
 	return cli_flush();
@@ -62,7 +68,7 @@ int index_build(int argc, char **argv)
 	struct tq_context *ctx;
 	struct tq_index *ix;
 	struct vectors in;
-	int ret = index_parse(argc, argv, &o, "smin", 2, "tq index build BASE OUT.tq [--spec S]");
+	int ret = index_parse(argc, argv, &o, "sminf", 2, "tq index build BASE OUT.tq [--spec S]");
 
 	if (!ret && o.nspecs > 1)
 		ret = cli_fail(CLI_USAGE, "--spec: an index has one");
@@ -233,6 +239,7 @@ static int search_all(const struct index_options *o, char **argv, const struct t
 
 	tq_index_describe(ix, &info);
 	so.nprobe = o->nnprobes ? o->nprobes[0] : 0;
+	so.rerank = rerank_of(o, o->k);
 	found.ids = malloc(in->count * o->k * sizeof(*found.ids) + 1);
 	ret = scores && found.ids ? index_queries(in, 0, &rows) : cli_fail(CLI_UNMET, "out of memory");
 	if (ret)
@@ -263,7 +270,7 @@ int index_search(int argc, char **argv)
 	struct tq_context *ctx;
 	struct tq_index *ix;
 	struct vectors in;
-	int ret = index_parse(argc, argv, &o, "kpoc", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
+	int ret = index_parse(argc, argv, &o, "kpoca", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
 
 	if (!ret && o.nnprobes > 1)
 		ret = cli_fail(CLI_USAGE, "--nprobe: a search has one");

@@ -42,6 +42,7 @@ enum tq_section_type {
 	TQ_SECTION_IDS = 4,    /* count 64-bit numbers */
 	TQ_SECTION_INDEX = 5,
 	TQ_SECTION_KV = 6,
+	TQ_SECTION_REFINE = 7, /* second codes of an index, one per row */
 };
 #define TQ_SECTION_PRIVATE 0x80000000u
 
@@ -117,7 +118,7 @@ TQ_API void tq_file_abort(struct tq_file_writer *writer);
 
 /* ---- reading ---- */
 
-/** Do not read rows and ids now; tq_file_verify() does it later. All else is checked. */
+/** Do not read rows, ids and second codes now; tq_file_verify() does it later. All else is checked. */
 #define TQ_FILE_DEFER (1u << 0)
 
 /**

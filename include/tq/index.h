@@ -24,6 +24,9 @@
  * that change the index runs; calls that change it wait for each other. A search sees all rows of an
  * add, or none. Callbacks must return, and must not call the index that calls them.
  *
+ * With a @refine spec each row has a second code, of what the first has lost. Scans do not read it; a search
+ * that asks for @rerank looks at the second codes of the best rows only, and puts those in order.
+ *
  * docs/FORMAT.md section 10 gives the arithmetic, and the bytes of a saved index and of its log.
  */
 
@@ -52,12 +55,16 @@ enum tq_metric {
  * @metric:      enum tq_metric
  * @nlist:       partitions, up to TQ_INDEX_MAX_LISTS; 0 or 1: none, every search is a full scan
  * @driver:      pin, as in struct tq_quantizer_options
+ * @refine:      spec of a second code of each row: of the difference between the row and what its first
+ *               code decodes to. center=off. NULL: none. Codes of 2 and then 4 bits are about as good as
+ *               one of 6, and a scan reads only the 2
  */
 struct tq_index_options {
 	uint32_t struct_size;
 	uint32_t metric;
 	uint32_t nlist;
 	const char *driver;
+	const struct tq_spec *refine;
 };
 
 /**
@@ -155,7 +162,7 @@ TQ_API int tq_index_reserve(struct tq_index *index, size_t n);
 /**
  * tq_index_merge - add all rows of another index, codes as they are
  * @index: the index that grows
- * @from:  of the same spec, metric, centre and centroids (tq_index_create_like()); not changed
+ * @from:  of the same specs, metric, centre and centroids (tq_index_create_like()); not changed
  *
  * Return: TQ_OK; TQ_ERR_ARG, also where both have an id: nothing is added then; TQ_ERR_UNSUPPORTED:
  * they differ; TQ_ERR_NOMEM, TQ_ERR_IO: some rows may have been added.
@@ -163,7 +170,7 @@ TQ_API int tq_index_reserve(struct tq_index *index, size_t n);
 TQ_API int tq_index_merge(struct tq_index *index, const struct tq_index *from);
 
 /**
- * tq_index_reconstruct - decode rows
+ * tq_index_reconstruct - decode rows, with their second codes if they have any
  * @ids: @n ids
  * @x:   receives @n rows of the dimension, @stride floats apart; of norm about 1 with TQ_METRIC_COS
  *
@@ -184,7 +191,9 @@ TQ_API int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids
  *               library's threads, for every row that is looked at
  * @allow_arg:   passed to it
  * @rerank:      find so many by their codes, at least k and at most TQ_TOP_K_MAX, and give the best k
- *               by exact scores; 0: none. Needs @fetch
+ *               by better scores; 0: none. These are the exact scores, in f64, of the rows that @fetch
+ *               gives; without it, of what tq_index_reconstruct() gives, where the index has second codes.
+ *               The first search of the latter kind in a mapped index reads the ids of all rows
  * @fetch:       the caller's rows: @n rows of the dimension, packed, for @n ids; other than 0 is a
  *               failure. Called by the calling thread, once for each query, and no lock is held
  * @fetch_arg:   passed to it
@@ -287,7 +296,8 @@ TQ_API int tq_index_verify(const struct tq_index *index);
  * @dim:         coordinates
  * @metric:      enum tq_metric
  * @nlist:       partitions; 0: none
- * @row_bytes:   of a row: code and id
+ * @row_bytes:   of a row: codes and id
+ * @refine_bytes: of them the second code; 0: there is none
  * @count:       rows that a search can find
  * @removed:     rows that still take memory
  * @next_id:     what a row without an id would get
@@ -298,6 +308,7 @@ struct tq_index_info {
 	uint32_t metric;
 	uint32_t nlist;
 	uint64_t row_bytes;
+	uint64_t refine_bytes;
 	uint64_t count;
 	uint64_t removed;
 	int64_t next_id;
@@ -312,6 +323,9 @@ TQ_API int tq_index_describe(const struct tq_index *index, struct tq_index_info 
 
 /** tq_index_quantizer - the codec of the rows; lives until tq_index_train() or tq_index_destroy() */
 TQ_API const struct tq_quantizer *tq_index_quantizer(const struct tq_index *index);
+
+/** tq_index_refiner - the codec of the second codes, or NULL; lives until tq_index_destroy() */
+TQ_API const struct tq_quantizer *tq_index_refiner(const struct tq_index *index);
 
 /** tq_metric_name - "ip", "cos", "l2"; "unknown" for no metric */
 TQ_API const char *tq_metric_name(uint32_t metric);

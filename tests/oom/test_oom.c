@@ -344,7 +344,7 @@ static int use_index(struct tq_context *ctx, const char *spec)
 	struct tq_index_search_options so = {.struct_size = sizeof(so), .nprobe = 3, .allow = keep_row,
 					     .rerank = 5, .fetch = give_row};
 	struct tq_index *ix;
-	struct tq_spec s;
+	struct tq_spec s, refine;
 	int64_t ids[3];
 	float scores[3];
 	size_t n, fail_at;
@@ -352,6 +352,11 @@ static int use_index(struct tq_context *ctx, const char *spec)
 
 	o.nlist = strstr(spec, "bits=2") ? 3 : 0;
 	tq_spec_init(&s);
+	tq_spec_init(&refine);
+	if (!o.nlist) {
+		o.refine = &refine;
+		so.fetch = NULL;
+	}
 	ck_assert_int_eq(tq_spec_parse(&s, spec), TQ_OK);
 	fail_at = memory.fail_at;
 	/* ten rounds of k-means ask for memory some thousand times */
@@ -387,7 +392,8 @@ static int save_and_open_index(struct tq_context *ctx, const char *spec)
 	size_t fail_at = memory.fail_at, expected;
 	char path[64], log[80];
 	struct tq_index *ix;
-	struct tq_spec s;
+	struct tq_spec s, refine;
+	struct tq_index_options o = {.struct_size = sizeof(o), .refine = &refine};
 	int ret, changed;
 
 	snprintf(path, sizeof(path), "oom-index-%d.tq", (int)getpid());
@@ -397,7 +403,8 @@ static int save_and_open_index(struct tq_context *ctx, const char *spec)
 	memory.fail_at = 0;
 	tq_spec_init(&s);
 	ck_assert_int_eq(tq_spec_parse(&s, spec), TQ_OK);
-	ck_assert_int_eq(tq_index_create(ctx, &s, DIM, NULL, &ix), TQ_OK);
+	tq_spec_init(&refine);
+	ck_assert_int_eq(tq_index_create(ctx, &s, DIM, &o, &ix), TQ_OK);
 	ck_assert_int_eq(tq_index_add(ix, x, DIM, ROWS, NULL), TQ_OK);
 	memory.asked = 0;
 	memory.fail_at = fail_at;

@@ -92,6 +92,27 @@ class Index(unittest.TestCase):
         self.assertEqual((info["rows"], info["dim"], info["metric"], info["partitions"]), (ROWS, DIM, "l2", 8))
         self.assertIn("bits=8 correction=unbiased effort=1 seed=1 center=both", info["spec"])
 
+    def test_second_codes(self):
+        args = ["build", "base.npy", "i.tq", "--metric", "l2", "--spec", "bits=1"]
+        plain = json.loads(self.ok(*args, "--json"))
+        refined = json.loads(self.ok(*args, "--refine", "bits=6", "--json"))
+        self.assertEqual((plain["refine"], plain["refine_bytes"]), ("", 0))
+        self.assertIn("bits=6", refined["refine"])
+        self.assertEqual(refined["bytes_per_row"], plain["bytes_per_row"] + refined["refine_bytes"])
+        right = []
+        for more in [], ["--rerank", "100"]:
+            self.ok("search", "i.tq", "q.npy", "-k", "5", *more, "--out", "ids.npy")
+            ids = read_npy("ids.npy", "q")
+            right.append(sum(len(set(ids[5 * i:5 * i + 5]) & set(nearest(self.rows, self.rows[i], 5))) for i in range(20)))
+        self.assertGreater(right[1], max(90, right[0] + 10))
+        evals = [json.loads(self.ok("eval", "base.npy", "q.npy", "--metric", "l2", "--spec", "bits=1", "--json", *more))
+                 ["results"][0]["recall_k_at_k"] for more in ([], ["--rerank", "100"], ["--rerank", "100", "--refine", "bits=4"])]
+        self.assertGreaterEqual(evals[1], evals[2])
+        self.assertGreater(evals[2], evals[0] + 0.1)
+        self.refused(2, ["--refine", "bitz"], "build", "base.npy", "x.tq", "--refine", "bitz=2")
+        self.ok(*args)
+        self.refused(2, ["second codes"], "search", "i.tq", "q.npy", "--rerank", "50")
+
     def test_threads_and_order_do_not_change_the_file(self):
         self.ok("build", "base.npy", "a.tq", "--ivf", "5", "--threads", "1")
         self.ok("build", "base.npy", "b.tq", "--ivf", "5", "--threads", "4")

@@ -356,7 +356,7 @@ START_TEST(abort_and_misuse_leave_what_was_there)
 	ck_assert_int_eq(tq_file_section_write(w, codes, 1), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_CODES, 0), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_KV, 2), TQ_ERR_ARG);
-	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_KV + 1, 0), TQ_ERR_ARG);
+	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_REFINE + 1, 0), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_PRIVATE - 1, 0), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, 0, 0), TQ_ERR_ARG);
 	ck_assert_int_eq(tq_file_section_begin(w, TQ_SECTION_KV, 0), TQ_OK);
