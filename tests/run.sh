@@ -37,7 +37,7 @@ full_stages="native abi install noplugins nohwloc clang asan tsan fuzz nehalem h
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
 opencl_packages="opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd"
 plain_packages="$base_packages g++ python3-numpy python3-venv valgrind libsqlite3-dev sqlite3 libhdf5-dev \
-	python3-h5py $opencl_packages"
+	python3-h5py libopenmpi-dev openmpi-bin $opencl_packages"
 full_packages="$plain_packages clang-14 libclang-rt-14-dev qemu-user-static gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
 say()

@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "ids.h"
 #include "index_tool.h"
+#include "ranks.h"
 
 #define BATCH_BYTES (16u << 20)
 #define SAMPLE_ROWS 65536
@@ -22,6 +23,8 @@ int command_index(int argc, char **argv)
 	} commands[] = {{"build", index_build}, {"add", index_add}, {"search", index_search},
 			{"info", index_show}, {"eval", index_eval}};
 
+	if (argc > 1 && ranks_size() > 1 && strcmp(argv[1], "build") && strcmp(argv[1], "search"))
+		return cli_fail(CLI_USAGE, "tq index %s does not run on several ranks; build and search do", argv[1]);
 	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name)) {
 			argv[1] = argv[0];
@@ -207,15 +210,16 @@ int index_make(const struct index_options *o, struct tq_context *ctx, const char
 	return ret;
 }
 
-static int add_rows(struct tq_index *ix, const struct vectors *in, const int64_t *ids, float *rows,
-		    uint64_t batch)
+/** add_rows - rows @from .. @to - 1 of the file */
+static int add_rows(struct tq_index *ix, const struct vectors *in, uint64_t from, uint64_t to,
+		    const int64_t *ids, float *rows, uint64_t batch)
 {
 	uint64_t n;
 	int status, ret = 0;
 
-	for (uint64_t first = 0; first < in->count && !ret; first += n) {
-		n = in->count - first < batch ? in->count - first : batch;
-		progress("add", first, in->count);
+	for (uint64_t first = from; first < to && !ret; first += n) {
+		n = to - first < batch ? to - first : batch;
+		progress("add", first - from, to - from);
 		ret = interrupted();
 		if (!ret)
 			ret = vectors_read_f32(in, first, n, rows);
@@ -231,13 +235,33 @@ static int add_rows(struct tq_index *ix, const struct vectors *in, const int64_t
 			ret = cli_fail_status(status, in->path);
 	}
 	if (!ret)
-		progress("add", in->count, in->count);
+		progress("add", to - from, to - from);
 	return ret;
+}
+
+static int number_rows(uint64_t n, struct ids *ids)
+{
+	ids->ids = malloc(n * sizeof(*ids->ids) + 1);
+	for (uint64_t i = 0; ids->ids && i < n; i++)
+		ids->ids[i] = (int64_t)i;
+	return ids->ids ? 0 : cli_fail(CLI_UNMET, "out of memory");
+}
+
+int index_part(const char *path, char **part)
+{
+	int n = (int)strlen(path) - 3, ret;
+
+	if (n < 1 || strcmp(path + n, ".tq"))
+		return cli_fail(CLI_USAGE, "%s: name does not end in .tq", path);
+	ret = ranks_size() == 1 ? asprintf(part, "%s", path) :
+				  asprintf(part, "%.*s-%u-of-%u.tq", n, path, ranks_rank(), ranks_size());
+	return ret < 0 ? cli_fail(CLI_UNMET, "out of memory") : 0;
 }
 
 int index_fill(struct tq_index *ix, const struct vectors *in, const char *path)
 {
 	uint64_t each = vectors_room_f32(in), batch = BATCH_BYTES / each + 1;
+	uint64_t from = in->count * ranks_rank() / ranks_size(), to = in->count * (ranks_rank() + 1) / ranks_size();
 	struct ids ids = {0};
 	float *rows = malloc(batch * each);
 	int ret = rows ? 0 : cli_fail(CLI_UNMET, "out of memory");
@@ -247,10 +271,13 @@ int index_fill(struct tq_index *ix, const struct vectors *in, const char *path)
 	if (!ret && path && ids.rows * ids.columns != in->count)
 		ret = cli_fail(CLI_USAGE, "%s: has %" PRIu64 " ids for %" PRIu64 " rows", path,
 			       ids.rows * ids.columns, in->count);
-	if (!ret && tq_index_reserve(ix, in->count))
+	/* rows that are not the first are numbered as in the whole */
+	if (!ret && !path && ranks_size() > 1)
+		ret = number_rows(in->count, &ids);
+	if (!ret && tq_index_reserve(ix, to - from))
 		ret = cli_fail(CLI_UNMET, "%s", tq_error_text());
 	if (!ret)
-		ret = add_rows(ix, in, ids.ids, rows, batch);
+		ret = add_rows(ix, in, from, to, ids.ids, rows, batch);
 	free(ids.ids);
 	free(rows);
 	return ret;

@@ -40,7 +40,10 @@ static inline size_t rerank_of(const struct index_options *o, uint64_t k)
 	return o->rerank && o->rerank < k ? k : o->rerank;
 }
 
-/** index_fill - add all rows, with the ids of a file or numbered; @path: of the ids, or NULL */
+/** index_part - this rank's file of an index (ranks.h): @path itself where there is one; free() it */
+int index_part(const char *path, char **part);
+
+/** index_fill - add this rank's part of all rows, with the ids of a file or numbered; @path: of the ids, or NULL */
 int index_fill(struct tq_index *ix, const struct vectors *in, const char *path);
 
 /** index_queries - all rows of a file, or the first @most, as f32; free() them */

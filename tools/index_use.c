@@ -12,6 +12,7 @@
 #include "ids.h"
 #include "index_tool.h"
 #include "json.h"
+#include "ranks.h"
 
 /** report - what an index holds, after @seconds of work on it */
 static int report(const struct index_options *o, const char *path, const struct tq_index *ix)
@@ -53,49 +54,51 @@ static int report(const struct index_options *o, const char *path, const struct 
 	return cli_flush();
 }
 
-static int check_name(const char *path)
+/** build - this rank's part of an index into @path */
+static int build(const struct index_options *o, const char *base, const char *path)
 {
-	size_t n = strlen(path);
-
-	if (n > 3 && !strcmp(path + n - 3, ".tq"))
-		return 0;
-	return cli_fail(CLI_USAGE, "%s: name does not end in .tq", path);
-}
-
-int index_build(int argc, char **argv)
-{
-	struct index_options o;
 	struct tq_context *ctx;
 	struct tq_index *ix;
 	struct vectors in;
-	int ret = index_parse(argc, argv, &o, "sminf", 2, "tq index build BASE OUT.tq [--spec S]");
+	int ret = vectors_open(&in, base, o->common.dim, VECTORS_TRAIN);
 
-	if (!ret && o.nspecs > 1)
-		ret = cli_fail(CLI_USAGE, "--spec: an index has one");
-	if (!ret)
-		ret = check_name(argv[optind + 1]);
 	if (ret)
 		return ret;
-	catch_interrupt();
-	ret = vectors_open(&in, argv[optind], o.common.dim, VECTORS_TRAIN);
-	if (ret)
-		return ret;
-	ret = settings_context(&o.common, &ctx);
+	ret = settings_context(&o->common, &ctx);
 	if (ret)
 		goto out_close;
-	ret = index_make(&o, ctx, o.specs[0], &in, &ix);
+	/* trained on all rows: every rank gets the same */
+	ret = index_make(o, ctx, o->specs[0], &in, &ix);
 	if (ret)
 		goto out_destroy;
-	ret = index_fill(ix, &in, o.ids);
-	if (!ret && tq_index_save(ix, argv[optind + 1]))
+	ret = index_fill(ix, &in, o->ids);
+	if (!ret && tq_index_save(ix, path))
 		ret = cli_fail(CLI_UNMET, "%s", tq_error_text());
-	if (!ret)
-		ret = report(&o, argv[optind + 1], ix);
+	if (!ret && ranks_rank() == 0)
+		ret = report(o, path, ix);
 	tq_index_destroy(ix);
 out_destroy:
 	tq_context_destroy(ctx);
 out_close:
 	vectors_close(&in);
+	return ret;
+}
+
+int index_build(int argc, char **argv)
+{
+	struct index_options o;
+	char *path = NULL;
+	int ret = index_parse(argc, argv, &o, "sminf", 2, "tq index build BASE OUT.tq [--spec S]");
+
+	if (!ret && o.nspecs > 1)
+		ret = cli_fail(CLI_USAGE, "--spec: an index has one");
+	if (!ret)
+		ret = index_part(argv[optind + 1], &path);
+	if (ret)
+		return ret;
+	catch_interrupt();
+	ret = ranks_agree(build(&o, argv[optind], path));
+	free(path);
 	return ret;
 }
 
@@ -227,67 +230,88 @@ static void print_found(const struct index_options *o, const char *index, const 
 		       (double)found->rows / seconds);
 }
 
-static int search_all(const struct index_options *o, char **argv, const struct tq_index *ix,
-		      const struct vectors *in)
+/** search - this rank's part of the index for all queries; free() what @found and @scores receive */
+static int search(const struct index_options *o, const struct tq_index *ix, const struct vectors *in,
+		  struct ids *found, float **scores, double *seconds)
 {
-	struct tq_index_search_options so = {.struct_size = sizeof(so)};
-	struct tq_index_info info = {.struct_size = sizeof(info)};
-	struct ids found = {.rows = in->count, .columns = o->k};
-	float *scores = malloc(in->count * o->k * sizeof(*scores) + 1), *rows;
+	struct tq_index_search_options so = {.struct_size = sizeof(so), .rerank = rerank_of(o, o->k)};
 	struct timespec begin, end;
+	float *rows;
 	int status, ret;
 
-	tq_index_describe(ix, &info);
 	so.nprobe = o->nnprobes ? o->nprobes[0] : 0;
-	so.rerank = rerank_of(o, o->k);
-	found.ids = malloc(in->count * o->k * sizeof(*found.ids) + 1);
-	ret = scores && found.ids ? index_queries(in, 0, &rows) : cli_fail(CLI_UNMET, "out of memory");
+	found->rows = in->count;
+	found->columns = o->k;
+	*scores = malloc(in->count * o->k * sizeof(**scores) + 1);
+	found->ids = malloc(in->count * o->k * sizeof(*found->ids) + 1);
+	ret = *scores && found->ids ? index_queries(in, 0, &rows) : cli_fail(CLI_UNMET, "out of memory");
 	if (ret)
-		goto out_free;
+		return ret;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	status = tq_index_search(ix, rows, in->dim, in->count, o->k, &so, found.ids, scores);
+	status = tq_index_search(ix, rows, in->dim, in->count, o->k, &so, found->ids, *scores);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	if (status == TQ_ERR_NONFINITE && tq_error_row() != TQ_NO_ROW)
-		ret = vectors_nonfinite(in->path, tq_error_row());
-	else if (status)
-		ret = cli_fail_status(status, in->path);
-	if (!ret)
-		ret = write_found(o, &found, scores, info.metric);
-	if (!ret)
-		print_found(o, argv[0], argv[1], &found, scores,
-			    (double)(end.tv_sec - begin.tv_sec) +
-				    1e-9 * (double)(end.tv_nsec - begin.tv_nsec) + 1e-9);
+	*seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec) + 1e-9;
 	free(rows);
-out_free:
-	free(found.ids);
-	free(scores);
-	return ret ? ret : cli_flush();
+	if (status == TQ_ERR_NONFINITE && tq_error_row() != TQ_NO_ROW)
+		return vectors_nonfinite(in->path, tq_error_row());
+	return status ? cli_fail_status(status, in->path) : 0;
+}
+
+static int open_and_search(const struct index_options *o, const char *index, const char *queries, uint32_t *metric,
+			   struct ids *found, float **scores, double *seconds)
+{
+	struct tq_index_info info = {.struct_size = sizeof(info)};
+	struct tq_context *ctx;
+	struct tq_index *ix;
+	struct vectors in;
+	int ret = open_index(o, index, TQ_INDEX_MAP, &ctx, &ix);
+
+	if (ret)
+		return ret;
+	tq_index_describe(ix, &info);
+	*metric = info.metric;
+	ret = vectors_open(&in, queries, info.dim, VECTORS_TEST);
+	if (!ret) {
+		ret = search(o, ix, &in, found, scores, seconds);
+		vectors_close(&in);
+	}
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+	return ret;
 }
 
 int index_search(int argc, char **argv)
 {
+	struct ids found = {0};
 	struct index_options o;
-	struct tq_context *ctx;
-	struct tq_index *ix;
-	struct vectors in;
+	float *scores = NULL;
+	double seconds = 1;
+	uint32_t metric = 0;
+	char *path = NULL;
 	int ret = index_parse(argc, argv, &o, "kpoca", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
 
 	if (!ret && o.nnprobes > 1)
 		ret = cli_fail(CLI_USAGE, "--nprobe: a search has one");
 	if (!ret && o.out && o.scores && !strcmp(o.out, o.scores))
 		ret = cli_fail(CLI_USAGE, "--scores: %s is where the ids go", o.scores);
+	/* each rank would look again at the best of its own, one process at the best of all */
+	if (!ret && o.rerank && ranks_size() > 1)
+		ret = cli_fail(CLI_USAGE, "--rerank: not on several ranks");
+	if (!ret)
+		ret = index_part(argv[optind], &path);
 	if (ret)
 		return ret;
 	catch_interrupt();
-	ret = open_index(&o, argv[optind], TQ_INDEX_MAP, &ctx, &ix);
-	if (ret)
-		return ret;
-	ret = vectors_open(&in, argv[optind + 1], tq_dim(tq_index_quantizer(ix)), VECTORS_TEST);
-	if (!ret) {
-		ret = search_all(&o, argv + optind, ix, &in);
-		vectors_close(&in);
+	ret = ranks_agree(open_and_search(&o, path, argv[optind + 1], &metric, &found, &scores, &seconds));
+	if (!ret)
+		ret = ranks_merge(metric, found.rows, found.columns, found.ids, scores);
+	if (!ret && ranks_rank() == 0) {
+		ret = write_found(&o, &found, scores, metric);
+		if (!ret)
+			print_found(&o, argv[optind], argv[optind + 1], &found, scores, seconds);
 	}
-	tq_index_destroy(ix);
-	tq_context_destroy(ctx);
-	return ret;
+	free(found.ids);
+	free(scores);
+	free(path);
+	return ret ? ret : cli_flush();
 }

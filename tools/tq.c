@@ -6,6 +6,7 @@
 #include <string.h>
 #include "cli.h"
 #include "commands.h"
+#include "ranks.h"
 
 static const char usage[] =
 	"usage: tq COMMAND [OPTIONS] ARGUMENTS\n"
@@ -65,7 +66,7 @@ static const struct {
 	{"index", command_index},
 };
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	if (argc < 2)
 		return cli_fail(CLI_USAGE, "no command; 'tq --help' lists them");
@@ -78,10 +79,23 @@ int main(int argc, char **argv)
 		printf("tq %s\n", tq_version());
 		return cli_flush();
 	}
+	if (ranks_size() > 1 && strcmp(argv[1], "index"))
+		return cli_fail(CLI_USAGE, "tq %s does not run on several ranks; tq index build and search do", argv[1]);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name)) {
 			argv[1] = argv[0];
 			return commands[i].run(argc - 1, argv + 1);
 		}
 	return cli_fail(CLI_USAGE, "'%s' is no command; 'tq --help' lists them", argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+	int ret = ranks_begin(&argc, &argv);
+
+	if (ret)
+		return ret;
+	ret = run(argc, argv);
+	ranks_end();
+	return ret;
 }
