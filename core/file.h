@@ -44,12 +44,14 @@ _Static_assert(sizeof(struct tq_file_header) == 64, "the header is 64 bytes");
 _Static_assert(sizeof(struct tq_file_entry) == 32, "a table entry is 32 bytes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped as they are");
 
-/** An open file. The pointers go into the mapping; codes and centre are set when checked. */
+/** An open file. The pointers go into the mapping, or memory that is @borrowed; codes and centre are set when
+ * checked. */
 struct tq_file {
 	struct tq_context *ctx;
 	char *path;
 	const unsigned char *map;
 	size_t bytes;
+	bool borrowed;
 	const struct tq_file_header *header;
 	const struct tq_file_entry *table;
 	const struct tq_file_entry *codes;
@@ -60,6 +62,10 @@ struct tq_file {
 /** tq_file_fail - tq_fail() with the file's name in front */
 int tq_file_fail(const struct tq_file *f, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** tq_file_open_memory - tq_file_open() of bytes in memory, aligned to 64, which outlive the file */
+int tq_file_open_memory(struct tq_context *ctx, const void *data, size_t bytes, uint32_t flags,
+			struct tq_file **file);
 
 /** tq_file_check - everything that tq_file_open() promises, on a mapped file */
 int tq_file_check(struct tq_file *f, uint32_t flags);

@@ -56,6 +56,45 @@ static int map_file(struct tq_file *f)
 	return ret;
 }
 
+static int make_file(struct tq_context *ctx, const char *path, struct tq_file **file)
+{
+	struct tq_file *f = tq_alloc(ctx, sizeof(*f));
+
+	if (!f)
+		return TQ_ERR_NOMEM;
+	f->ctx = ctx;
+	f->path = tq_alloc(ctx, strlen(path) + 1);
+	if (!f->path) {
+		tq_free(ctx, f);
+		return TQ_ERR_NOMEM;
+	}
+	strcpy(f->path, path);
+	*file = f;
+	return TQ_OK;
+}
+
+int tq_file_open_memory(struct tq_context *ctx, const void *data, size_t bytes, uint32_t flags,
+			struct tq_file **file)
+{
+	struct tq_file *f;
+	int ret = make_file(ctx, "memory", &f);
+
+	*file = NULL;
+	if (ret)
+		return ret;
+	f->map = data;
+	f->bytes = bytes;
+	f->borrowed = true;
+	ret = bytes < sizeof(*f->header) ? tq_file_fail(f, TQ_ERR_FORMAT, "has %zu bytes: too short for a .tq file",
+							 bytes) :
+					   tq_file_check(f, flags);
+	if (ret)
+		tq_file_close(f);
+	else
+		*file = f;
+	return ret;
+}
+
 int tq_file_open(struct tq_context *ctx, const char *path, uint32_t flags, struct tq_file **file)
 {
 	struct tq_file *f;
@@ -66,25 +105,16 @@ int tq_file_open(struct tq_context *ctx, const char *path, uint32_t flags, struc
 	*file = NULL;
 	if (flags & ~TQ_FILE_DEFER)
 		return tq_fail(TQ_ERR_ARG, "tq_file_open: unknown flags 0x%x", flags);
-	f = tq_alloc(ctx, sizeof(*f));
-	if (!f)
-		return TQ_ERR_NOMEM;
-	f->ctx = ctx;
-	f->path = tq_alloc(ctx, strlen(path) + 1);
-	ret = TQ_ERR_NOMEM;
-	if (!f->path)
-		goto err_close;
-	strcpy(f->path, path);
+	ret = make_file(ctx, path, &f);
+	if (ret)
+		return ret;
 	ret = map_file(f);
 	if (ret == TQ_OK)
 		ret = tq_file_check(f, flags);
 	if (ret != TQ_OK)
-		goto err_close;
-	*file = f;
-	return TQ_OK;
-
-err_close:
-	tq_file_close(f);
+		tq_file_close(f);
+	else
+		*file = f;
 	return ret;
 }
 
@@ -95,7 +125,7 @@ void tq_file_close(struct tq_file *file)
 	if (!file)
 		return;
 	ctx = file->ctx;
-	if (file->map)
+	if (file->map && !file->borrowed)
 		munmap((void *)(uintptr_t)file->map, file->bytes);
 	tq_free(ctx, file->path);
 	tq_free(ctx, file);

@@ -5,11 +5,8 @@
  * or not, is searched, decoded and changed.
  */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include "file.h"
 #include "index.h"
 
@@ -42,7 +39,7 @@ static void use(struct tq_index *ix)
 {
 	uint32_t dim = ix->dim;
 	float *x = calloc(dim, sizeof(*x)), scores[3];
-	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = 2};
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = 2}, again = o;
 	int64_t ids[3];
 	size_t found;
 
@@ -52,6 +49,9 @@ static void use(struct tq_index *ix)
 	tq_index_verify(ix);
 	if (tq_index_search(ix, x, dim, 1, 3, &o, ids, scores) == TQ_OK && ids[0] >= 0)
 		tq_index_reconstruct(ix, ids, 1, x, dim);
+	again.rerank = 5;
+	if (tq_index_refiner(ix))
+		tq_index_search(ix, x, dim, 1, 3, &again, ids, scores);
 	tq_index_range(ix, x, 0.0f, &o, 3, ids, scores, &found);
 	memset(x, 0, dim * sizeof(*x));
 	tq_index_add(ix, x, dim, 1, NULL);
@@ -63,19 +63,22 @@ static void use(struct tq_index *ix)
 	free(x);
 }
 
-static void open_bytes(struct tq_context *ctx, const uint8_t *data, size_t size, uint32_t flags)
+/* @data: aligned */
+static void open_bytes(struct tq_context *ctx, const uint8_t *data, size_t size, bool map)
 {
-	int fd = memfd_create("fuzz", 0);
 	struct tq_index *ix;
-	char path[64];
+	struct tq_file *f;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (fd >= 0 && write(fd, data, size) == (ssize_t)size &&
-	    tq_index_open(ctx, path, flags, NULL, &ix) == TQ_OK) {
+	if (tq_file_open_memory(ctx, data, size, map ? TQ_FILE_DEFER : 0, &f))
+		return;
+	if (tq_index_read(ctx, f, map, NULL, &ix) == TQ_OK) {
+		if (!map)
+			tq_file_close(f);
 		use(ix);
 		tq_index_destroy(ix);
+	} else {
+		tq_file_close(f);
 	}
-	close(fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -87,11 +90,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!copy || (!ctx && tq_context_create(&options, &ctx)))
 		abort();
-	open_bytes(ctx, data, size, TQ_INDEX_MAP);
 	memcpy(copy, data, size);
+	open_bytes(ctx, copy, size, true);
 	seal(copy, size);
-	open_bytes(ctx, copy, size, TQ_INDEX_MAP);
-	open_bytes(ctx, copy, size, 0);
+	open_bytes(ctx, copy, size, true);
+	open_bytes(ctx, copy, size, false);
 	free(copy);
 	return 0;
 }
