@@ -23,7 +23,7 @@ qemu_x86="qemu-x86_64-static"
 export LC_ALL=C HWLOC_PLUGINS_PATH=/nonexistent LSAN_OPTIONS="suppressions=$root/tests/lsan.supp:print_suppressions=0"
 
 # Minutes of arithmetic each natively: emulators and sanitizers would make them hours.
-slow="--no-suite conform --no-suite cross --no-suite counts --no-suite llm --no-suite million"
+slow="--no-suite conform --no-suite cross --no-suite counts --no-suite llm --no-suite once"
 # These walk every failure there can be, once natively, with clang and under ASan.
 walks="--no-suite oom --no-suite cuda"
 # PoCL compiles with LLVM inside the process: natively alone. Sanitizers would report its leaks and races, an
