@@ -62,11 +62,33 @@ static void load_scales(const struct tq_plan *plan, const uint8_t *codes, size_t
 		scale[t] = tq_load_scale(plan, codes + t * row);
 }
 
+/* 64 of a_t to integers, and those to planes; returns sums of them */
+LEVELS_INLINE __m512i split_64(const __m512 *a, float inv, int8_t *hi, int8_t *lo)
+{
+	/* packing leaves dword k of 128 bits L at 4 L + k: it belongs at 4 k + L */
+	const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	__m512i q[4], x[2], h[2], l[2];
+	int i;
+
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++)
+		q[i] = _mm512_cvtps_epi32(_mm512_mul_ps(a[i], _mm512_set1_ps(inv)));
+#pragma GCC unroll 2
+	for (i = 0; i < 2; i++) {
+		x[i] = _mm512_packs_epi32(q[2 * i], q[2 * i + 1]);
+		h[i] = _mm512_srai_epi16(_mm512_add_epi16(x[i], _mm512_set1_epi16(64)), 7);
+		l[i] = _mm512_sub_epi16(x[i], _mm512_slli_epi16(h[i], 7));
+	}
+	_mm512_store_si512(hi, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(h[0], h[1])));
+	_mm512_store_si512(lo, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(l[0], l[1])));
+	return _mm512_add_epi32(_mm512_add_epi32(q[0], q[1]), _mm512_add_epi32(q[2], q[3]));
+}
+
 /* One weight: a_t = weight_t * scale_t to integers, as scalar does it */
 static void quantize(const float *weights, const float *scale, size_t n, struct weights *to, int w)
 {
 	__m512 top = _mm512_setzero_ps(), a[TQ_MIX_ROWS / 16];
-	__m512i sum = _mm512_setzero_si512(), q, hi;
+	__m512i sum = _mm512_setzero_si512();
 	size_t t, k;
 	float most, inv;
 
@@ -78,14 +100,10 @@ static void quantize(const float *weights, const float *scale, size_t n, struct 
 	most = _mm512_reduce_max_ps(top);
 	to->unit[w] = most >= TQ_MIX_TINY ? most / (float)TQ_MIX_TOP : 0.0f;
 	inv = most >= TQ_MIX_TINY ? (float)TQ_MIX_TOP / most : 0.0f;
-	for (t = 0, k = 0; t < n; t += 16, k++) {
-		q = _mm512_cvtps_epi32(_mm512_mul_ps(a[k], _mm512_set1_ps(inv)));
-		sum = _mm512_add_epi32(sum, q);
-		hi = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(64)), 7);
-		_mm_store_si128((__m128i *)(to->plane[w][0] + t), _mm512_cvtepi32_epi8(hi));
-		_mm_store_si128((__m128i *)(to->plane[w][1] + t),
-				_mm512_cvtepi32_epi8(_mm512_sub_epi32(q, _mm512_slli_epi32(hi, 7))));
-	}
+	for (; k % 4; k++)
+		a[k] = _mm512_setzero_ps();
+	for (t = 0; t < k; t += 4)
+		sum = _mm512_add_epi32(sum, split_64(a + t, inv, to->plane[w][0] + 16 * t, to->plane[w][1] + 16 * t));
 	to->sum[w] = _mm512_reduce_add_epi32(sum);
 }
 
@@ -342,32 +360,39 @@ LEVELS_INLINE __m512i places(size_t c, uint32_t vectors)
 	return _mm512_add_epi32(_mm512_slli_epi32(reg, 4), lane);
 }
 
-/* Four lanes each of @x to @to, @apart floats apart */
-LEVELS_INLINE void store_quarters(float *to, size_t apart, __m512 x)
+/* 128 bits L of four registers side by side, to @to + L * @apart */
+LEVELS_INLINE void store_quarters(const __m512 *x, float *to, size_t apart)
 {
-	_mm_store_ps(to, _mm512_castps512_ps128(x));
-	_mm_store_ps(to + apart, _mm512_extractf32x4_ps(x, 1));
-	_mm_store_ps(to + 2 * apart, _mm512_extractf32x4_ps(x, 2));
-	_mm_store_ps(to + 3 * apart, _mm512_extractf32x4_ps(x, 3));
+	__m512 ab0 = _mm512_shuffle_f32x4(x[0], x[1], 0x44), ab1 = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
+	__m512 cd0 = _mm512_shuffle_f32x4(x[2], x[3], 0x44), cd1 = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
+
+	_mm512_store_ps(to, _mm512_shuffle_f32x4(ab0, cd0, 0x88));
+	_mm512_store_ps(to + apart, _mm512_shuffle_f32x4(ab0, cd0, 0xdd));
+	_mm512_store_ps(to + 2 * apart, _mm512_shuffle_f32x4(ab1, cd1, 0x88));
+	_mm512_store_ps(to + 3 * apart, _mm512_shuffle_f32x4(ab1, cd1, 0xdd));
 }
 
 /* f32(A) of a chunk in the order of coordinates: places() from the other side, for two registers or one */
 LEVELS_INLINE void order(const struct chunk_sums *sums, int w, int64_t sum, uint32_t bits, float *to)
 {
 	_Alignas(64) float by_lane[16 * MOST_LANES];
-	uint32_t vectors = levels_vectors(bits), j;
+	uint32_t vectors = levels_vectors(bits), j, k;
+	__m512 x[4], a, b;
 	size_t c;
-	__m512 a, b;
 
-	for (j = 0; vectors <= 2 && j < 4; j++) {
-		a = combine(sums, w, j, sum, bits);
-		if (vectors == 1) {
-			store_quarters(to + 4 * j, 16, a);
-			continue;
+	for (j = 0; vectors == 1 && j < 4; j++)
+		x[j] = combine(sums, w, j, sum, bits);
+	if (vectors == 1)
+		store_quarters(x, to, 16);
+	for (j = 0; vectors == 2 && j < 4; j += 2) {
+#pragma GCC unroll 2
+		for (k = 0; k < 2; k++) {
+			a = combine(sums, w, j + k, sum, bits);
+			b = combine(sums, w, 4 + j + k, sum, bits);
+			x[2 * k] = _mm512_unpacklo_ps(a, b);
+			x[2 * k + 1] = _mm512_unpackhi_ps(a, b);
 		}
-		b = combine(sums, w, 4 + j, sum, bits);
-		store_quarters(to + 8 * j, 32, _mm512_unpacklo_ps(a, b));
-		store_quarters(to + 8 * j + 4, 32, _mm512_unpackhi_ps(a, b));
+		store_quarters(x, to + 8 * j, 32);
 	}
 	if (vectors <= 2)
 		return;
