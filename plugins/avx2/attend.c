@@ -46,15 +46,34 @@ AVX2_INLINE uint32_t planes_of(uint32_t bits)
 	return bits > 4 ? 2 : 1;
 }
 
+/* 32 of a_t to integers, and those to planes; returns sums of them */
+AVX2_INLINE __m256i split_32(const __m256 *a, float inv, int8_t *hi, int8_t *lo)
+{
+	/* packing leaves dword k of 128 bits L at 4 L + k: it belongs at 2 k + L */
+	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+	__m256i q[4], x[2], h[2], l[2];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(a[i], _mm256_set1_ps(inv)));
+	for (i = 0; i < 2; i++) {
+		x[i] = _mm256_packs_epi32(q[2 * i], q[2 * i + 1]);
+		h[i] = _mm256_srai_epi16(_mm256_add_epi16(x[i], _mm256_set1_epi16(64)), 7);
+		l[i] = _mm256_sub_epi16(x[i], _mm256_slli_epi16(h[i], 7));
+	}
+	_mm256_store_si256((__m256i *)hi, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(h[0], h[1]), order));
+	_mm256_store_si256((__m256i *)lo, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(l[0], l[1]), order));
+	return _mm256_add_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3]));
+}
+
 /* One weight: a_t = weight_t * scale_t to integers, as scalar does it; returns what one unit is worth */
 static float quantize(const float *weights, const float *scale, size_t n,
 		      struct weights *to, int w)
 {
 	const __m256 sign = _mm256_set1_ps(-0.0f);
-	__m256i sum = _mm256_setzero_si256(), q, hi, lo, x;
+	__m256i sum = _mm256_setzero_si256();
 	float lane[8], most = 0.0f, inv;
 	__m256 top = _mm256_setzero_ps(), a[TQ_MIX_ROWS / 8];
-	int64_t both;
 	size_t t;
 
 	for (t = 0; t < n; t += 8) {
@@ -68,18 +87,10 @@ static float quantize(const float *weights, const float *scale, size_t n,
 	if (!(most >= TQ_MIX_TINY))
 		most = 0.0f;
 	inv = most > 0.0f ? (float)TQ_MIX_TOP / most : 0.0f;
-	for (t = 0; t < n; t += 8) {
-		q = _mm256_cvtps_epi32(_mm256_mul_ps(a[t / 8], _mm256_set1_ps(inv)));
-		sum = _mm256_add_epi32(sum, q);
-		hi = _mm256_srai_epi32(_mm256_add_epi32(q, _mm256_set1_epi32(64)), 7);
-		lo = _mm256_sub_epi32(q, _mm256_slli_epi32(hi, 7));
-		x = _mm256_packs_epi32(hi, lo);
-		x = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(x, x), _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
-		both = _mm256_extract_epi64(x, 0);
-		memcpy(to->plane[w][0] + t, &both, 8);
-		both = _mm256_extract_epi64(x, 1);
-		memcpy(to->plane[w][1] + t, &both, 8);
-	}
+	for (t = (n + 7) / 8 * 8; t % 32; t += 8)
+		a[t / 8] = _mm256_setzero_ps();
+	for (t = 0; t < n; t += 32)
+		sum = _mm256_add_epi32(sum, split_32(a + t / 8, inv, to->plane[w][0] + t, to->plane[w][1] + t));
 	to->sum[w] = sum_i64(_mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_castsi256_si128(sum)),
 					      _mm256_cvtepi32_epi64(_mm256_extracti128_si256(sum, 1))));
 	return most / (float)TQ_MIX_TOP;
@@ -119,6 +130,32 @@ AVX2_INLINE void interleave(const __m256i *row, __m256i *to)
 	_mm256_store_si256(to + 3, _mm256_unpackhi_epi16(ab1, cd1));
 }
 
+/* Rows @t .. of what lies behind those of the call: wanted next if it is another head's keys */
+AVX2_INLINE void fetch_behind(const struct source *s, size_t t)
+{
+	size_t row = s->plan->layout.row_bytes;
+	const char *at = (const char *)s->codes + (s->n + t) * row, *end = at + 4 * row;
+
+	for (; at < end; at += 64)
+		_mm_prefetch(at, _MM_HINT_T1);
+}
+
+/* 4 bits: four registers of interleaved codes to eight of levels */
+AVX2_INLINE void decode_nibbles(const struct level_tables *t, const __m256i *code, __m256i *to)
+{
+	const __m256i mask = _mm256_set1_epi8(15);
+	__m256i low, high;
+	int i;
+
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++) {
+		low = _mm256_and_si256(code[i], mask);
+		high = _mm256_and_si256(_mm256_srli_epi16(code[i], 4), mask);
+		_mm256_store_si256(to + i, _mm256_shuffle_epi8(t->grid, low));
+		_mm256_store_si256(to + 4 + i, _mm256_shuffle_epi8(t->grid, high));
+	}
+}
+
 /* Rows @first .. of a chunk, four at a time, to the tile; rows past the end repeat the last */
 AVX2_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, size_t rest, uint32_t bits,
 			   __m256i (*tile)[2 * REGISTERS])
@@ -126,15 +163,26 @@ AVX2_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, 
 	uint8_t staged[3][64] __attribute__((aligned(32)));
 	const uint8_t *p[3] = {NULL};
 	struct levels lev[4];
-	__m256i rows[4];
+	__m256i rows[4], code[4];
 	size_t g, t;
 	int r, v;
 
 	for (g = 0; g < groups; g++, tile++) {
+		if (!s->chunk)
+			fetch_behind(s, first + 4 * g);
+#pragma GCC unroll 4
 		for (r = 0; r < 4; r++) {
 			t = first + 4 * g + (size_t)r < s->n ? first + 4 * g + (size_t)r : s->n - 1;
 			chunk_of(s, t, rest, bits, p, staged);
-			levels_decode(&s->tables, p, bits, &lev[r]);
+			if (bits == 4)
+				rows[r] = _mm256_loadu_si256((const __m256i *)p[0]);
+			else
+				levels_decode(&s->tables, p, bits, &lev[r]);
+		}
+		if (bits == 4) {
+			interleave(rows, code);
+			decode_nibbles(&s->tables, code, *tile);
+			continue;
 		}
 		for (v = 0; v < 2; v++) {
 			for (r = 0; r < 4; r++)

@@ -168,16 +168,22 @@ static void score_several(const struct score_job *job)
 
 static void run(struct score_job *job)
 {
-	size_t left = job->nq, size = query_bytes(job->plan);
+	size_t left = job->nq, size = query_bytes(job->plan), most;
+	const struct tq_plan *plan = job->plan;
+	int planes = plan->index_bits && plan->index_bits <= 4 && !has_sketch(plan) && query_planes(plan) == 2 &&
+		     plan->dim <= PLANES_DIM && left > 1;
 
 	if (job->plan->query == TQ_QUERY_F32) {
 		avx2_score_float(job->plan, job->tab, job->packed, job->nq, job->codes, job->ids,
 				 job->n, job->scores, job->ld);
 		return;
 	}
+	most = planes ? PLANES_QUERIES : TILE_QUERIES;
 	for (; left > 0; left -= job->nq) {
-		job->nq = left < TILE_QUERIES ? left : TILE_QUERIES;
-		if (job->nq == 1)
+		job->nq = left < most ? left : most;
+		if (planes)
+			score_planes(job);
+		else if (job->nq == 1)
 			one_query[query_planes(job->plan) - 1][job->plan->index_bits](job);
 		else
 			score_several(job);

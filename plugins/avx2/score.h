@@ -246,8 +246,13 @@ void avx2_score_float(const struct tq_plan *plan, const struct avx2_tables *tab,
 /** Queries whose sums over a tile are kept at a time */
 #define TILE_QUERIES 64
 
+/** Most dimensions of score_planes(), a multiple of QUERY_CHUNK, and queries of a call */
+#define PLANES_DIM 1024
+#define PLANES_QUERIES 4
+
 #define sum_tile SCORE_NAME(SCORE_ISA, sum_tile)
 #define pair_scores SCORE_NAME(SCORE_ISA, pair_scores)
+#define score_planes SCORE_NAME(SCORE_ISA, score_planes)
 
 /**
  * sum_tile - A, rounded to float, of eight rows and up to TILE_QUERIES integer queries
@@ -257,6 +262,9 @@ void avx2_score_float(const struct tq_plan *plan, const struct avx2_tables *tab,
  */
 void sum_tile(const struct shape *s, const uint8_t *const *row, const char *q, size_t size,
 	      uint32_t planes, const int64_t *sum, size_t nq, __m256 *a);
+
+/** score_planes - all rows and up to PLANES_QUERIES queries of two planes; up to 4 bits, no sketch */
+void score_planes(const struct score_job *job);
 
 void pair_scores(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 		 const uint8_t *b, size_t nb, float *scores, size_t ld);
