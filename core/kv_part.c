@@ -106,24 +106,26 @@ static float cap(float x, float softcap)
 	return x < 0.0f ? -y : y;
 }
 
-/* Scores to logits: centre, scale, cap, mask; returns the largest */
-static float finish(const struct tq_kv_block *b, uint32_t head, uint32_t row, const struct tq_kv_entry *e,
-		    float *logits)
+/* Scores of a row's @n tokens of a part to logits: centre, scale, cap, mask; returns the largest */
+static float finish(const struct tq_kv_block *b, uint32_t head, uint32_t row, const struct tq_kv_cut *cut,
+		    size_t n, float *logits)
 {
+	const struct tq_kv_entry *e = b->run->entries + cut->first, *end = e + cut->n;
 	bool coded = e->page->coded && b->layer->heads[head].key.codec;
 	float bias = coded ? b->bias[(size_t)head * TQ_KV_ROWS + row] : 0.0f;
 	float softcap = b->call->softcap, top, x;
 	struct view v = view_of(b, row);
-	uint64_t at = e->start;
-	uint32_t t;
+	uint64_t at;
 
-	top = b->kv->base->attend.ops->logits(logits, e->count, bias, b->scale);
-	if (at >= v.first && tq_kv_end(e) - 1 <= v.last && softcap == 0.0f)
+	top = b->kv->base->attend.ops->logits(logits, n, bias, b->scale);
+	if (e->start >= v.first && tq_kv_end(end - 1) - 1 <= v.last && softcap == 0.0f)
 		return top;
-	for (top = -INFINITY, t = 0; t < e->count; t++, at++) {
-		x = softcap != 0.0f ? cap(logits[t], softcap) : logits[t];
-		logits[t] = at > v.last || (at < v.first && at >= v.sinks) ? -INFINITY : x;
-		top = logits[t] > top ? logits[t] : top;
+	for (top = -INFINITY; e < end; e++) {
+		for (at = e->start; at < tq_kv_end(e); at++, logits++) {
+			x = softcap != 0.0f ? cap(*logits, softcap) : *logits;
+			*logits = at > v.last || (at < v.first && at >= v.sinks) ? -INFINITY : x;
+			top = *logits > top ? *logits : top;
+		}
 	}
 	return top;
 }
@@ -174,29 +176,23 @@ void tq_kv_part_attend(const struct tq_kv_block *b, uint32_t head, size_t part)
 	const struct tq_kv_cut *cut = &b->cuts[part];
 	const struct tq_kv_entry *first = b->run->entries + cut->first, *end = first + cut->n, *e;
 	size_t place = (head * b->ncuts + part) * TQ_KV_ROWS, n = 0;
-	float *top = b->top + place, *sum = b->sum + place, *mix = b->mix + place * b->kv->out_dim, most;
+	float *top = b->top + place, *sum = b->sum + place, *mix = b->mix + place * b->kv->out_dim;
 	bool any = false;
-	uint32_t r, t;
+	uint32_t r;
 
-	for (r = 0; r < b->rows; r++)
-		top[r] = -INFINITY;
 	memset(sum, 0, b->rows * sizeof(*sum));
 	memset(mix, 0, b->rows * (size_t)b->kv->out_dim * sizeof(*mix));
 	for (e = first; e < end; n += e->count, e++) {
-		if (!seen(b, e)) {
-			for (r = 0; r < b->rows; r++)
-				for (t = 0; t < e->count; t++)
-					logits[r * TQ_KV_SPLIT + n + t] = -INFINITY;
+		if (seen(b, e)) {
+			any = true;
+			logits_entry(b, head, e, logits + n);
 			continue;
 		}
-		any = true;
-		logits_entry(b, head, e, logits + n);
-		for (r = 0; r < b->rows; r++) {
-			most = finish(b, head, r, e, logits + r * TQ_KV_SPLIT + n);
-			top[r] = most > top[r] ? most : top[r];
-		}
+		for (r = 0; r < b->rows; r++)
+			memset(logits + r * TQ_KV_SPLIT + n, 0, e->count * sizeof(*logits));
 	}
 	for (r = 0; r < b->rows; r++) {
+		top[r] = any ? finish(b, head, r, cut, n, logits + r * TQ_KV_SPLIT) : -INFINITY;
 		if (top[r] > -INFINITY)
 			sum[r] = b->kv->base->attend.ops->weigh(logits + r * TQ_KV_SPLIT, n, top[r],
 								logits + r * TQ_KV_SPLIT);
