@@ -35,6 +35,12 @@ const char *tq_noted(const char *other);
 /** tq_alloc - zeroed memory of the context's allocator, aligned to 64; NULL (with tq_fail()) if none */
 void *tq_alloc(struct tq_context *ctx, size_t size);
 
+/**
+ * tq_alloc_huge - memory as it comes, aligned to 64, for what is read from end to end again and again. Of the
+ * default allocator multiples of 2 MiB lie in huge pages of the system, where it has them
+ */
+void *tq_alloc_huge(struct tq_context *ctx, size_t size);
+
 /** tq_free - give it back; NULL is allowed */
 void tq_free(struct tq_context *ctx, void *ptr);
 

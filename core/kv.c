@@ -167,6 +167,7 @@ void tq_kv_destroy(struct tq_kv *kv)
 		tq_quantizer_destroy(c->q);
 		tq_free(kv->ctx, c);
 	}
+	tq_kv_slabs_free(kv);
 	pthread_mutex_destroy(&kv->lock);
 	tq_free(kv->ctx, kv);
 }

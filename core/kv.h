@@ -4,7 +4,7 @@
 
 /*
  * The parts of a KV cache. kv.c makes it, kv_format.c says where rows lie in a page, kv_page.c has the
- * pages, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done with them, kv_file.c saves.
+ * pages, kv_slab.c where they lie, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done with them, kv_file.c saves.
  *
  * Two kinds of pages:
  *
@@ -67,9 +67,11 @@ struct tq_kv {
 	struct tq_kv_layer *layers;
 	pthread_mutex_t lock;
 	_Atomic uint64_t used;
+	struct tq_kv_slab *slabs; /* those with room for a page; under @lock */
 };
 
 struct tq_kv_page {
+	struct tq_kv_slab *slab;
 	atomic_uint refs;
 	bool coded;
 	size_t bytes;
@@ -141,6 +143,15 @@ static inline bool tq_kv_page_shared(const struct tq_kv_page *page)
 {
 	return atomic_load_explicit(&page->refs, memory_order_acquire) > 1;
 }
+
+/**
+ * tq_kv_slab_take - room for a page of @bytes bytes of data, zeroed; its other members are the caller's
+ * tq_kv_slab_give - and back
+ * tq_kv_slabs_free - when no page is left
+ */
+struct tq_kv_page *tq_kv_slab_take(struct tq_kv *kv, size_t bytes);
+void tq_kv_slab_give(struct tq_kv *kv, struct tq_kv_page *page);
+void tq_kv_slabs_free(struct tq_kv *kv);
 
 /** tq_kv_run_push - an entry at the end; TQ_ERR_NOMEM */
 int tq_kv_run_push(struct tq_kv *kv, struct tq_kv_run *run, const struct tq_kv_entry *e);

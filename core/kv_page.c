@@ -28,7 +28,7 @@ int tq_kv_page_new(struct tq_kv *kv, uint32_t layer, bool coded, size_t credit,
 	ret = reserve(kv, bytes, credit);
 	if (ret)
 		return ret;
-	p = tq_alloc(kv->ctx, sizeof(*p) + bytes);
+	p = tq_kv_slab_take(kv, bytes);
 	if (!p) {
 		atomic_fetch_sub(&kv->used, bytes);
 		return TQ_ERR_NOMEM;
@@ -50,7 +50,7 @@ void tq_kv_page_put(struct tq_kv *kv, struct tq_kv_page *page)
 	if (atomic_fetch_sub_explicit(&page->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	atomic_fetch_sub(&kv->used, page->bytes);
-	tq_free(kv->ctx, page);
+	tq_kv_slab_give(kv, page);
 }
 
 uint16_t *tq_kv_raw_key(const struct tq_kv *kv, struct tq_kv_page *page, uint32_t head,

@@ -4,11 +4,14 @@
  */
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include "context.h"
 
 #define ALIGNMENT 64
+#define HUGE_PAGE ((size_t)2 << 20)
 #define LOG_LINE_MAX 1024
 
 static void *default_alloc(void *arg, size_t size, size_t align)
@@ -36,6 +39,20 @@ void *tq_alloc(struct tq_context *ctx, size_t size)
 		return NULL;
 	}
 	return memset(ptr, 0, size);
+}
+
+void *tq_alloc_huge(struct tq_context *ctx, size_t size)
+{
+	bool huge = ctx->allocator.alloc == default_alloc && size % HUGE_PAGE == 0;
+	void *ptr = ctx->allocator.alloc(ctx->allocator.arg, size, huge ? HUGE_PAGE : ALIGNMENT);
+
+	if (!ptr)
+		tq_fail(TQ_ERR_NOMEM, "out of memory: %zu bytes", size);
+#ifdef MADV_HUGEPAGE
+	else if (huge)
+		madvise(ptr, size, MADV_HUGEPAGE); /* a hint: it may be refused */
+#endif
+	return ptr;
 }
 
 void tq_free(struct tq_context *ctx, void *ptr)
