@@ -102,6 +102,8 @@ static int check_ops(const struct tq_driver *d, char *why, size_t size)
 				"driver %s: %d of the 4 slots query_size, query_pack, score and "
 				"score_list are filled: all or none",
 				d->driver_name, slots);
+	if (ops->score_blocks && !slots)
+		return bad(why, size, "driver %s: score_blocks without score", d->driver_name);
 	slots = !!ops->logits + !!ops->weigh + !!ops->mix + !!ops->raw_score + !!ops->raw_mix;
 	if (slots != 0 && slots != 5)
 		return bad(why, size,

@@ -40,4 +40,15 @@ size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, s
 int tq_query_prepare_adds(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,
 			  const float *adds, size_t nadds, void *prepared);
 
+struct tq_top_k_options;
+
+/** tq_top_k_blocks - tq_top_k() over rows in blocks, where the pipeline has @block_bytes; options->rows is NULL */
+int tq_top_k_blocks(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *blocks,
+		    size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
+		    float *scores);
+
+/** tq_score_blocks - scores of one query and @n rows in blocks, in the caller's thread; fails as tq_score() */
+int tq_score_blocks(const struct tq_quantizer *q, const void *prepared, const void *blocks, size_t n,
+		    float *scores);
+
 #endif

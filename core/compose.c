@@ -135,6 +135,7 @@ int tq_pipeline_measure(struct tq_pipeline *pipe)
 	if (pipe->query_bytes == 0 || pipe->query_bytes % 64)
 		return tq_fail(TQ_ERR_PLUGIN, "%s: a query of %zu bytes, not a multiple of 64",
 			       score->choice.driver->driver_name, pipe->query_bytes);
+	pipe->block_bytes = score->ops->score_blocks ? tq_block_bytes(pipe->plan) : 0;
 	return TQ_OK;
 }
 

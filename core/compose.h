@@ -36,6 +36,7 @@ struct tq_served {
 /**
  * struct tq_pipeline - the stages of a plan, each with its driver
  * @query_bytes: size of a packed query, a multiple of 64
+ * @block_bytes: of 16 rows in blocks, which the driver scores; 0: it takes rows only
  * @coef:        constant of the sketch: FORMAT.md section 5
  * @split_encode: the drivers that encode run on the CPU and give a row the same result in any batch:
  *               a call may be cut into several. The others likewise
@@ -49,7 +50,7 @@ struct tq_pipeline {
 	struct tq_map rotation;
 	struct tq_map sketch;
 	struct tq_served op[TQ_OP_COUNT];
-	size_t query_bytes;
+	size_t query_bytes, block_bytes;
 	float coef;
 	bool may_fail;
 	bool split_encode, split_decode, split_prepare, split_score, split_pairs;

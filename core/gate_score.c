@@ -171,39 +171,62 @@ static void compare(struct tq_gate_bench *b, const char *what, const uint8_t *at
 	tq_gate_same(b, what, at, 4, want, 4, 4, n);
 }
 
-static void test_score(struct tq_gate_bench *b, const struct tq_plan *plan, const struct side *driver,
-		       const struct side *ref, const uint8_t *codes, size_t max)
+/* Rows in blocks: in the last, those behind row @n are whatever the next call has there */
+static const uint8_t *fill_blocks(struct tq_gate_bench *b, const struct tq_plan *plan,
+				  const uint8_t *codes, size_t n)
 {
-	struct tq_gate_buffer *got, *again, *want;
-	size_t i, k, n, nq, ld;
-	float *w;
+	size_t bytes = tq_block_bytes(plan), i;
+	uint8_t *blocks = tq_gate_buffer(b, (n + TQ_BLOCK_ROWS - 1) / TQ_BLOCK_ROWS * bytes, 0)->at;
 
-	want = tq_gate_buffer(b, QUERIES * max * 4, 0);
+	for (i = 0; !b->err && i < n; i++)
+		tq_block_put(plan, blocks + i / TQ_BLOCK_ROWS * bytes, i % TQ_BLOCK_ROWS,
+			     codes + i * plan->layout.row_bytes);
+	return blocks;
+}
+
+/* What each query should have for each row, one by one */
+static const float *wanted(struct tq_gate_bench *b, const struct tq_plan *plan, const struct side *ref,
+			   const uint8_t *codes, size_t max)
+{
+	float *w = (float *)(void *)tq_gate_buffer(b, QUERIES * max * 4, 0)->at;
+	size_t i, k;
+
+	for (k = 0; !b->err && k < QUERIES; k++)
+		for (i = 0; i < max; i++)
+			ref->ops->score(plan, ref->state, ref->packed + k * ref->bytes, 1,
+					codes + i * plan->layout.row_bytes, 1, w + k * max + i, 1);
+	return w;
+}
+
+/* @blocks: are @rows in blocks, for score_blocks; @w: wanted() */
+static void test_score(struct tq_gate_bench *b, const struct tq_plan *plan, const struct side *driver,
+		       const uint8_t *rows, bool blocks, size_t max, const float *w)
+{
+	void (*score)(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		      const uint8_t *codes, size_t n, float *scores, size_t ld) =
+		blocks ? driver->ops->score_blocks : driver->ops->score;
+	const char *what = blocks ? "score_blocks" : "score";
+	struct tq_gate_buffer *got, *again;
+	size_t i, k, n, nq, ld;
+
 	got = tq_gate_buffer(b, QUERIES * (max + 3) * 4, 4);
 	again = tq_gate_buffer(b, QUERIES * (max + 3) * 4, 8);
 	if (b->err)
 		return;
-	w = (float *)(void *)want->at;
-	for (k = 0; k < QUERIES; k++)
-		for (i = 0; i < max; i++)
-			ref->ops->score(plan, ref->state, ref->packed + k * ref->bytes, 1,
-					codes + i * plan->layout.row_bytes, 1, w + k * max + i, 1);
 	for (i = 0; !b->err && (n = tq_gate_size(max, i)); i++) {
 		nq = i % QUERIES + 1;
 		ld = n + 3;
 		tq_gate_arm(got, ((nq - 1) * ld + n) * 4);
 		tq_gate_arm(again, ((nq - 1) * ld + n) * 4);
-		driver->ops->score(plan, driver->state, driver->packed, nq, codes, n,
-				   (float *)(void *)got->at, ld);
-		driver->ops->score(plan, driver->state, driver->packed, nq, codes, n,
-				   (float *)(void *)again->at, ld);
-		tq_gate_intact(b, got, "score", n);
-		tq_gate_intact(b, again, "score", n);
+		score(plan, driver->state, driver->packed, nq, rows, n, (float *)(void *)got->at, ld);
+		score(plan, driver->state, driver->packed, nq, rows, n, (float *)(void *)again->at, ld);
+		tq_gate_intact(b, got, what, n);
+		tq_gate_intact(b, again, what, n);
 		if (memcmp(got->at, again->at, got->used))
-			tq_gate_fault(b, "score is not deterministic: two runs on %zu equal rows "
-				      "differ (d=%u)", n, b->dim);
+			tq_gate_fault(b, "%s is not deterministic: two runs on %zu equal rows "
+				      "differ (d=%u)", what, n, b->dim);
 		for (k = 0; k < nq; k++)
-			compare(b, "score", got->at + k * ld * 4, w + k * max, n,
+			compare(b, what, got->at + k * ld * 4, w + k * max, n,
 				k + 1 < nq ? ld : n);
 	}
 }
@@ -272,6 +295,7 @@ int tq_gate_test_score(struct tq_gate_bench *b, const struct tq_plan *plan)
 	struct side driver = { .ops = b->driver->ops, .state = b->state };
 	struct side ref = { .ops = scalar ? scalar->driver->ops : b->driver->ops };
 	size_t max = tq_gate_rows_for(b, 3.0 * QUERIES * plan->dim);
+	const float *want = NULL;
 	struct tq_gate_buffer *codes;
 
 	codes = tq_gate_buffer(b, max * plan->layout.row_bytes, 1);
@@ -281,7 +305,11 @@ int tq_gate_test_score(struct tq_gate_bench *b, const struct tq_plan *plan)
 	if (driver.ops->score) {
 		prepare(b, plan, &driver, &ref);
 		if (!b->err)
-			test_score(b, plan, &driver, &ref, codes->at, max);
+			want = wanted(b, plan, &ref, codes->at, max);
+		if (!b->err)
+			test_score(b, plan, &driver, codes->at, false, max, want);
+		if (!b->err && driver.ops->score_blocks && tq_block_bytes(plan))
+			test_score(b, plan, &driver, fill_blocks(b, plan, codes->at, max), true, max, want);
 		if (!b->err)
 			test_list(b, plan, &driver, &ref, codes->at, max);
 	}

@@ -127,6 +127,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	ix->centroids = c;
 	ix->mean = m;
 	ix->row_bytes = tq_code_size(q);
+	ix->block_bytes = q->pipe.block_bytes;
 	pthread_rwlock_unlock(&ix->lock);
 	return TQ_OK;
 

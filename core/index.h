@@ -34,7 +34,7 @@ struct tq_index_log;
 
 /**
  * struct tq_index_segment - rows of one partition that lie together and never move
- * @codes: @room rows
+ * @codes: @room rows, in blocks if @owned and the index has them so
  * @fine:  their second codes, if there are any
  * @ids:   of each; negative: no row
  * @live:  bit r set: row r was not removed; NULL: all
@@ -77,6 +77,7 @@ struct tq_index_ids {
  * @spec:      of the rows, center as in force
  * @row_bytes: of a code
  * @refine:    spec of the second codes, of @fine_bytes each, made by @fine; NULL and 0 without
+ * @block_bytes: of 16 codes, if segments in memory are in blocks (tq/block.h); 0: they are rows
  * @nlist:     partitions, at least 1
  * @q:         its centre is @mean without partitions, else zero
  * @mean:      m; zero where center=off
@@ -96,7 +97,7 @@ struct tq_index {
 	uint32_t dim;
 	uint32_t metric;
 	uint32_t nlist;
-	size_t row_bytes, fine_bytes;
+	size_t row_bytes, block_bytes, fine_bytes;
 	struct tq_spec refine;
 	struct tq_quantizer *fine;
 	char *driver;
@@ -227,6 +228,27 @@ int tq_index_list_room(struct tq_index *ix, uint32_t list, size_t n);
 
 /** tq_index_segment_of - the segment of a row of a partition */
 struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, uint32_t row);
+
+/** tq_index_in_blocks - are a segment's codes in blocks */
+static inline bool tq_index_in_blocks(const struct tq_index *ix, const struct tq_index_segment *s)
+{
+	return ix->block_bytes && s->owned;
+}
+
+/** tq_index_block_of - the block of a row of a segment in blocks */
+static inline uint8_t *tq_index_block_of(const struct tq_index *ix, const struct tq_index_segment *s,
+					 uint32_t row)
+{
+	return s->codes + row / TQ_BLOCK_ROWS * ix->block_bytes;
+}
+
+/** tq_index_put_code - @code becomes row @row of a segment in memory */
+void tq_index_put_code(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
+		       const uint8_t *code);
+
+/** tq_index_get_code - the code of row @row of any segment to @code */
+void tq_index_get_code(const struct tq_index *ix, const struct tq_index_segment *s, uint32_t row,
+		       uint8_t *code);
 
 /** tq_index_lists_free - all rows */
 void tq_index_lists_free(struct tq_index *ix);

@@ -163,11 +163,17 @@ int tq_index_decode(const struct tq_index *ix, uint64_t place, float *x, float *
 {
 	const struct tq_index_segment *s =
 		tq_index_segment_of(&ix->lists[place >> 32], (uint32_t)place);
-	size_t row = (uint32_t)place - s->first, j;
 	const float *c = tq_index_centre(ix, (uint32_t)(place >> 32));
+	size_t row = (uint32_t)place - s->first, j;
+	const uint8_t *code = s->codes + row * ix->row_bytes;
+	uint8_t room[TQ_BLOCK_ROW_MAX];
 	int ret;
 
-	ret = tq_decode(ix->q, s->codes + row * ix->row_bytes, 1, x, ix->dim);
+	if (tq_index_in_blocks(ix, s)) {
+		tq_index_get_code(ix, s, (uint32_t)row, room);
+		code = room;
+	}
+	ret = tq_decode(ix->q, code, 1, x, ix->dim);
 	if (!ret && ix->fine)
 		ret = tq_decode(ix->fine, s->fine + row * ix->fine_bytes, 1, work, ix->dim);
 	for (j = 0; !ret && ix->fine && j < ix->dim; j++)
@@ -181,11 +187,14 @@ float tq_index_add_of(const struct tq_index *ix, const float *q, uint32_t list)
 {
 	const float *c = tq_index_centre(ix, list);
 	float lane[16] = {0}, t;
-	size_t i;
+	size_t i, j;
 
 	if (ix->metric != TQ_METRIC_L2)
 		return tq_dot16(c, q, ix->dim);
-	for (i = 0; i < ix->dim; i++) {
+	for (i = 0; i + 16 <= ix->dim; i += 16)
+		for (j = 0; j < 16; j++)
+			lane[j] += (q[i + j] - c[i + j]) * (q[i + j] - c[i + j]);
+	for (; i < ix->dim; i++) {
 		t = q[i] - c[i];
 		lane[i % 16] += t * t;
 	}

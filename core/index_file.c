@@ -11,6 +11,7 @@
 
 #define VERSION 1
 #define VERSION_REFINE 2 /* the same with second codes */
+#define ROWS_AT_ONCE 1024
 
 /**
  * The index section: this, nlist + 1 first rows (u64), then with partitions the mean and the centroids, then
@@ -31,22 +32,58 @@ _Static_assert(TQ_SPEC_STRING_MAX == 256, "a spec takes 256 bytes in a file");
 
 /* ---- writing ---- */
 
+/* Rows of blocks, one by one into @room for ROWS_AT_ONCE of them */
+static int write_blocks(const struct tq_index *ix, const struct tq_index_segment *s,
+			struct tq_file_writer *w, uint8_t *room)
+{
+	uint32_t row, n = 0;
+	int ret = TQ_OK;
+
+	for (row = 0; !ret && row < s->n; row++) {
+		if (tq_index_is_live(s, row))
+			tq_index_get_code(ix, s, row, room + n++ * ix->row_bytes);
+		if (n == ROWS_AT_ONCE || row + 1 == s->n) {
+			ret = tq_file_append(w, room, n);
+			n = 0;
+		}
+	}
+	return ret;
+}
+
+static int write_rows(const struct tq_index *ix, const struct tq_index_segment *s,
+		      struct tq_file_writer *w)
+{
+	uint32_t row, run;
+	int ret = TQ_OK;
+
+	for (row = 0; !ret && row < s->n; row += run) {
+		for (run = 0; row + run < s->n && tq_index_is_live(s, row + run); run++)
+			;
+		ret = tq_file_append(w, s->codes + row * ix->row_bytes, run);
+		run += !run;
+	}
+	return ret;
+}
+
 static int write_codes(const struct tq_index *ix, struct tq_file_writer *w)
 {
 	const struct tq_index_segment *s;
-	uint32_t list, i, row, run;
+	uint8_t *room = NULL;
+	uint32_t list, i;
 	int ret = TQ_OK;
 
+	if (ix->block_bytes) {
+		room = tq_alloc(ix->ctx, ROWS_AT_ONCE * ix->row_bytes);
+		if (!room)
+			return TQ_ERR_NOMEM;
+	}
 	for (list = 0; list < ix->nlist; list++)
-		for (i = 0; i < ix->lists[list].nsegments; i++) {
+		for (i = 0; !ret && i < ix->lists[list].nsegments; i++) {
 			s = &ix->lists[list].segments[i];
-			for (row = 0; !ret && row < s->n; row += run) {
-				for (run = 0; row + run < s->n && tq_index_is_live(s, row + run); run++)
-					;
-				ret = tq_file_append(w, s->codes + row * ix->row_bytes, run);
-				run += !run;
-			}
+			ret = tq_index_in_blocks(ix, s) ? write_blocks(ix, s, w, room) :
+							  write_rows(ix, s, w);
 		}
+	tq_free(ix->ctx, room);
 	return ret;
 }
 
@@ -346,7 +383,9 @@ static int copy_list(struct tq_index *ix, const struct contents *c, uint32_t num
 	if (ret || !n)
 		return ret;
 	s = &list->segments[0];
-	memcpy(s->codes, (const uint8_t *)tq_file_codes(c->f) + first * ix->row_bytes, n * ix->row_bytes);
+	for (i = 0; i < n; i++)
+		tq_index_put_code(ix, s, i,
+				  (const uint8_t *)tq_file_codes(c->f) + (first + i) * ix->row_bytes);
 	memcpy(s->ids, c->ids + first, n * sizeof(*s->ids));
 	if (ix->fine)
 		memcpy(s->fine, c->fine + first * ix->fine_bytes, n * ix->fine_bytes);

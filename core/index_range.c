@@ -87,8 +87,12 @@ static int range_segment(struct range *r, const struct tq_index_segment *s, cons
 
 	for (first = 0; !ret && first < s->n; first += n) {
 		n = s->n - first < TILE_ROWS ? s->n - first : TILE_ROWS;
-		ret = tq_score(r->ix->q, prepared, 1, s->codes + first * r->ix->row_bytes, n,
-			       r->scores, n);
+		if (tq_index_in_blocks(r->ix, s))
+			ret = tq_score_blocks(r->ix->q, prepared, tq_index_block_of(r->ix, s, first), n,
+					      r->scores);
+		else
+			ret = tq_score(r->ix->q, prepared, 1, s->codes + first * r->ix->row_bytes, n,
+				       r->scores, n);
 		for (i = 0; !ret && i < n; i++) {
 			if (s->ids[first + i] < 0 ||
 			    (filter && !(filter[(first + i) / 64] >> (first + i) % 64 & 1)))

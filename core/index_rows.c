@@ -32,9 +32,34 @@ static size_t align64(size_t n)
 	return (n + 63) / 64 * 64;
 }
 
+void tq_index_put_code(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
+		       const uint8_t *code)
+{
+	if (tq_index_in_blocks(ix, s))
+		tq_block_put(ix->q->plan, tq_index_block_of(ix, s, row), row % TQ_BLOCK_ROWS, code);
+	else
+		memcpy(s->codes + row * ix->row_bytes, code, ix->row_bytes);
+}
+
+void tq_index_get_code(const struct tq_index *ix, const struct tq_index_segment *s, uint32_t row,
+		       uint8_t *code)
+{
+	if (tq_index_in_blocks(ix, s))
+		tq_block_get(ix->q->plan, tq_index_block_of(ix, s, row), row % TQ_BLOCK_ROWS, code);
+	else
+		memcpy(code, s->codes + row * ix->row_bytes, ix->row_bytes);
+}
+
+static size_t codes_size(const struct tq_index *ix, size_t room)
+{
+	if (ix->block_bytes)
+		return (room + TQ_BLOCK_ROWS - 1) / TQ_BLOCK_ROWS * ix->block_bytes;
+	return align64(room * ix->row_bytes);
+}
+
 static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_t room)
 {
-	size_t codes = align64((size_t)room * ix->row_bytes);
+	size_t codes = codes_size(ix, room);
 	size_t fine = align64((size_t)room * ix->fine_bytes);
 	struct tq_index_segment *more, *old = list->segments;
 	uint32_t slots = list->room ? 2 * list->room : 4;
@@ -253,7 +278,7 @@ static void put_rows(struct tq_index *ix, const struct tq_index_batch *b)
 		s = &list->segments[list->open];
 		if (!s->n)
 			s->first = list->rows;
-		memcpy(s->codes + s->n * row_bytes, b->codes + i * row_bytes, row_bytes);
+		tq_index_put_code(ix, s, s->n, b->codes + i * row_bytes);
 		if (ix->fine)
 			memcpy(s->fine + s->n * ix->fine_bytes, b->fine + i * ix->fine_bytes, ix->fine_bytes);
 		s->ids[s->n++] = b->ids[i];
@@ -437,7 +462,7 @@ static size_t live_rows(const struct tq_index *from, uint32_t list,
 	for (i = 0; i < s->n; i++) {
 		if (!tq_index_is_live(s, i))
 			continue;
-		memcpy(codes + n * row_bytes, s->codes + i * row_bytes, row_bytes);
+		tq_index_get_code(from, s, i, codes + n * row_bytes);
 		if (from->fine)
 			memcpy(fine + n * from->fine_bytes, s->fine + i * from->fine_bytes, from->fine_bytes);
 		lists[n] = list;

@@ -153,17 +153,20 @@ static int scan_list(const struct search *s, uint32_t list, const void *prepared
 		     size_t nq, uint64_t *bits)
 {
 	const struct tq_index_list *l = &s->ix->lists[list];
+	const struct tq_index_segment *segment;
 	struct tq_top_k_options o = {.struct_size = sizeof(o), .flags = TQ_TOP_K_ADD};
 	uint32_t i;
 	int ret = TQ_OK;
 
 	for (i = 0; !ret && i < l->nsegments; i++) {
-		if (!l->segments[i].n)
+		segment = &l->segments[i];
+		if (!segment->n)
 			continue;
-		o.ids = l->segments[i].ids;
-		o.filter = tq_index_filter(&l->segments[i], s->o, bits);
-		ret = tq_top_k(s->ix->q, prepared, nq, l->segments[i].codes, l->segments[i].n, s->k,
-			       &o, s->ids + first * s->k, s->keys + first * s->k);
+		o.ids = segment->ids;
+		o.filter = tq_index_filter(segment, s->o, bits);
+		ret = (tq_index_in_blocks(s->ix, segment) ? tq_top_k_blocks : tq_top_k)(
+			s->ix->q, prepared, nq, segment->codes, segment->n, s->k, &o,
+			s->ids + first * s->k, s->keys + first * s->k);
 	}
 	return ret;
 }

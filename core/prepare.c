@@ -6,6 +6,9 @@
 #include "compose.h"
 #include "tile.h"
 
+/* What loops do at a time; rooms are multiples of 64 */
+#define LANES 16
+
 /* A query's integers, or floats: one of the query itself, one of its sketch. */
 struct part {
 	float scale;
@@ -14,13 +17,50 @@ struct part {
 	const float *y;
 };
 
-/* The query scaled by a power of two into @y, and what the centre adds to every score. */
-static int query_load(const struct tq_plan *plan, const float *x, float *y, float *add)
+/* The bits of the largest magnitude; @n is a multiple of 16. In lanes, for the compiler. */
+static uint32_t largest_bits(const float *y, size_t n)
+{
+	int32_t lane[LANES] = {0}, a, most = 0;
+	size_t i, j;
+
+	for (i = 0; i < n; i += LANES)
+		for (j = 0; j < LANES; j++) {
+			a = (int32_t)(tq_f32_bits(y[i + j]) & 0x7fffffffu);
+			lane[j] = a > lane[j] ? a : lane[j];
+		}
+	for (j = 0; j < LANES; j++)
+		most = lane[j] > most ? lane[j] : most;
+	return (uint32_t)most;
+}
+
+/* tq_scale_down() of a row: mostly one product each */
+static void scale_down(float *y, size_t n, int e)
+{
+	float factor, v;
+	size_t i, j;
+
+	if (e < TQ_EXPONENT_MIN || e > TQ_EXPONENT_MAX) {
+		for (i = 0; i < n; i++)
+			y[i] = tq_scale_down(y[i], e);
+		return;
+	}
+	factor = tq_pow2(-e);
+	for (i = 0; i < n; i += LANES)
+		for (j = 0; j < LANES; j++) {
+			v = y[i + j] * factor;
+			y[i + j] = fabsf(v) < TQ_TINY ? 0.0f : v;
+		}
+}
+
+/* The query scaled by a power of two into @y, which has @room, and what the centre adds to every score. */
+static int query_load(const struct tq_plan *plan, const float *x, float *y, size_t room, float *add)
 {
 	size_t d = plan->dim, i;
+	float max;
 	int e;
 
 	memcpy(y, x, d * sizeof(*y));
+	memset(y + d, 0, (room - d) * sizeof(*y));
 	*add = 0.0f;
 	if (plan->center != TQ_CENTER_OFF)
 		*add = tq_dot16(plan->centre, y, d);
@@ -29,42 +69,39 @@ static int query_load(const struct tq_plan *plan, const float *x, float *y, floa
 		for (i = 0; i < d; i++)
 			y[i] = y[i] - plan->centre[i];
 	}
-	e = tq_max_exponent(y, d);
-	for (i = 0; i < d; i++)
-		y[i] = tq_scale_down(y[i], e);
+	max = tq_bits_f32(largest_bits(y, room));
+	e = tq_max_exponent(&max, 1);
+	scale_down(y, room, e);
 	return e;
 }
 
-static float max_magnitude(const float *y, size_t n)
-{
-	float max = 0.0f;
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (fabsf(y[i]) > max)
-			max = fabsf(y[i]);
-	return max;
-}
-
-/* @y to one or two planes; returns the step: y ~ q * step. */
+/* @y, @n of them, a multiple of 64, to one or two planes; returns the step: y ~ q * step. */
 static float to_planes(const float *y, size_t n, unsigned planes, int8_t *hi, int8_t *lo,
 		       int64_t *sum)
 {
-	float max = max_magnitude(y, n), top = planes == 2 ? 16256.0f : 127.0f, inv;
-	int32_t q, h;
-	size_t i;
+	float max = tq_bits_f32(largest_bits(y, n)), top = planes == 2 ? 16256.0f : 127.0f, inv;
+	int32_t q[LANES], lane[LANES] = {0};
+	size_t i, j;
 
 	if (!(max >= TQ_TINY))
 		return 0.0f;
 	inv = top / max;
-	for (i = 0; i < n; i++) {
-		q = (int32_t)tq_rint(y[i] * inv);
-		*sum += q;
-		h = planes == 2 ? (q + 64) >> 7 : q;
-		hi[i] = (int8_t)h;
+	for (i = 0; i < n; i += LANES) {
+		for (j = 0; j < LANES; j++)
+			q[j] = (int32_t)tq_rint(y[i + j] * inv);
+		for (j = 0; j < LANES; j++)
+			lane[j] += q[j];
 		if (planes == 2)
-			lo[i] = (int8_t)(q - 128 * h);
+			for (j = 0; j < LANES; j++) {
+				hi[i + j] = (int8_t)((q[j] + 64) >> 7);
+				lo[i + j] = (int8_t)(((q[j] + 64) & 127) - 64);
+			}
+		else
+			for (j = 0; j < LANES; j++)
+				hi[i + j] = (int8_t)q[j];
 	}
+	for (j = 0; j < LANES; j++)
+		*sum += lane[j];
 	return max / top;
 }
 
@@ -81,12 +118,12 @@ static void part_make(const struct tq_plan *plan, float *y, size_t room, int8_t 
 	float scale = unit;
 
 	memset(part, 0, sizeof(*part));
+	memset(y + d, 0, (room - d) * sizeof(*y));
 	if (plan->query == TQ_QUERY_F32) {
-		memset(y + d, 0, (room - d) * sizeof(*y));
 		part->y = y;
 	} else {
 		memset(bytes, 0, 2 * room);
-		scale = to_planes(y, d, planes, hi, lo, &part->sum) * unit;
+		scale = to_planes(y, room, planes, hi, lo, &part->sum) * unit;
 		part->hi = hi;
 		part->lo = planes == 2 ? lo : NULL;
 	}
@@ -106,7 +143,7 @@ static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, con
 	size_t i;
 	int e;
 
-	e = query_load(plan, x, tile->x, &q.add);
+	e = query_load(plan, x, tile->x, tile->room, &q.add);
 	if (!isfinite(q.add))
 		return TQ_ERR_RANGE;
 	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, 1, tile->scratch);

@@ -93,6 +93,15 @@ int tq_score(const struct tq_quantizer *q, const void *prepared, size_t nq, cons
 	return ret ? ret : job_run(&job, q->pipe.split_score);
 }
 
+int tq_score_blocks(const struct tq_quantizer *q, const void *prepared, const void *blocks, size_t n,
+		    float *scores)
+{
+	const struct tq_served *score = &q->pipe.op[TQ_OP_SCORE];
+
+	score->ops->score_blocks(q->plan, score->state, prepared, 1, blocks, n, scores, n);
+	return tq_pipeline_failed(&q->pipe);
+}
+
 static void list_cell(const struct job *job, size_t i, size_t na, size_t j, size_t n)
 {
 	const struct tq_served *score = &job->q->pipe.op[TQ_OP_SCORE];

@@ -36,12 +36,14 @@
  * @tile:  TILE_SCORES floats of one lane, or NULL: on its stack
  * @room:  floats in a tile
  * @packed: queries
+ * @blocks: the codes are in blocks
  */
 struct scan {
 	const struct tq_quantizer *q;
 	const char *packed;
 	size_t nq;
 	const uint8_t *codes;
+	bool blocks;
 	size_t n, k;
 	struct tq_top_k_options o;
 	int64_t *ids;
@@ -237,7 +239,10 @@ static void do_tile(const struct scan *s, uint32_t lane, float *tile, size_t i, 
 
 	if (all_filtered(s, at, n))
 		return;
-	if (!s->o.rows)
+	if (s->blocks)
+		score->ops->score_blocks(pipe->plan, score->state, packed, nq,
+					 s->codes + at / TQ_BLOCK_ROWS * pipe->block_bytes, n, tile, n);
+	else if (!s->o.rows)
 		score->ops->score(pipe->plan, score->state, packed, nq,
 				  s->codes + at * pipe->plan->layout.row_bytes, n, tile, n);
 	for (j = 0; j < nq; j++, packed += pipe->query_bytes) {
@@ -396,11 +401,12 @@ static int take_options(const struct tq_top_k_options *given, size_t n, struct t
 	return TQ_OK;
 }
 
-int tq_top_k(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
-	     size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
-	     float *scores)
+static int best_rows(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
+		     bool blocks, size_t n, size_t k, const struct tq_top_k_options *options,
+		     int64_t *ids, float *scores)
 {
-	struct scan s = {.q = q, .packed = prepared, .nq = nq, .codes = codes, .n = n, .k = k};
+	struct scan s = {.q = q, .packed = prepared, .nq = nq, .codes = codes, .blocks = blocks, .n = n,
+			 .k = k};
 	int ret;
 
 	TQ_CHECK_POINTER(q);
@@ -432,4 +438,18 @@ int tq_top_k(const struct tq_quantizer *q, const void *prepared, size_t nq, cons
 	start_heaps(&s);
 	finish_heaps(&s);
 	return TQ_OK;
+}
+
+int tq_top_k(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
+	     size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
+	     float *scores)
+{
+	return best_rows(q, prepared, nq, codes, false, n, k, options, ids, scores);
+}
+
+int tq_top_k_blocks(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *blocks,
+		    size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
+		    float *scores)
+{
+	return best_rows(q, prepared, nq, blocks, true, n, k, options, ids, scores);
 }

@@ -17,6 +17,9 @@
  * order and their scores are the same on every CPU backend and for any number of threads; rows of
  * equal score come by ascending id.
  *
+ * In memory, codes of up to 4 bits lie in blocks of 16 rows, in the order in which scans read them, where the
+ * score driver can use that: up to 3 bytes more per row and field. A file that is mapped has rows.
+ *
  * With @nlist partitions (IVF: inverted file) rows lie by the nearest of as many centroids, codes are
  * of the difference to it, and a search looks at the @nprobe nearest partitions only.
  *

@@ -15,7 +15,7 @@
  *
  *	rotate(rht) rotate(dense) rotate(givens) rotate(none) rotate(NAME)	struct tq_rotation_ops
  *	quantize(grid)		quantize, dequantize
- *	score(grid)		query_size, query_pack, score, score_list, score_pairs
+ *	score(grid)		query_size, query_pack, score, score_list, score_blocks, score_pairs
  *	encode(ROTATION,grid)	encode: all stages in one pass
  *	decode(ROTATION,grid)	decode
  *	attend(grid)		logits, weigh, mix, raw_score, raw_mix: over coded and 16-bit rows
@@ -295,6 +295,9 @@ struct tq_rotation_ops {
  * @query_pack:  @q in the order that @score wants; @packed is aligned to 64
  * @score:       @nq packed queries, each query_size bytes apart, against @n rows
  * @score_list:  one packed query against rows @ids of @codes
+ * @score_blocks: as @score, the rows in blocks (tq/block.h), whatever follows row @n in the last. May be
+ *               NULL where the four above are filled: rows stay rows then. Asked for only where
+ *               tq_block_bytes() is not 0
  * @score_pairs: rows against rows
  * @encode:      fused; input was checked: every value finite. Returns 0 or a TQ_ERR_*
  * @decode:      fused
@@ -328,6 +331,8 @@ struct tq_quantizer_ops {
 		      const uint8_t *codes, size_t n, float *scores, size_t ld);
 	void (*score_list)(const struct tq_plan *plan, const void *state, const void *packed,
 			   const uint8_t *codes, const uint32_t *ids, size_t n, float *scores);
+	void (*score_blocks)(const struct tq_plan *plan, const void *state, const void *packed,
+			     size_t nq, const uint8_t *blocks, size_t n, float *scores, size_t ld);
 	void (*score_pairs)(const struct tq_plan *plan, const void *state, const uint8_t *a,
 			    size_t na, const uint8_t *b, size_t nb, float *scores, size_t ld);
 	int (*encode)(const struct tq_plan *plan, const void *state, const void *x, int dtype,
@@ -533,5 +538,6 @@ struct tq_plugin {
 #endif
 
 #include "tq/rules.h"
+#include "tq/block.h"
 
 #endif

@@ -216,5 +216,6 @@ const struct tq_quantizer_ops SCORE_NAME(SCORE_ISA, score_ops) = {
 	.query_pack = avx2_query_pack,
 	.score = score,
 	.score_list = score_list,
+	.score_blocks = block_scores,
 	.score_pairs = pair_scores,
 };

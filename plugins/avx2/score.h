@@ -266,6 +266,12 @@ void sum_tile(const struct shape *s, const uint8_t *const *row, const char *q, s
 /** score_planes - all rows and up to PLANES_QUERIES queries of two planes; up to 4 bits, no sketch */
 void score_planes(const struct score_job *job);
 
+#define block_scores SCORE_NAME(SCORE_ISA, block_scores)
+
+/** block_scores - the operation score_blocks */
+void block_scores(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		  const uint8_t *blocks, size_t n, float *scores, size_t ld);
+
 void pair_scores(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 		 const uint8_t *b, size_t nb, float *scores, size_t ld);
 

@@ -7,6 +7,7 @@
  */
 
 #include "amx.h"
+#include "block.h"
 #include "finish.h"
 #include "score.h"
 #include "sums.h"
@@ -30,6 +31,7 @@ struct tile_config {
  * @total: up to three sums of each query and row
  * @b:     sums of the sketch
  * @folded: queries whose registers are put together as those of short rows
+ * @block: the rows in blocks, or NULL: they are those of @row
  * @n:     rows
  * @whole: see avx512_amx_fill()
  */
@@ -39,6 +41,7 @@ struct work {
 	float b[AMX_QUERIES][AMX_ROWS] __attribute__((aligned(64)));
 	int8_t folded[AMX_QUERIES][FOLDED] __attribute__((aligned(64)));
 	const uint8_t *const *row;
+	const uint8_t *block;
 	size_t ahead;
 	size_t n;
 	int whole;
@@ -143,9 +146,16 @@ static void dot_queries(const struct level_tile *tile, size_t units, const int8_
 }
 
 /* Both halves of the rows to tiles */
-static void fill_block(struct work *w, const struct shape *s, uint32_t fold, size_t first, size_t n,
-		       size_t lo)
+static void fill_block(struct work *w, const struct tq_plan *plan, const struct shape *s, uint32_t fold,
+		       size_t first, size_t n, size_t lo)
 {
+	if (w->block) {
+		avx512_amx_fill_blocks(plan, s, fold, w->block, first, n, w->tile);
+		if (w->n > TILE_ROWS)
+			avx512_amx_fill_blocks(plan, s, fold, w->block + tq_block_bytes(plan), first, n,
+					       w->tile + 1);
+		return;
+	}
 	avx512_amx_fill(s, fold, w->row, w->ahead, w->whole, first, n, w->tile, lo);
 	if (w->n > TILE_ROWS)
 		avx512_amx_fill(s, fold, w->row + TILE_ROWS, w->ahead, w->whole, first, n,
@@ -171,18 +181,19 @@ static void fold_queries(struct work *w, const struct score_job *job, size_t i, 
 			memcpy(&w->folded[k][bytes * v], q + 64 * v, bytes);
 }
 
-static void sum_folded(struct work *w, const struct shape *s, size_t nq)
+static void sum_folded(struct work *w, const struct tq_plan *plan, const struct shape *s, size_t nq)
 {
-	fill_block(w, s, s->fold, 0, 1, 0);
+	fill_block(w, plan, s, s->fold, 0, 1, 0);
 	dot_queries(w->tile, levels_vectors(s->bits) / s->fold, w->folded[0], FOLDED, 64,
 		    w->total[0], 1, nq, w->n);
 }
 
 /* The totals of a block over one part of the query */
-static void sum_block(struct work *w, const struct shape *s, uint32_t planes, const int8_t *q,
+static void sum_block(struct work *w, const struct tq_plan *plan, const struct shape *s, const int8_t *q,
 		      size_t size, size_t nq)
 {
 	size_t all = s->chunks + s->rest, first, n, units, vectors = levels_vectors(s->bits);
+	uint32_t planes = query_planes(plan);
 	size_t step = 64 * planes, two = levels_planes(s->bits), most = AMX_TILES / 2 / two / vectors;
 	const struct level_tile *lo;
 	int start;
@@ -192,7 +203,7 @@ static void sum_block(struct work *w, const struct shape *s, uint32_t planes, co
 		n = least(all - first, most);
 		units = n * vectors;
 		lo = w->tile + 2 * units;
-		fill_block(w, s, 1, first, n, 2 * units);
+		fill_block(w, plan, s, 1, first, n, 2 * units);
 		dot_queries(w->tile, units, q, size, step, w->total[0], start, nq, w->n);
 		if (two == 2)
 			dot_queries(lo, units, q, size, step, w->total[1], start, nq, w->n);
@@ -223,7 +234,7 @@ static void sum_sketch(struct work *w, const struct score_job *job, size_t i, si
 	const char *packed = job->packed + i * size;
 	uint32_t planes = query_planes(plan);
 
-	sum_block(w, &job->tab->sketch, planes, query_part(plan, packed, 1), size, nq);
+	sum_block(w, plan, &job->tab->sketch, query_part(plan, packed, 1), size, nq);
 	for (k = 0; k < nq; k++, packed += size)
 		for (at = 0; at < w->n; at += BLOCK)
 			_mm512_store_ps(&w->b[k][at],
@@ -266,9 +277,9 @@ static void score_block(struct work *w, const struct score_job *job, const struc
 			size_t first, size_t r, size_t i, size_t nq)
 {
 	const struct tq_plan *plan = job->plan;
-	uint32_t planes = query_planes(plan), row_bytes = plan->layout.row_bytes;
 	const char *packed = job->packed + i * query_bytes(plan);
-	int n = plan->index_bits ? nsums(plan->index_bits, planes) : 1;
+	uint32_t row_bytes = plan->layout.row_bytes;
+	int n = plan->index_bits ? nsums(plan->index_bits, query_planes(plan)) : 1;
 
 	w->row = strip->row + r;
 	w->ahead = (size_t)AMX_ROWS * row_bytes;
@@ -277,10 +288,9 @@ static void score_block(struct work *w, const struct score_job *job, const struc
 	if (has_sketch(plan))
 		sum_sketch(w, job, i, nq);
 	if (is_folded(plan, job->tab))
-		sum_folded(w, &job->tab->level, nq);
+		sum_folded(w, plan, &job->tab->level, nq);
 	else if (plan->index_bits)
-		sum_block(w, &job->tab->level, planes, query_part(plan, packed, 0),
-			  query_bytes(plan), nq);
+		sum_block(w, plan, &job->tab->level, query_part(plan, packed, 0), query_bytes(plan), nq);
 	if (n == 1 && is_plain(plan))
 		finish(w, job, strip, r, first, i, nq, 1, 1);
 	else
@@ -298,32 +308,70 @@ static size_t queries_together(size_t left)
 	return least(left, AMX_GROUP);
 }
 
+/* A strip of rows in blocks */
+static void strip_of_blocks(const struct score_job *job, const uint8_t *block, size_t first,
+			    struct strip *strip)
+{
+	size_t i;
+
+	strip->n = least(job->n - first, STRIP);
+	for (i = 0; i < strip->n; i += TQ_BLOCK_ROWS, block += tq_block_bytes(job->plan)) {
+		_mm512_store_ps(strip->scale + i, block_scales(job->plan, block));
+		if (job->plan->center == TQ_CENTER_BOTH)
+			_mm512_store_ps(strip->cross + i, _mm512_load_ps(block + 64));
+	}
+}
+
+/* @blocks: the rows in blocks, or NULL: they are the job's */
+static void run(const struct score_job *job, const uint8_t *blocks)
+{
+	const struct tq_plan *plan = job->plan;
+	size_t bytes = blocks ? tq_block_bytes(plan) : 0, i, j, r, m, configured = 0;
+	struct strip strip;
+	struct work work;
+
+	for (j = 0; j < job->n; j += STRIP) {
+		if (blocks) {
+			strip_of_blocks(job, blocks + j / TQ_BLOCK_ROWS * bytes, j, &strip);
+		} else {
+			avx512_strip_rows(job, j, &strip);
+			avx512_strip_numbers(plan, &strip);
+		}
+		for (i = 0; i < job->nq; i += m) {
+			m = queries_together(job->nq - i);
+			if (least(m, AMX_GROUP) != configured)
+				configure(configured = least(m, AMX_GROUP));
+			if (is_folded(plan, job->tab) && (j == 0 || m < job->nq))
+				fold_queries(&work, job, i, m);
+			for (r = 0; r < strip.n; r += AMX_ROWS) {
+				work.block = blocks ? blocks + (j + r) / TQ_BLOCK_ROWS * bytes : NULL;
+				score_block(&work, job, &strip, j, r, i, m);
+			}
+		}
+	}
+	_tile_release();
+}
+
 static void amx_score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
 		      const uint8_t *codes, size_t n, float *scores, size_t ld)
 {
 	struct score_job job = {plan, state, packed, nq, codes, NULL, n, scores, ld};
-	struct strip strip;
-	struct work work;
-	size_t i, j, r, m, configured = 0;
 
-	if (nq < QUERIES_MIN) {
+	if (nq < QUERIES_MIN)
 		avx512_score(plan, state, packed, nq, codes, n, scores, ld);
-		return;
-	}
-	for (j = 0; j < n; j += STRIP) {
-		avx512_strip_rows(&job, j, &strip);
-		avx512_strip_numbers(plan, &strip);
-		for (i = 0; i < nq; i += m) {
-			m = queries_together(nq - i);
-			if (least(m, AMX_GROUP) != configured)
-				configure(configured = least(m, AMX_GROUP));
-			if (is_folded(plan, job.tab) && (j == 0 || m < nq))
-				fold_queries(&work, &job, i, m);
-			for (r = 0; r < strip.n; r += AMX_ROWS)
-				score_block(&work, &job, &strip, j, r, i, m);
-		}
-	}
-	_tile_release();
+	else
+		run(&job, NULL);
+}
+
+static void amx_score_blocks(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+			     const uint8_t *blocks, size_t n, float *scores, size_t ld)
+{
+	struct score_job job = {plan, state, packed, nq, NULL, NULL, n, scores, ld};
+
+	if (nq < QUERIES_MIN)
+		avx512_score_blocks(plan, state, packed, nq, blocks, n, scores, ld);
+	else
+		run(&job, blocks);
 }
 
 const struct tq_quantizer_ops avx512_amx_ops = {
@@ -334,5 +382,6 @@ const struct tq_quantizer_ops avx512_amx_ops = {
 	.query_pack = avx512_query_pack,
 	.score = amx_score,
 	.score_list = avx512_score_list,
+	.score_blocks = amx_score_blocks,
 	.score_pairs = avx512_score_pairs,
 };

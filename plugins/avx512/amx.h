@@ -44,6 +44,13 @@ void avx512_amx_fill(const struct shape *shape, uint32_t fold, const uint8_t *co
 		     size_t ahead, int whole, size_t first, size_t n, struct level_tile *tile,
 		     size_t lo);
 
+/**
+ * avx512_amx_fill_blocks - avx512_amx_fill() from a block of tq/block.h, up to 4 bits
+ * @block: with 16 rows
+ */
+void avx512_amx_fill_blocks(const struct tq_plan *plan, const struct shape *shape, uint32_t fold,
+			    const uint8_t *block, size_t first, size_t n, struct level_tile *tile);
+
 /** avx512_amx_supports - has the process leave to use tiles; asks for it */
 int avx512_amx_supports(const struct tq_plan *plan, char *why, size_t why_size);
 

@@ -8,9 +8,12 @@
  *
  * Rows that fill half or a quarter of their registers (fold 2, 4) put as many registers into one
  * tile, one below the other.
+ *
+ * Rows in blocks are in that order already.
  */
 
 #include "amx.h"
+#include "block.h"
 #include "score.h"
 
 #define PIECE 16
@@ -228,4 +231,68 @@ void avx512_amx_fill(const struct shape *shape, uint32_t fold, const uint8_t *co
 	};
 
 	fills[shape->bits][fold / 2](shape, row, ahead, whole, first, n, tile, lo);
+}
+
+/* One chunk of a block of one or two fields */
+LEVELS_INLINE void fill_chunk(const struct level_tables *t, const uint8_t *wide, const uint8_t *narrow,
+			      uint32_t dwords, struct level_tile *tile, uint32_t bits, uint32_t fold)
+{
+	__m512i level[LEVEL_VECTORS], other = _mm512_setzero_si512();
+	uint32_t v, k;
+
+	for (k = 0; k < 16 / fold; k++, wide += 64) {
+		if (k >= dwords) {
+			for (v = 0; v < levels_vectors(bits); v++)
+				_mm512_store_si512(place(tile, v, k, fold), _mm512_setzero_si512());
+			continue;
+		}
+		if (bits == 3)
+			other = _mm512_load_si512(narrow + k / 2 * 64);
+		if (bits == 3 && k % 2)
+			block_levels(t, keep(_mm512_load_si512(wide)), other, 1, bits, level);
+		else
+			block_levels(t, keep(_mm512_load_si512(wide)), other, 0, bits, level);
+		for (v = 0; v < levels_vectors(bits); v++)
+			_mm512_store_si512(place(tile, v, k, fold), level[v]);
+	}
+}
+
+LEVELS_INLINE void fill_blocks(const struct tq_plan *plan, const struct shape *s, uint32_t fold,
+			       const uint8_t *block, size_t first, size_t n, struct level_tile *tile,
+			       uint32_t bits)
+{
+	const uint8_t *wide = block + tq_block_field_at(plan, plan->layout.nsections - 1) + first * 1024;
+	const uint8_t *narrow = block + tq_block_field_at(plan, 0) + first * 512;
+	size_t dwords = block_dwords(plan) - 16 * first, c;
+	struct level_tables t;
+	uint32_t left;
+
+	level_tables_load(&t, &s->hi, &s->lo, bits);
+	for (c = 0; c < n; c++, tile += 2 * levels_vectors(bits), wide += 1024, narrow += 512) {
+		left = dwords - 16 * c < 16 ? (uint32_t)(dwords - 16 * c) : 16;
+		if (fold == 1)
+			fill_chunk(&t, wide, narrow, left, tile, bits, 1);
+		else if (fold == 2)
+			fill_chunk(&t, wide, narrow, left, tile, bits, 2);
+		else
+			fill_chunk(&t, wide, narrow, left, tile, bits, 4);
+	}
+}
+
+void avx512_amx_fill_blocks(const struct tq_plan *plan, const struct shape *shape, uint32_t fold,
+			    const uint8_t *block, size_t first, size_t n, struct level_tile *tile)
+{
+	switch (shape->bits) {
+	case 1:
+		fill_blocks(plan, shape, fold, block, first, n, tile, 1);
+		break;
+	case 2:
+		fill_blocks(plan, shape, fold, block, first, n, tile, 2);
+		break;
+	case 3:
+		fill_blocks(plan, shape, fold, block, first, n, tile, 3);
+		break;
+	default:
+		fill_blocks(plan, shape, fold, block, first, n, tile, 4);
+	}
 }

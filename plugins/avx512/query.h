@@ -12,7 +12,8 @@
  * An integer part holds, for each register of levels that a row becomes (levels.h), 64 bytes of the
  * upper plane and then, for 16-bit queries, 64 bytes of the lower one, in the order of that
  * register; zeros where the row has no coordinate. A float part is in coordinate order,
- * zero-padded. Behind an 8-bit part for up to 128 single bits follow its sums over four of them.
+ * zero-padded. Behind an 8-bit part for up to 128 single bits follow its sums over four of them, and behind
+ * one that rows of single bits in blocks are scored with the same for every dword.
  */
 
 #include "levels.h"
@@ -38,7 +39,15 @@ struct bit_sums {
 	int8_t low[4][2][64];
 };
 
-/** Coordinates that there may be */
+/**
+ * struct block_sums - likewise, for the low and high halves of the bytes of one dword
+ */
+struct block_sums {
+	int8_t high[2][64];
+	int8_t low[2][64];
+};
+
+/** Coordinates that bit_sums may have */
 #define BIT_SUMS_DIM_MAX 128
 
 /**
@@ -104,6 +113,12 @@ LEVELS_INLINE int has_bit_sums(const struct tq_plan *plan, uint32_t bits)
 	return bits == 1 && plan->query == TQ_QUERY_S8 && plan->dim <= BIT_SUMS_DIM_MAX;
 }
 
+/** block_sums_bytes - of the sums of single bits in blocks */
+LEVELS_INLINE size_t block_sums_bytes(const struct tq_plan *plan, uint32_t bits)
+{
+	return bits == 1 && tq_block_bytes(plan) ? ((size_t)plan->dim + 31) / 32 * sizeof(struct block_sums) : 0;
+}
+
 LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
 {
 	if (!bits)
@@ -111,7 +126,7 @@ LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
 	if (plan->query == TQ_QUERY_F32)
 		return ((size_t)plan->dim + 15) / 16 * 64;
 	return packed_bytes(plan->dim, bits, query_planes(plan)) +
-	       (has_bit_sums(plan, bits) ? sizeof(struct bit_sums) : 0);
+	       (has_bit_sums(plan, bits) ? sizeof(struct bit_sums) : 0) + block_sums_bytes(plan, bits);
 }
 
 LEVELS_INLINE size_t query_bytes(const struct tq_plan *plan)
@@ -132,6 +147,16 @@ LEVELS_INLINE const struct bit_sums *query_bit_sums(const struct tq_plan *plan, 
 {
 	return (const void *)((const char *)part + packed_bytes(plan->dim, 1, 1));
 }
+
+/** query_block_sums - likewise */
+LEVELS_INLINE const struct block_sums *query_block_sums(const struct tq_plan *plan, const void *part)
+{
+	return (const void *)((const char *)query_bit_sums(plan, part) +
+			      (has_bit_sums(plan, 1) ? sizeof(struct bit_sums) : 0));
+}
+
+/** avx512_block_sums - those of a query of @dim coordinates; zeros are there */
+void avx512_block_sums(const int8_t *q, size_t dim, struct block_sums *sums);
 
 /** avx512_bit_sums - those of a query of @dim coordinates */
 void avx512_bit_sums(const int8_t *q, size_t dim, struct bit_sums *sums);

@@ -4,6 +4,7 @@
  * The score operations: FORMAT.md section 6.
  */
 
+#include "block.h"
 #include "score.h"
 
 static void sum_part(const struct score_job *job, const struct shape *shape,
@@ -111,5 +112,6 @@ const struct tq_quantizer_ops avx512_score_ops = {
 	.query_pack = avx512_query_pack,
 	.score = avx512_score,
 	.score_list = avx512_score_list,
+	.score_blocks = avx512_score_blocks,
 	.score_pairs = avx512_score_pairs,
 };

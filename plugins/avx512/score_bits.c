@@ -8,19 +8,9 @@
  * with a dword of each row, so what is found adds up in the lane of the row.
  */
 
+#include "bits.h"
 #include "dwords.h"
 #include "score.h"
-
-/* A register with the low (@high = 0) or high halves of bytes as numbers of entries */
-LEVELS_INLINE __m512i entries(__m512i x, int high)
-{
-	const __m512i byte = _mm512_set1_epi32(0x30201000);
-
-	if (high)
-		x = _mm512_srli_epi32(x, 4);
-	/* where the mask has ones x, else the number of the byte */
-	return _mm512_ternarylogic_epi32(x, _mm512_set1_epi8(0x0f), byte, 0xe2);
-}
 
 /* What half of dword @j of sixteen rows adds to sums over 16 and to the rest */
 LEVELS_INLINE void add_half(__m512i *high, __m512i *low, const struct bit_sums *lut, __m512i x,

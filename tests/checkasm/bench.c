@@ -19,7 +19,7 @@ struct timed {
 	const float *x;
 	float *y, *scratch;
 	struct tq_row_stat *stat;
-	uint8_t *codes;
+	uint8_t *codes, *blocks;
 	int32_t *exponent;
 	uint32_t *ids;
 	void *packed;
@@ -30,7 +30,7 @@ static double now_ns(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
 	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
 }
 
@@ -57,6 +57,12 @@ static void call(struct timed *b)
 		break;
 	case OP_SCORE_LIST:
 		q->score_list(b->plan, b->state, b->packed, b->codes, b->ids, b->n, b->y);
+		break;
+	case OP_SCORE_BLOCKS:
+		if (q->score_blocks)
+			q->score_blocks(b->plan, b->state, b->packed, b->nq, b->blocks, b->n, b->y, b->n);
+		else
+			q->score(b->plan, b->state, b->packed, b->nq, b->codes, b->n, b->y, b->n);
 		break;
 	case OP_SCORE_PAIRS:
 		q->score_pairs(b->plan, b->state, b->codes, 8, b->codes, b->n / 8, b->y, b->n / 8);
@@ -86,6 +92,12 @@ static void call(struct timed *b)
 	}
 }
 
+/* Rows are scored by several queries. */
+static int by_query(int op)
+{
+	return op == OP_SCORE || op == OP_SCORE_BLOCKS;
+}
+
 static int by_value(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -93,10 +105,15 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double least(double a, double b)
+{
+	return a < b ? a : b;
+}
+
 /* Median nanoseconds per row (per row and query, per pair). */
 static double measure(struct timed *b)
 {
-	double t[REPEATS], start, items = (double)b->n * (b->op == OP_SCORE ? (double)b->nq : 1.0);
+	double t[REPEATS], start, items = (double)b->n * (by_query(b->op) ? (double)b->nq : 1.0);
 	int i, loops = 0, k;
 
 	start = now_ns();
@@ -170,12 +187,20 @@ static double bench_one(struct trial *t, const struct tq_driver *drv, size_t nq)
 		b.stat[i].norm2 = (float)dim;
 	}
 	trial_codes(t, b.codes, ROWS);
+	for (i = 0; i < ROWS && t->plan->index_bits; i++) /* no denormal scores */
+		tq_store_scale(t->plan, b.codes + i * t->plan->layout.row_bytes, 1.0f);
 	if (drv->rotation_ops
 		    ? drv->rotation_ops->create &&
 			      drv->rotation_ops->create(check_host(), &t->plan->rotation, &b.state)
 		    : drv->ops->create && drv->ops->create(check_host(), t->plan, &b.state))
 		return 0.0;
-	if (t->op == OP_SCORE || t->op == OP_SCORE_LIST)
+	if (t->op == OP_SCORE_BLOCKS) {
+		b.blocks = aligned_alloc(64, ROWS / 16 * tq_block_bytes(t->plan));
+		for (i = 0; i < ROWS; i++)
+			tq_block_put(t->plan, b.blocks + i / 16 * tq_block_bytes(t->plan), i % 16,
+				     b.codes + i * t->plan->layout.row_bytes);
+	}
+	if (by_query(t->op) || t->op == OP_SCORE_LIST)
 		make_query(&b, t);
 	ns = measure(&b);
 	if (drv->rotation_ops && drv->rotation_ops->destroy)
@@ -184,6 +209,7 @@ static double bench_one(struct trial *t, const struct tq_driver *drv, size_t nq)
 		drv->ops->destroy(check_host(), b.state);
 	free(b.packed);
 	free(b.ids);
+	free(b.blocks);
 	free(b.codes);
 	free(b.exponent);
 	free(b.stat);
@@ -215,18 +241,29 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 static void bench_row(struct trial *t, const char *plugin, size_t nq)
 {
 	const struct tq_driver *ref = check_reference(t->drv->name, t->op);
+	int op = t->op, blocks = op == OP_SCORE_BLOCKS, i;
 	uint64_t rng = t->rng;
 	double mine = bench_one(t, t->drv, nq), theirs = 0.0;
 
 	t->rng = rng;
-	if (ref)
+	if (blocks) {
+		/* against its own rows, in turn: the best of each */
+		theirs = mine * 1e9;
+		for (i = 0; i < 5; i++) {
+			t->op = OP_SCORE;
+			theirs = least(theirs, bench_one(t, t->drv, nq));
+			t->op = op;
+			mine = least(mine, bench_one(t, t->drv, nq));
+		}
+	} else if (ref) {
 		theirs = bench_one(t, ref, nq);
+	}
 	printf("   %-12s d=%-5u bits=%u", check_op_name[t->op], t->plan->dim, t->plan->index_bits);
-	if (t->op == OP_SCORE)
+	if (by_query(t->op))
 		printf(" queries=%-2zu", nq);
 	printf(" %10.2f ns", mine);
 	if (ref)
-		printf("  scalar %10.2f ns  ratio %6.2f", theirs, theirs / mine);
+		printf("  %s %10.2f ns  ratio %6.2f", blocks ? "rows" : "scalar", theirs, theirs / mine);
 	printf("\n");
 }
 
@@ -251,9 +288,13 @@ void bench_driver(struct tq_context *ctx, const char *plugin, const struct tq_dr
 				t.rng = 7;
 				if (make_plan(&t, dims[i], bits[k]))
 					continue;
+				if (op == OP_SCORE_BLOCKS && !tq_block_bytes(t.plan)) {
+					trial_free(&t);
+					continue;
+				}
 				if (!drv->supports || drv->supports(t.plan, t.why, sizeof(t.why))) {
 					bench_row(&t, plugin, 1);
-					if (op == OP_SCORE)
+					if (by_query(op))
 						bench_row(&t, plugin, 8);
 				}
 				trial_free(&t);

@@ -24,7 +24,8 @@
 #include "cpu.h"
 
 const char *const check_op_name[OP_COUNT] = {
-	"rotate", "unrotate", "quantize",  "dequantize", "score",  "score_list", "score_pairs",
+	"rotate", "unrotate", "quantize",  "dequantize", "score",  "score_list", "score_blocks",
+	"score_pairs",
 	"logits", "weigh",  "mix",      "raw_score", "raw_mix",    "encode", "decode"};
 
 static struct {

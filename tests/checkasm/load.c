@@ -81,6 +81,8 @@ int check_has_op(const struct tq_driver *drv, int op)
 		return q && q->score;
 	case OP_SCORE_LIST:
 		return q && q->score_list;
+	case OP_SCORE_BLOCKS:
+		return q && q->score_blocks;
 	case OP_SCORE_PAIRS:
 		return q && q->score_pairs;
 	case OP_LOGITS:
@@ -105,6 +107,8 @@ const struct tq_driver *check_reference(const char *name, int op)
 	const struct tq_plugin *p = &tq_plugin_scalar;
 	uint32_t i;
 
+	if (op == OP_SCORE_BLOCKS) /* what rows in blocks score is what they score as rows */
+		op = OP_SCORE;
 	for (i = 0; i < p->ndrivers; i++)
 		if (!strcmp(p->drivers[i].name, name) && check_has_op(&p->drivers[i], op))
 			return &p->drivers[i];

@@ -121,6 +121,8 @@ static int op_defined(const struct trial *t)
 {
 	const struct tq_plan *p = t->plan;
 
+	if (t->op == OP_SCORE_BLOCKS)
+		return tq_block_bytes(p) != 0;
 	if (t->op == OP_SCORE_PAIRS)
 		return p->index_bits > 0 && p->center != TQ_CENTER_DATA;
 	return 1;

@@ -74,10 +74,10 @@ static void free_query(struct drawn_query *d)
 	guarded_free(&d->sketch_y);
 }
 
-/* One side: pack the queries, score. @ids is NULL for op score. */
+/* One side: pack the queries, score. @ids is NULL for op score; @blocks: codes are in blocks. */
 static void run(struct trial *t, const struct tq_driver *drv, const struct drawn_query *d,
-		size_t nq, const uint8_t *codes, const uint32_t *ids, size_t n, float *scores,
-		size_t ld)
+		size_t nq, const uint8_t *codes, const uint32_t *ids, int blocks, size_t n,
+		float *scores, size_t ld)
 {
 	const struct tq_quantizer_ops *ops = drv->ops;
 	struct guarded packed;
@@ -95,11 +95,32 @@ static void run(struct trial *t, const struct tq_driver *drv, const struct drawn
 	guarded_seal(&packed);
 	if (ids)
 		ops->score_list(t->plan, state, packed.at, codes, ids, n, scores);
+	else if (blocks)
+		ops->score_blocks(t->plan, state, packed.at, nq, codes, n, scores, ld);
 	else
 		ops->score(t->plan, state, packed.at, nq, codes, n, scores, ld);
 	guarded_free(&packed);
 	if (ops->destroy)
 		ops->destroy(check_host(), state);
+}
+
+/* The rows in blocks, which begin at a multiple of 64 and end at a page; rows behind the last are noise. */
+static struct guarded make_blocks(struct trial *t, const uint8_t *codes, size_t n)
+{
+	size_t bytes = tq_block_bytes(t->plan), row = t->plan->layout.row_bytes, i;
+	struct guarded blocks = guarded_alloc((n + 15) / 16 * bytes, 64, 1);
+	uint8_t back[TQ_BLOCK_ROW_MAX];
+
+	for (i = 0; i < blocks.size; i++)
+		blocks.at[i] = (uint8_t)rng_next(&t->rng);
+	for (i = 0; i < n; i++)
+		tq_block_put(t->plan, blocks.at + i / 16 * bytes, i % 16, codes + i * row);
+	for (i = 0; i < n; i++) {
+		tq_block_get(t->plan, blocks.at + i / 16 * bytes, i % 16, back);
+		trial_differ(t, "row from a block", codes + i * row, back, row, 1);
+	}
+	guarded_seal(&blocks);
+	return blocks;
 }
 
 static int check_queries(struct trial *t)
@@ -117,6 +138,8 @@ static int check_queries(struct trial *t)
 	struct guarded got = guarded_alloc(bytes, 4, (int)rng_below(&t->rng, 2));
 	struct guarded ids = guarded_alloc(n * sizeof(uint32_t), 4, (int)rng_below(&t->rng, 2));
 	const uint32_t *list = t->op == OP_SCORE_LIST ? (uint32_t *)ids.at : NULL;
+	struct guarded blocks = { 0 };
+	int by_block = t->op == OP_SCORE_BLOCKS;
 
 	for (i = 0; i < nq; i++)
 		draw_query(t, &d[i]);
@@ -125,14 +148,18 @@ static int check_queries(struct trial *t)
 	trial_codes(t, codes.at, rows);
 	guarded_seal(&codes);
 	guarded_seal(&ids);
-	run(t, check_reference(t->drv->name, t->op), d, nq, codes.at, list, n, (float *)want.at,
+	run(t, check_reference(t->drv->name, t->op), d, nq, codes.at, list, 0, n, (float *)want.at,
 	    ld);
-	run(t, t->drv, d, nq, codes.at, list, n, (float *)got.at, ld);
+	if (by_block)
+		blocks = make_blocks(t, codes.at, rows);
+	run(t, t->drv, d, nq, by_block ? blocks.at : codes.at, list, by_block, n, (float *)got.at, ld);
 	if (!t->why[0] && !trial_differ(t, "score", want.at, got.at, bytes, 4) &&
 	    !guarded_intact(&got))
 		strcpy(t->why, "wrote outside the output");
 	for (i = 0; i < nq; i++)
 		free_query(&d[i]);
+	if (by_block)
+		guarded_free(&blocks);
 	guarded_free(&codes);
 	guarded_free(&want);
 	guarded_free(&got);

@@ -64,6 +64,23 @@ static void score_list(const struct tq_plan *plan, const void *state, const void
 #endif
 }
 
+/* Rows as they were put into blocks */
+static void score_blocks(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+			 const uint8_t *blocks, size_t n, float *scores, size_t ld)
+{
+	uint8_t row[TQ_BLOCK_ROW_MAX];
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		tq_block_get(plan, blocks + i / TQ_BLOCK_ROWS * tq_block_bytes(plan), i % TQ_BLOCK_ROWS, row);
+		scalar_score(plan, state, packed, nq, row, 1, scores + i, ld);
+	}
+#ifdef SPOIL_BLOCKS
+	if (n > 17)
+		scores[17] = scores[17] + 1.0f;
+#endif
+}
+
 static void score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld)
 {
@@ -137,6 +154,7 @@ static const struct tq_quantizer_ops score_ops = {
 	.query_pack = scalar_query_pack,
 	.score = score,
 	.score_list = score_list,
+	.score_blocks = score_blocks,
 	.score_pairs = score_pairs,
 };
 

@@ -224,6 +224,7 @@ static const struct {
 	{ "score_past_end", "score-spoiled", "score writes past the end" },
 	{ "score_runs", "score-spoiled", "golden vectors: wrong scores" },
 	{ "list", "score-spoiled", "score_list gives wrong results: row 1 of " },
+	{ "blocks", "score-spoiled", "score_blocks gives wrong results: row 17 of " },
 	{ "pairs", "score-spoiled", "score_pairs gives wrong results" },
 	{ "encode_type", "encode-spoiled", "encode gives wrong results" },
 	{ "decode_gap", "decode-spoiled", "decode writes into the gap between rows" },

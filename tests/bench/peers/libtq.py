@@ -14,6 +14,11 @@ class QuantizerOptions(ctypes.Structure):
                 ("rest", ctypes.c_char * OPTIONS_ROOM)]
 
 
+class IndexOptions(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("metric", ctypes.c_uint32), ("nlist", ctypes.c_uint32),
+                ("reserved", ctypes.c_uint32), ("driver", ctypes.c_char_p), ("refine", ctypes.c_void_p)]
+
+
 def load():
     """The library that TQ_LIBRARY names, or the installed one."""
     return ctypes.CDLL(os.environ.get("TQ_LIBRARY", "libtq.so"))
@@ -83,3 +88,28 @@ class Codec:
                                      ctypes.c_size_t(self.rows), pointer(scores), ctypes.c_size_t(self.rows)))
         best = np.argpartition(-scores, k, axis=1)[:, :k]
         return best
+
+
+class Index(Codec):
+    """The same rows as a flat index of the library: in memory it has them in the order of its scans."""
+
+    def __init__(self, spec, dim, centre, driver=None):
+        super().__init__(spec, dim, centre, driver)
+        spec_room, self.index = ctypes.create_string_buffer(4096), ctypes.c_void_p()
+        self.lib.tq_spec_init(spec_room)
+        self.check(self.lib.tq_spec_parse(spec_room, spec.encode()))
+        options = IndexOptions(ctypes.sizeof(IndexOptions), 0, 0, 0, driver.encode() if driver else None)
+        self.check(self.lib.tq_index_create(self.ctx, spec_room, ctypes.c_uint32(dim), ctypes.byref(options),
+                                            ctypes.byref(self.index)))
+
+    def add(self, x):
+        n, dim = ctypes.c_size_t(len(x)), ctypes.c_size_t(self.dim)
+        self.check(self.lib.tq_index_train(self.index, pointer(x), dim, n))
+        self.check(self.lib.tq_index_add(self.index, pointer(x), dim, n, None))
+
+    def search(self, queries, k):
+        nq = len(queries)
+        ids, scores = np.empty((nq, k), np.int64), np.empty((nq, k), np.float32)
+        self.check(self.lib.tq_index_search(self.index, pointer(queries), ctypes.c_size_t(self.dim), ctypes.c_size_t(nq),
+                                            ctypes.c_size_t(k), None, pointer(ids), pointer(scores)))
+        return ids

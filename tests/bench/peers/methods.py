@@ -50,6 +50,18 @@ class Libtq:
         return self.codec.search(queries, k)
 
 
+class LibtqIndex(Libtq):
+    def __init__(self, dim, bits, threads, driver=None):
+        super().__init__(dim, bits, threads, driver)
+        self.label = "libtq index" + (f" {driver}" if driver else "")
+
+    def add(self, base):
+        self.codec = libtq.Index(*self.args, base.mean(axis=0), self.driver)
+        self.codec.add(base)
+        self.row_bytes = self.codec.row_bytes + 8
+        self.note = "tq_index_search, rows in blocks; 8 of the bytes are the id"
+
+
 class Faiss:
     """An index made by @make(dim); @rotate: data and queries are rotated outside the clock, as FAISS asks for."""
 
@@ -164,6 +176,8 @@ def methods(dim, bits, threads):
     """Constructors of everything that can code rows of this dimension with so many bits."""
     yield lambda: Libtq(dim, bits, threads)
     yield lambda: Libtq(dim, bits, threads, "avx2")
+    yield lambda: LibtqIndex(dim, bits, threads)
+    yield lambda: LibtqIndex(dim, bits, threads, "avx2")
     if faiss:
         yield from faiss_methods(dim, bits, threads)
     if turbovec and bits in (2, 4):
