@@ -93,8 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	open_bytes(ctx, copy, size, true);
 	seal(copy, size);
-	open_bytes(ctx, copy, size, true);
-	open_bytes(ctx, copy, size, false);
+	/* mapped or not as the checksum of the header has it: to search what opens is what takes time */
+	open_bytes(ctx, copy, size, size < 64 || copy[60] & 1);
 	free(copy);
 	return 0;
 }

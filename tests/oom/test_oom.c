@@ -353,7 +353,7 @@ static int use_index(struct tq_context *ctx, const char *spec)
 	o.nlist = strstr(spec, "bits=2") ? 3 : 0;
 	tq_spec_init(&s);
 	tq_spec_init(&refine);
-	if (!o.nlist) {
+	if (o.nlist) {
 		o.refine = &refine;
 		so.fetch = NULL;
 	}
