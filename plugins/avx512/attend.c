@@ -84,8 +84,8 @@ LEVELS_INLINE __m512i split_64(const __m512 *a, float inv, int8_t *hi, int8_t *l
 	return _mm512_add_epi32(_mm512_add_epi32(q[0], q[1]), _mm512_add_epi32(q[2], q[3]));
 }
 
-/* One weight: a_t = weight_t * scale_t to integers, as scalar does it */
-static void quantize(const float *weights, const float *scale, size_t n, struct weights *to, int w)
+/* One weight: a_t = weight_t * scale_t to integers, as scalar does it; returns what one unit is worth */
+static float quantize(const float *weights, const float *scale, size_t n, struct weights *to, int w)
 {
 	__m512 top = _mm512_setzero_ps(), a[TQ_MIX_ROWS / 16];
 	__m512i sum = _mm512_setzero_si512();
@@ -98,13 +98,13 @@ static void quantize(const float *weights, const float *scale, size_t n, struct 
 		top = _mm512_max_ps(top, _mm512_abs_ps(a[k]));
 	}
 	most = _mm512_reduce_max_ps(top);
-	to->unit[w] = most >= TQ_MIX_TINY ? most / (float)TQ_MIX_TOP : 0.0f;
 	inv = most >= TQ_MIX_TINY ? (float)TQ_MIX_TOP / most : 0.0f;
 	for (; k % 4; k++)
 		a[k] = _mm512_setzero_ps();
 	for (t = 0; t < k; t += 4)
 		sum = _mm512_add_epi32(sum, split_64(a + t, inv, to->plane[w][0] + 16 * t, to->plane[w][1] + 16 * t));
 	to->sum[w] = _mm512_reduce_add_epi32(sum);
+	return most >= TQ_MIX_TINY ? most / (float)TQ_MIX_TOP : 0.0f;
 }
 
 /* The rows of a call, chunk by chunk */
@@ -419,65 +419,21 @@ LEVELS_INLINE void add_chunk_sums(const struct source *s, const struct weights *
 	}
 }
 
-LEVELS_INLINE void mix_bits(struct source *s, const struct weights *w, int nw, float *sums,
-			    size_t ld, uint32_t bits)
+LEVELS_INLINE void source_open(struct source *s, const void *state, uint32_t bits)
 {
-	size_t chunk = levels_chunk(bits);
-	struct chunk_sums part;
-	int i;
-
-	level_tables_load(&s->tables, &s->shape->hi, &s->shape->lo, bits);
-	for (s->chunk = 0; s->chunk * chunk < s->plan->dim; s->chunk++) {
-		sum_chunk(s, w, nw, bits, &part);
-		for (i = 0; i < nw; i++)
-			if (w->unit[i] > 0.0f)
-				add_chunk_sums(s, w, i, bits, &part,
-					       sums + (size_t)i * ld + s->chunk * chunk);
-	}
-}
-
-#define MIX_BITS(bits)                                                                             \
-	static void mix_##bits(struct source *s, const struct weights *w, int nw, float *sums,      \
-			       size_t ld)                                                          \
-	{                                                                                          \
-		mix_bits(s, w, nw, sums, ld, bits);                                                \
-	}
-
-MIX_BITS(1)
-MIX_BITS(2)
-MIX_BITS(3)
-MIX_BITS(4)
-MIX_BITS(5)
-MIX_BITS(6)
-MIX_BITS(7)
-MIX_BITS(8)
-
-static void mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw,
-		size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld)
-{
-	static void (*const by_bits[9])(struct source *s, const struct weights *w, int nw,
-					float *sums, size_t ld) = {
-		NULL, mix_1, mix_2, mix_3, mix_4, mix_5, mix_6, mix_7, mix_8};
 	const struct score_tables *tab = state;
-	struct source s;
-	float scale[TQ_MIX_ROWS];
-	struct weights w;
-	size_t i, m;
 
-	if (!plan->index_bits || !n)
-		return;
-	s.plan = plan;
-	s.shape = &tab->level;
-	s.codes = codes;
-	s.n = n;
-	load_scales(plan, codes, n, scale);
-	for (; nw; nw -= m, weights += m * ldw, sums += m * ld) {
-		m = nw < MOST_WEIGHTS ? nw : MOST_WEIGHTS;
-		for (i = 0; i < m; i++)
-			quantize(weights + i * ldw, scale, n, &w, (int)i);
-		by_bits[plan->index_bits](&s, &w, (int)m, sums, ld);
-	}
+	s->shape = &tab->level;
+	level_tables_load(&s->tables, &tab->level.hi, &tab->level.lo, bits);
 }
+
+LEVELS_INLINE size_t chunk_dim(uint32_t bits)
+{
+	return levels_chunk(bits);
+}
+
+#define MIX_OWN_SCALES
+#include "../simd/mix.h"
 
 const struct tq_quantizer_ops avx512_attend_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),

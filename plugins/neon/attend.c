@@ -228,62 +228,24 @@ NEON_INLINE void add_chunk_sums(const struct source *s, const struct weights *w,
 	}
 }
 
-NEON_INLINE void mix_bits(struct source *s, const struct weights *w, size_t nw, float *sums, size_t ld,
-			  uint32_t bits)
+NEON_INLINE void source_open(struct source *s, const void *state, uint32_t bits)
 {
-	size_t step = 16 * levels_registers(bits), i;
-	struct chunk_sums part;
+	const struct tq_plan *plan = s->plan;
+	uint32_t i;
 
-	for (s->chunk = 0; s->chunk * step < s->plan->dim; s->chunk++) {
-		sum_chunk(s, w, nw, bits, &part);
-		for (i = 0; i < nw; i++)
-			if (w->unit[i] > 0.0f)
-				add_chunk_sums(s, w, i, bits, &part, sums + i * ld + s->chunk * step);
-	}
-}
-
-#define MIX_BITS(bits)                                                                             \
-	static void mix_##bits(struct source *s, const struct weights *w, size_t nw, float *sums, size_t ld) \
-	{                                                                                          \
-		mix_bits(s, w, nw, sums, ld, bits);                                                \
-	}
-
-MIX_BITS(1)
-MIX_BITS(2)
-MIX_BITS(3)
-MIX_BITS(4)
-MIX_BITS(5)
-MIX_BITS(6)
-MIX_BITS(7)
-MIX_BITS(8)
-
-static void mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw, size_t nw,
-		const uint8_t *codes, size_t n, float *sums, size_t ld)
-{
-	static void (*const by_bits[9])(struct source *s, const struct weights *w, size_t nw, float *sums,
-					size_t ld) = {NULL,  mix_1, mix_2, mix_3, mix_4,
-						      mix_5, mix_6, mix_7, mix_8};
-	struct source s = {.plan = plan, .codes = codes, .n = n};
-	float scale[TQ_MIX_ROWS];
-	struct weights w;
-	size_t i, m;
-
-	if (!plan->index_bits || !n)
-		return;
-	s.shape.alpha = -2 * plan->codebook.odd[1];
-	s.shape.beta = -plan->codebook.odd[1];
+	s->shape.alpha = -2 * plan->codebook.odd[1];
+	s->shape.beta = -plan->codebook.odd[1];
 	for (i = 0; i < plan->layout.nsections; i++)
-		s.shape.at[i] = plan->layout.section[i].at;
-	level_tables_load(&s.shape.tables, state, plan->index_bits);
-	for (i = 0; i < n; i++)
-		scale[i] = tq_load_scale(plan, codes + i * plan->layout.row_bytes);
-	for (; nw; nw -= m, weights += m * ldw, sums += m * ld) {
-		m = nw < MOST_WEIGHTS ? nw : MOST_WEIGHTS;
-		for (i = 0; i < m; i++)
-			w.unit[i] = quantize(weights + i * ldw, scale, n, &w, i);
-		by_bits[plan->index_bits](&s, &w, m, sums, ld);
-	}
+		s->shape.at[i] = plan->layout.section[i].at;
+	level_tables_load(&s->shape.tables, state, bits);
 }
+
+NEON_INLINE size_t chunk_dim(uint32_t bits)
+{
+	return 16 * levels_registers(bits);
+}
+
+#include "../simd/mix.h"
 
 const struct tq_quantizer_ops ATTEND_OPS = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
