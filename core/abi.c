@@ -60,6 +60,19 @@ static int is_generic(const char *s, const char *verb, const char *tail)
 	return r && r < TQ_ROTATION_NAME_MAX && !strcmp(s + n + r, tail);
 }
 
+static int is_codec(const char *name)
+{
+	static const char *const whole[] = { "quantize(grid)", "score(grid)", "attend(grid)",
+					     "quantize(tcq)",  "score(tcq)",  "attend(tcq)" };
+	size_t i;
+
+	for (i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+		if (!strcmp(name, whole[i]))
+			return 1;
+	return is_generic(name, "encode(", ",grid)") || is_generic(name, "decode(", ",grid)") ||
+	       is_generic(name, "encode(", ",tcq)") || is_generic(name, "decode(", ",tcq)");
+}
+
 static int check_rotation(const struct tq_driver *d, char *why, size_t size)
 {
 	const struct tq_rotation_ops *ops = d->rotation_ops;
@@ -162,8 +175,7 @@ static int check_driver(const struct tq_plugin *p, size_t i, char *why, size_t s
 				d->dim_min, d->dim_max);
 	if (is_generic(d->name, "rotate(", ")"))
 		return check_rotation(d, why, size);
-	if (!strcmp(d->name, "quantize(grid)") || !strcmp(d->name, "score(grid)") ||
-	    !strcmp(d->name, "attend(grid)") || is_generic(d->name, "encode(", ",grid)") || is_generic(d->name, "decode(", ",grid)"))
+	if (is_codec(d->name))
 		return check_ops(d, why, size);
 	if (!strcmp(d->name, "device(cuda)"))
 		return check_device(d, why, size);

@@ -267,6 +267,7 @@ int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint
 		      struct tq_codebook *book)
 {
 	int odd[HALF_MAX] = { 0 }, half = bits ? 1 << (bits - 1) : 0;
+	const struct tq_trellis *trellis = tq_trellis_of(code, bits);
 	struct density *s;
 	struct moments all;
 
@@ -278,9 +279,11 @@ int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint
 	memset(book, 0, sizeof(*book));
 	book->struct_size = sizeof(*book);
 	book->kappa = dim == 1 ? 1.0f : (float)(all.mass / all.first);
-	book->count = bits ? 1u << bits : 0;
+	book->count = bits && !trellis ? 1u << bits : 0;
 	book->planes = 1;
-	if (bits && code == TQ_CODE_SIGN) {
+	if (trellis) {
+		book->half_step = trellis->half_step;
+	} else if (bits && code == TQ_CODE_SIGN) {
 		odd[0] = ODD_MAX_ONE_PLANE;
 		book->half_step = (float)(1.0 / ODD_MAX_ONE_PLANE);
 	} else if (bits && code == TQ_CODE_UNIFORM) {
@@ -290,15 +293,19 @@ int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint
 		book->planes = bits <= 4 ? 1 : 2;
 		build_lm(s, half, book, odd);
 	}
-	mirror(book, odd, half);
+	if (book->count)
+		mirror(book, odd, half);
 	tq_free(ctx, s);
 	return TQ_OK;
 }
 
-uint32_t tq_codebook_crc(const struct tq_codebook *book)
+uint32_t tq_codebook_crc(uint32_t code, uint32_t bits, const struct tq_codebook *book)
 {
+	const struct tq_trellis *trellis = tq_trellis_of(code, bits);
 	uint32_t crc;
 
+	if (trellis)
+		return tq_trellis_crc(trellis);
 	crc = tq_crc32c(0, &book->count, sizeof(book->count));
 	crc = tq_crc32c(crc, &book->planes, sizeof(book->planes));
 	crc = tq_crc32c(crc, &book->half_step, sizeof(book->half_step));

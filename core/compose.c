@@ -89,27 +89,26 @@ static int choose_ops(struct tq_pipeline *pipe, const char *pin, unsigned *pinne
 		      struct tq_explain *why)
 {
 	const char *word = tq_rotation_word(&pipe->plan->rotation);
-	char encode[64], decode[64];
 	const struct {
 		enum tq_operation op;
-		const char *name;
+		const char *verb;
+		const char *rotation;
 		size_t slot;
 	} wanted[] = {
-		{ TQ_OP_QUANTIZE, "quantize(grid)", offsetof(struct tq_quantizer_ops, quantize) },
-		{ TQ_OP_DEQUANTIZE, "quantize(grid)",
-		  offsetof(struct tq_quantizer_ops, dequantize) },
-		{ TQ_OP_SCORE, "score(grid)", offsetof(struct tq_quantizer_ops, score) },
-		{ TQ_OP_SCORE_PAIRS, "score(grid)", offsetof(struct tq_quantizer_ops, score_pairs) },
-		{ TQ_OP_ENCODE, encode, offsetof(struct tq_quantizer_ops, encode) },
-		{ TQ_OP_DECODE, decode, offsetof(struct tq_quantizer_ops, decode) },
+		{ TQ_OP_QUANTIZE, "quantize", NULL, offsetof(struct tq_quantizer_ops, quantize) },
+		{ TQ_OP_DEQUANTIZE, "quantize", NULL, offsetof(struct tq_quantizer_ops, dequantize) },
+		{ TQ_OP_SCORE, "score", NULL, offsetof(struct tq_quantizer_ops, score) },
+		{ TQ_OP_SCORE_PAIRS, "score", NULL, offsetof(struct tq_quantizer_ops, score_pairs) },
+		{ TQ_OP_ENCODE, "encode", word, offsetof(struct tq_quantizer_ops, encode) },
+		{ TQ_OP_DECODE, "decode", word, offsetof(struct tq_quantizer_ops, decode) },
 	};
+	char name[TQ_STAGE_NAME_MAX];
 	size_t i;
 	int ret;
 
-	snprintf(encode, sizeof(encode), "encode(%s,grid)", word);
-	snprintf(decode, sizeof(decode), "decode(%s,grid)", word);
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-		ret = choose_op(pipe, wanted[i].op, wanted[i].name, wanted[i].slot, pin, pinned, why);
+		tq_stage_name(pipe->plan, wanted[i].verb, wanted[i].rotation, name, sizeof(name));
+		ret = choose_op(pipe, wanted[i].op, name, wanted[i].slot, pin, pinned, why);
 		if (ret)
 			return ret;
 	}

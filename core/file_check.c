@@ -213,12 +213,12 @@ static int check_codebook(struct tq_file *f)
 {
 	struct tq_codebook book;
 	uint32_t hash;
-	int ret = tq_shared_codebook(f->ctx, f->spec.code, tq_spec_index_bits(&f->spec),
-				    f->header->dim, &book);
+	uint32_t bits = tq_spec_index_bits(&f->spec);
+	int ret = tq_shared_codebook(f->ctx, f->spec.code, bits, f->header->dim, &book);
 
 	if (ret != TQ_OK)
 		return ret;
-	hash = tq_codebook_crc(&book);
+	hash = tq_codebook_crc(f->spec.code, bits, &book);
 	if (hash != f->header->codebook_hash)
 		return tq_file_fail(
 			f, TQ_ERR_FORMAT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate for attend(grid): weights, weighted sums of coded rows and of 16-bit rows, bit for bit as
+ * The gate for attend(*): weights, weighted sums of coded rows and of 16-bit rows, bit for bit as
  * scalar has them, with what lies between the outputs left alone.
  */
 #include <math.h>
@@ -13,7 +13,7 @@
 
 static const struct tq_quantizer_ops *scalar_ops(const struct tq_gate_bench *b)
 {
-	return tq_gate_scalar(b->ctx, "attend(grid)")->driver->ops;
+	return tq_gate_scalar(b->ctx, b->driver->name)->driver->ops;
 }
 
 static float *floats(struct tq_gate_bench *b, size_t n, size_t off)

@@ -312,7 +312,7 @@ static int put_op(struct tq_context *ctx, struct tq_entry *e, struct tq_pipeline
 	void *filled = NULL;
 	size_t n = strlen(name);
 
-	/* encode(ROTATION,grid) is looked for by its verb */
+	/* encode(ROTATION,CODE) is looked for by its verb */
 	if (!strncmp(start, name, n))
 		memcpy(&filled, (const char *)e->driver->ops + slot, sizeof(filled));
 	if (!filled)
@@ -328,16 +328,17 @@ int tq_gate_pipeline(struct tq_context *ctx, struct tq_entry *e, const struct tq
 {
 	static const struct {
 		int op;
-		const char *name;
+		const char *verb;
 		size_t slot;
 	} ops[] = {
-		{ TQ_OP_QUANTIZE, "quantize(grid)", offsetof(struct tq_quantizer_ops, quantize) },
-		{ TQ_OP_DEQUANTIZE, "quantize(grid)", offsetof(struct tq_quantizer_ops, dequantize) },
-		{ TQ_OP_SCORE, "score(grid)", offsetof(struct tq_quantizer_ops, score) },
-		{ TQ_OP_SCORE_PAIRS, "score(grid)", offsetof(struct tq_quantizer_ops, score_pairs) },
+		{ TQ_OP_QUANTIZE, "quantize", offsetof(struct tq_quantizer_ops, quantize) },
+		{ TQ_OP_DEQUANTIZE, "quantize", offsetof(struct tq_quantizer_ops, dequantize) },
+		{ TQ_OP_SCORE, "score", offsetof(struct tq_quantizer_ops, score) },
+		{ TQ_OP_SCORE_PAIRS, "score", offsetof(struct tq_quantizer_ops, score_pairs) },
 		{ TQ_OP_ENCODE, "encode(", offsetof(struct tq_quantizer_ops, encode) },
 		{ TQ_OP_DECODE, "decode(", offsetof(struct tq_quantizer_ops, decode) },
 	};
+	char name[TQ_STAGE_NAME_MAX];
 	size_t i;
 	int err;
 
@@ -345,8 +346,11 @@ int tq_gate_pipeline(struct tq_context *ctx, struct tq_entry *e, const struct tq
 	err = put_map(ctx, e, &plan->rotation, &pipe->rotation);
 	if (!err && plan->sketch.kind != TQ_ROT_NONE)
 		err = put_map(ctx, e, &plan->sketch, &pipe->sketch);
-	for (i = 0; !err && i < sizeof(ops) / sizeof(ops[0]); i++)
-		err = put_op(ctx, e, pipe, ops[i].op, ops[i].name, ops[i].slot);
+	for (i = 0; !err && i < sizeof(ops) / sizeof(ops[0]); i++) {
+		tq_stage_name(plan, ops[i].verb, NULL, name, sizeof(name));
+		err = put_op(ctx, e, pipe, ops[i].op, strchr(ops[i].verb, '(') ? ops[i].verb : name,
+			     ops[i].slot);
+	}
 	if (!err)
 		err = tq_pipeline_measure(pipe);
 	if (err)

@@ -59,6 +59,8 @@ static bool has_part(const struct tq_entry *e, const struct tq_plan *plan)
 	size_t n = strlen("rotate(");
 
 	if (!strncmp(name, "rotate(", n)) {
+		if (plan->window)
+			return false; /* a search for nothing: what a rotation gives shows in the grid's codes */
 		word = tq_rotation_word(&plan->rotation);
 		if (!strncmp(name + n, word, strlen(word)) && name[n + strlen(word)] == ')')
 			return true;
@@ -66,7 +68,9 @@ static bool has_part(const struct tq_entry *e, const struct tq_plan *plan)
 		return plan->sketch.kind != TQ_ROT_NONE && !strncmp(name + n, word, strlen(word)) &&
 		       name[n + strlen(word)] == ')';
 	}
-	if (!strcmp(name, "attend(grid)"))
+	if (!strncmp(name, "attend(", n))
+		return false;
+	if (!strstr(name, plan->window ? "tcq)" : "grid)"))
 		return false;
 	if (strncmp(name, "encode(", n) && strncmp(name, "decode(", n))
 		return true;

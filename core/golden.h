@@ -50,6 +50,16 @@ static const struct tq_golden tq_goldens[] = {
 	  7, 5, 3, 0xdb95fe74u, 0x78d7059eu, 0xcb597e78u },
 	{ "rotation=rht:2 bits=2 correction=ls",
 	  1, 5, 3, 0x853a82abu, 0x116df0f9u, 0x7745d923u },
+	{ "rotation=rht:3 code=tcq:9 bits=4 correction=ls",
+	  128, 5, 3, 0xc122228eu, 0x04990270u, 0x343973bau },
+	{ "rotation=rht:3 code=tcq:9 bits=3 correction=unbiased",
+	  200, 5, 3, 0x174a50eeu, 0x93f81839u, 0xcec39095u },
+	{ "rotation=rht:2 code=tcq:8 bits=2 correction=norm scale=f16",
+	  96, 5, 3, 0xf71d3622u, 0x12fa118bu, 0xffc01b94u },
+	{ "rotation=rht:3 code=tcq:9 bits=1 correction=ls",
+	  64, 5, 3, 0xef5ac5d4u, 0xe5f1e15eu, 0x81a6107du },
+	{ "rotation=none code=tcq:8 bits=3 correction=none query=f32",
+	  37, 5, 3, 0xc2c18eb5u, 0x267a21abu, 0x17be7842u },
 };
 
 #endif

@@ -35,9 +35,11 @@ static bool same_spec(const struct tq_spec *a, const struct tq_spec *b)
 static int serve(struct tq_kv *kv, struct tq_kv_codec *c)
 {
 	struct tq_choice choice = { 0 };
+	char name[TQ_STAGE_NAME_MAX];
 	int ret;
 
-	ret = tq_select_op(kv->ctx, "attend(grid)", offsetof(struct tq_quantizer_ops, mix), c->q->plan,
+	tq_stage_name(c->q->plan, "attend", NULL, name, sizeof(name));
+	ret = tq_select_op(kv->ctx, name, offsetof(struct tq_quantizer_ops, mix), c->q->plan,
 			   kv->o.driver, NULL, &choice, &c->q->why);
 	if (ret)
 		return ret;

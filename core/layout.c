@@ -18,27 +18,33 @@ static uint32_t take(uint32_t *at, uint32_t bytes)
 	return field;
 }
 
+static void add_section(struct tq_layout *layout, uint32_t width, uint32_t shift, uint32_t dim,
+			uint32_t *at)
+{
+	struct tq_section *section = &layout->section[layout->nsections++];
+
+	section->width = width;
+	section->shift = shift;
+	section->bytes = (dim * width + 7) / 8;
+	section->at = take(at, section->bytes);
+}
+
 void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout)
 {
 	uint32_t scale_bytes = spec->scale == TQ_F32 ? 4 : 2, at = 0, width;
 	uint32_t left = tq_spec_index_bits(spec);
 	int sketch = spec->correction >= TQ_CORR_QJL_GAUSS;
-	struct tq_section *section;
 
 	memset(layout, 0, sizeof(*layout));
 	layout->scale_at = take(&at, scale_bytes);
 	layout->cross_at = spec->center == TQ_CENTER_BOTH ? take(&at, 4) : TQ_NO_FIELD;
 	layout->rnorm_at = sketch ? take(&at, scale_bytes) : TQ_NO_FIELD;
-	for (width = 1; width <= 8; width *= 2) {
-		if (!(tq_spec_index_bits(spec) & width))
-			continue;
-		left -= width;
-		section = &layout->section[layout->nsections++];
-		section->width = width;
-		section->shift = left;
-		section->bytes = (dim * width + 7) / 8;
-		section->at = take(&at, section->bytes);
-	}
+	if (tq_trellis_of(spec->code, left))
+		add_section(layout, left, 0, dim, &at);
+	else
+		for (width = 1; width <= 8; width *= 2)
+			if (tq_spec_index_bits(spec) & width)
+				add_section(layout, width, left -= width, dim, &at);
 	layout->sketch_bytes = sketch ? (dim + 7) / 8 : 0;
 	layout->sketch_at = sketch ? take(&at, layout->sketch_bytes) : TQ_NO_FIELD;
 	layout->row_bytes = at;

@@ -21,6 +21,16 @@ static uint32_t query_kind(const struct tq_spec *spec, uint32_t index_bits)
 	return index_bits <= 4 ? TQ_QUERY_S8 : TQ_QUERY_S16;
 }
 
+static void set_trellis(struct tq_plan *plan)
+{
+	const struct tq_trellis *t = tq_trellis_of(plan->code, plan->index_bits);
+
+	if (!t)
+		return;
+	plan->window = t->window;
+	plan->trellis = t->odd;
+}
+
 static int copy_centre(struct tq_context *ctx, struct owned_plan *own, const float *centre)
 {
 	struct tq_plan *plan = &own->plan;
@@ -57,6 +67,7 @@ int tq_plan_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t 
 	plan->scale = spec->scale;
 	plan->query = query_kind(spec, plan->index_bits);
 	tq_layout_build(spec, dim, &plan->layout);
+	set_trellis(plan);
 	memcpy(own->rotation_name, spec->rotation, sizeof(own->rotation_name));
 	ret = copy_centre(ctx, own, centre);
 	if (!ret)

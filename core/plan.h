@@ -22,8 +22,22 @@ void tq_plan_destroy(struct tq_context *ctx, struct tq_plan *plan);
 int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint32_t dim,
 		      struct tq_codebook *book);
 
-/** tq_codebook_crc - the codebook hash of FORMAT.md section 3 */
-uint32_t tq_codebook_crc(const struct tq_codebook *book);
+/** tq_codebook_crc - the codebook hash of FORMAT.md section 3; code and bits as for the book */
+uint32_t tq_codebook_crc(uint32_t code, uint32_t bits, const struct tq_codebook *book);
+
+/**
+ * struct tq_trellis - a level table: the level of state s is odd[s] * half_step
+ * @window: bits of a state
+ */
+struct tq_trellis {
+	uint32_t window;
+	float half_step;
+	const int8_t *odd;
+};
+
+/** tq_trellis_of - the table of a trellis code, NULL for any other */
+const struct tq_trellis *tq_trellis_of(uint32_t code, uint32_t bits);
+uint32_t tq_trellis_crc(const struct tq_trellis *t);
 
 /** tq_spec_index_bits - bits of the level index: the spec's, less the sketch bit of qjl:* */
 uint32_t tq_spec_index_bits(const struct tq_spec *spec);

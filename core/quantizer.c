@@ -107,7 +107,7 @@ int tq_quantizer_create(struct tq_context *ctx, const struct tq_spec *spec, uint
 	ret = tq_pipeline_create(ctx, q->plan, options ? options->driver : NULL, &q->pipe, &q->why);
 	if (ret)
 		goto err_free_plan;
-	q->hash = tq_codebook_crc(&q->plan->codebook);
+	q->hash = tq_codebook_crc(q->plan->code, q->plan->index_bits, &q->plan->codebook);
 	*out = q;
 	return TQ_OK;
 

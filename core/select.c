@@ -475,17 +475,28 @@ int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, co
 	return ask(&q, pinned, out);
 }
 
+void tq_stage_name(const struct tq_plan *plan, const char *verb, const char *rotation, char *name,
+		   size_t size)
+{
+	snprintf(name, size, "%s(%s%s%s)", verb, rotation ? rotation : "", rotation ? "," : "",
+		 plan->window ? "tcq" : "grid");
+}
+
 int tq_select_op(struct tq_context *ctx, const char *name, size_t slot, const struct tq_plan *plan,
 		 const char *pin, unsigned *pinned, struct tq_choice *out, struct tq_explain *why)
 {
 	struct query q = { .ctx = ctx, .name = name, .stage = name, .plan = plan, .why = why };
+	char stage[TQ_STAGE_NAME_MAX];
 
 	q.slot = slot;
 	q.pin = tq_effective_pin(ctx, pin);
-	if (slot == offsetof(struct tq_quantizer_ops, dequantize))
-		q.stage = "dequantize(grid)";
-	if (slot == offsetof(struct tq_quantizer_ops, score_pairs))
-		q.stage = "score_pairs(grid)";
+	if (slot == offsetof(struct tq_quantizer_ops, dequantize) ||
+	    slot == offsetof(struct tq_quantizer_ops, score_pairs)) {
+		tq_stage_name(plan, slot == offsetof(struct tq_quantizer_ops, dequantize) ? "dequantize" :
+									       "score_pairs",
+			      NULL, stage, sizeof(stage));
+		q.stage = stage;
+	}
 	return ask(&q, pinned, out);
 }
 

@@ -202,6 +202,9 @@ static const struct {
 	{ "rotation=none bits=2 correction=ls", 1 },
 	{ "rotation=rht:2 bits=4 correction=ls center=both", 128 },
 	{ "rotation=rht:2 bits=4 correction=ls center=data", 130 },
+	{ "rotation=none code=tcq:9 bits=4 correction=ls", 128 },
+	{ "rotation=none code=tcq:9 bits=3 correction=unbiased center=both", 136 },
+	{ "rotation=none code=tcq:8 bits=2 correction=norm scale=f16 query=s16", 24 },
 };
 
 static bool can_be_tested(const struct tq_entry *e)
@@ -219,14 +222,17 @@ static bool names_rotation(const struct tq_entry *e, const struct tq_rotation *r
 
 static bool names_plan(const struct tq_entry *e, const struct tq_plan *plan)
 {
+	static const char *const verbs[] = { "quantize", "score", "attend", "encode", "decode" };
 	const char *word = tq_rotation_word(&plan->rotation);
-	char encode[64], decode[64];
+	char name[TQ_STAGE_NAME_MAX];
+	size_t i;
 
-	snprintf(encode, sizeof(encode), "encode(%s,grid)", word);
-	snprintf(decode, sizeof(decode), "decode(%s,grid)", word);
-	return !strcmp(e->driver->name, "quantize(grid)") || !strcmp(e->driver->name, "score(grid)") ||
-	       !strcmp(e->driver->name, "attend(grid)") ||
-	       !strcmp(e->driver->name, encode) || !strcmp(e->driver->name, decode);
+	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		tq_stage_name(plan, verbs[i], i < 3 ? NULL : word, name, sizeof(name));
+		if (!strcmp(e->driver->name, name))
+			return true;
+	}
+	return false;
 }
 
 int tq_entry_pass(struct tq_entry *e, int err, const char *why)

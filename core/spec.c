@@ -13,8 +13,11 @@
 #define RHT_MAX 3
 #define GIVENS_DEFAULT 16
 #define GIVENS_MAX 64
+#define TCQ_BITS_MAX 4
+#define TCQ_DEFAULT "tcq:9"
+#define TCQ_ROTATION_ROUNDS 3
 
-static const char *const code_words[] = { "lm", "uniform", "sign", NULL };
+static const char *const code_words[] = { "lm", "uniform", "sign", "tcq:8", "tcq:9", NULL };
 static const char *const correction_words[] = { "none",	     "norm",	  "ls",	     "unbiased",
 						"qjl:gauss", "qjl:ortho", "qjl:rht", NULL };
 static const char *const center_words[] = { "off", "data", "both", NULL };
@@ -39,7 +42,7 @@ static const struct key {
 } keys[] = {
 	{ "preset", KEY_PRESET, 0, NULL, 0, 0 },
 	{ "rotation", KEY_ROTATION, 0, NULL, 0, 0 },
-	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, 2 },
+	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, 4 },
 	{ "bits", KEY_NUMBER, offsetof(struct tq_spec, bits), NULL, 1, 8 },
 	{ "correction", KEY_WORD, offsetof(struct tq_spec, correction), correction_words, 0, 6 },
 	{ "effort", KEY_NUMBER, offsetof(struct tq_spec, effort), NULL, 0, 2 },
@@ -167,14 +170,12 @@ static int parse_rotation(struct tq_spec *spec, char *value)
 	return TQ_OK;
 }
 
-static int parse_value(struct tq_spec *spec, const struct key *key, char *value)
+static int parse_value(struct tq_spec *spec, const struct key *key, const char *value)
 {
 	uint64_t number;
 	uint32_t i;
 
 	switch (key->kind) {
-	case KEY_ROTATION:
-		return parse_rotation(spec, value);
 	case KEY_SEED:
 		if (read_u64(value, &spec->seed))
 			return tq_fail(TQ_ERR_SPEC, "seed: '%s' is not a 64-bit number", value);
@@ -186,6 +187,8 @@ static int parse_value(struct tq_spec *spec, const struct key *key, char *value)
 		*field(spec, key) = (uint32_t)number;
 		return TQ_OK;
 	default:
+		if (key->words == code_words && !strcmp(value, "tcq"))
+			value = TCQ_DEFAULT;
 		for (i = 0; key->words[i]; i++) {
 			if (!strcmp(key->words[i], value)) {
 				*field(spec, key) = i;
@@ -248,7 +251,9 @@ static int parse_word(struct tq_spec *spec, const char *text, size_t n, unsigned
 	if (key->kind == KEY_PRESET && *seen)
 		return tq_fail(TQ_ERR_SPEC, "preset must be the first word");
 	*seen |= bit;
-	return key->kind == KEY_PRESET ? parse_preset(spec, value) : parse_value(spec, key, value);
+	if (key->kind == KEY_PRESET)
+		return parse_preset(spec, value);
+	return key->kind == KEY_ROTATION ? parse_rotation(spec, value) : parse_value(spec, key, value);
 }
 
 void tq_spec_init(struct tq_spec *spec)
@@ -263,6 +268,26 @@ void tq_spec_init(struct tq_spec *spec)
 	spec->bits = 4;
 	spec->correction = TQ_CORR_LS;
 	spec->seed = 1;
+}
+
+static int is_trellis(const struct tq_spec *spec)
+{
+	return spec->code == TQ_CODE_TCQ8 || spec->code == TQ_CODE_TCQ9;
+}
+
+static unsigned bit_of(const char *name)
+{
+	return 1u << (find_key(name) - keys);
+}
+
+/* What a code brings along where the text says nothing of it. */
+static void code_defaults(struct tq_spec *spec, unsigned seen)
+{
+	if (spec->code == TQ_CODE_SIGN && !(seen & bit_of("bits")))
+		spec->bits = 1;
+	if (is_trellis(spec) && seen & bit_of("code") && !(seen & bit_of("rotation")) &&
+	    !strcmp(spec->rotation, "rht") && spec->rotation_arg == RHT_DEFAULT)
+		spec->rotation_arg = TCQ_ROTATION_ROUNDS;
 }
 
 int tq_spec_parse(struct tq_spec *spec, const char *text)
@@ -282,8 +307,7 @@ int tq_spec_parse(struct tq_spec *spec, const char *text)
 			return ret;
 		text += n;
 	}
-	if (next.code == TQ_CODE_SIGN && !(seen & 1u << (find_key("bits") - keys)))
-		next.bits = 1;
+	code_defaults(&next, seen);
 	ret = tq_spec_check(&next, 0);
 	if (ret)
 		return ret;
@@ -308,6 +332,25 @@ static int check_rotation(const struct tq_spec *spec)
 			       arg);
 	if (!has_argument(spec->rotation) && arg)
 		return tq_fail(TQ_ERR_SPEC, "rotation: %s takes no argument", spec->rotation);
+	return TQ_OK;
+}
+
+static int check_trellis(const struct tq_spec *spec, uint32_t dim)
+{
+	uint32_t window = spec->code == TQ_CODE_TCQ8 ? 8 : 9;
+	const char *word = code_words[spec->code];
+
+	if (spec->bits > TCQ_BITS_MAX)
+		return tq_fail(TQ_ERR_SPEC, "bits: code=%s has 1..%d bits, not %u", word, TCQ_BITS_MAX,
+			       spec->bits);
+	if (spec->correction >= TQ_CORR_QJL_GAUSS)
+		return tq_fail(TQ_ERR_SPEC, "correction: code=%s has none of qjl:*", word);
+	if (spec->effort)
+		return tq_fail(TQ_ERR_SPEC, "effort: code=%s searches all it can at 0; not %u", word,
+			       spec->effort);
+	if (dim && dim * spec->bits < window)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "dim: code=%s needs %u bits in a row, not %u x %u",
+			       word, window, dim, spec->bits);
 	return TQ_OK;
 }
 
@@ -350,7 +393,8 @@ int tq_spec_check(const struct tq_spec *spec, uint32_t dim)
 	}
 	if (spec->code == TQ_CODE_SIGN && spec->bits != 1)
 		return tq_fail(TQ_ERR_SPEC, "bits: code=sign has one bit, not %u", spec->bits);
-	return check_dim(spec, dim);
+	ret = is_trellis(spec) ? check_trellis(spec, dim) : TQ_OK;
+	return ret ? ret : check_dim(spec, dim);
 }
 
 int tq_spec_print(const struct tq_spec *spec, char *buf, size_t size)

@@ -83,7 +83,7 @@ TQ_API uint32_t tq_codebook_hash(const struct tq_quantizer *q);
  * @q:      quantizer
  * @levels: room for 256 floats; ascending
  *
- * Return: how many there are (0 for pure QJL).
+ * Return: how many there are (0 for pure QJL, and for trellis codes: FORMAT.md has their tables).
  */
 TQ_API unsigned tq_codebook_levels(const struct tq_quantizer *q, float *levels);
 

@@ -8,7 +8,7 @@
  *
  *	rotation=rht:2 code=lm bits=4 correction=ls effort=0 seed=1 center=off scale=f32 query=auto
  *
- * Keys left out keep their defaults (the line above). preset=NAME, first, sets the defaults of a
+ * Keys left out keep their defaults (the line above; rotation=rht:3 beside code=tcq). preset=NAME, first, sets the defaults of a
  * published method: see tq_preset_name().
  */
 
@@ -31,6 +31,8 @@ enum tq_code {
 	TQ_CODE_LM = 0,	 /* Lloyd-Max levels for the sphere density of the dimension */
 	TQ_CODE_UNIFORM, /* equally spaced levels, spacing of least error for that density */
 	TQ_CODE_SIGN,	 /* one bit: the sign; bits must be 1 */
+	TQ_CODE_TCQ8,	 /* trellis of 2^8 states, bits 1..4: "tcq:8" */
+	TQ_CODE_TCQ9,	 /* trellis of 2^9 states, bits 1..4: "tcq:9", or "tcq" */
 };
 
 enum tq_correction {

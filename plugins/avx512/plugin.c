@@ -6,6 +6,7 @@
  */
 
 #include "amx.h"
+#include "trellis_plan.h"
 
 extern const struct tq_rotation_ops avx512_rht_ops;
 extern const struct tq_rotation_ops avx512_dense_ops;
@@ -15,6 +16,8 @@ extern const struct tq_quantizer_ops avx512_decode_ops;
 extern const struct tq_quantizer_ops avx512_score_ops;
 extern const struct tq_quantizer_ops avx512_amx_ops;
 extern const struct tq_quantizer_ops avx512_attend_ops;
+extern const struct tq_quantizer_ops avx512_trellis_ops;
+extern const struct tq_quantizer_ops avx512_trellis_score_ops;
 
 #define PRIORITY 300
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -106,6 +109,20 @@ static const struct tq_driver drivers[] = {
 		.bits = ONE_TO_EIGHT_BITS,
 		.effort_max = 2,
 		.ops = &avx512_attend_ops,
+	},
+	{
+		AVX512_DRIVER("quantize(tcq)", "quantize-tcq-avx512"),
+		.need = NEED_VBMI,
+		.dim_max = 4096,
+		.supports = avx512_trellis_supports,
+		.ops = &avx512_trellis_ops,
+	},
+	{
+		AVX512_DRIVER("score(tcq)", "score-tcq-avx512"),
+		.need = NEED_VNNI_VBMI,
+		.dim_max = 4096,
+		.supports = avx512_trellis_score_supports,
+		.ops = &avx512_trellis_score_ops,
 	},
 };
 

@@ -45,6 +45,9 @@ static const struct tq_driver drivers[] = {
 	{ SCALAR_DRIVER("quantize(grid)", "quantize-scalar"), .ops = &quantize_ops },
 	{ SCALAR_DRIVER("score(grid)", "score-scalar"), .ops = &score_ops },
 	{ SCALAR_DRIVER("attend(grid)", "attend-scalar"), .ops = &attend_ops },
+	{ SCALAR_DRIVER("quantize(tcq)", "quantize-tcq-scalar"), .ops = &quantize_ops },
+	{ SCALAR_DRIVER("score(tcq)", "score-tcq-scalar"), .ops = &score_ops },
+	{ SCALAR_DRIVER("attend(tcq)", "attend-tcq-scalar"), .ops = &attend_ops },
 };
 
 extern TQ_PLUGIN_DEFINE(scalar);

@@ -81,18 +81,21 @@ static struct fit fit_nearest(const struct tq_plan *plan, const float *y, float 
 	return fit;
 }
 
-/* The fit of the indices in the row. */
+/* The fit of the levels in the row. */
 static struct fit fit_stored(const struct tq_plan *plan, const float *y, const uint8_t *row)
 {
-	uint8_t index[SCALAR_CHUNK];
+	int16_t level[SCALAR_CHUNK];
 	struct fit fit = { 0 };
 	float lane[16] = { 0 };
-	size_t at, n;
+	size_t at, n, i;
 
 	for (at = 0; at < plan->dim; at += n) {
 		n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
-		tq_unpack_indices(plan, row, at, n, index);
-		fit_add(plan, y + at, index, n, lane, &fit.cc);
+		scalar_load_levels(plan, row, at, n, level);
+		for (i = 0; i < n; i++) {
+			lane[i & 15] = lane[i & 15] + y[at + i] * (float)level[i];
+			fit.cc += level[i] * level[i];
+		}
 	}
 	fit.yc = tq_sum16(lane);
 	return fit;
@@ -163,7 +166,10 @@ static void quantize_row(const struct tq_plan *plan, const float *y, const struc
 	float r = sqrtf(stat->norm2 / (float)plan->dim), scale;
 	struct fit fit = { 0 };
 
-	if (plan->effort >= 1 && plan->codebook.count > 2)
+	if (plan->window) {
+		scalar_trellis(plan, y, r, row);
+		fit = fit_stored(plan, y, row);
+	} else if (plan->effort >= 1 && plan->codebook.count > 2)
 		fit = fit_search(plan, y, r, row);
 	else if (plan->codebook.count > 0)
 		fit = fit_nearest(plan, y, r, row);
@@ -190,14 +196,14 @@ static void dequantize_row(const struct tq_plan *plan, const uint8_t *row, float
 {
 	float t = tq_split_scale(tq_load_scale(plan, row + plan->layout.scale_at), exponent) *
 		  plan->codebook.half_step;
-	uint8_t index[SCALAR_CHUNK];
+	int16_t level[SCALAR_CHUNK];
 	size_t at, n, i;
 
 	for (at = 0; at < plan->dim; at += n) {
 		n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
-		tq_unpack_indices(plan, row, at, n, index);
+		scalar_load_levels(plan, row, at, n, level);
 		for (i = 0; i < n; i++)
-			y[at + i] = (float)plan->codebook.odd[index[i]] * t;
+			y[at + i] = (float)level[i] * t;
 	}
 }
 

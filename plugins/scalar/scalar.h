@@ -3,6 +3,7 @@
 #define TQ_SCALAR_H
 
 #include "tq/plugin.h"
+#include "tq/trellis.h"
 
 /* Coordinates that a loop holds at once on its stack; a multiple of 16, so lanes stay in step. */
 #define SCALAR_CHUNK 512
@@ -14,6 +15,8 @@ extern const struct tq_rotation_ops scalar_givens_ops;
 
 void scalar_quantize(const struct tq_plan *plan, const void *state, const float *y,
 		     const struct tq_row_stat *stat, size_t n, uint8_t *codes);
+/** scalar_trellis - the bits of least error for row @y under levels times @r */
+void scalar_trellis(const struct tq_plan *plan, const float *y, float r, uint8_t *row);
 void scalar_dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes,
 		       size_t n, float *y, int32_t *exponent);
 
@@ -34,6 +37,10 @@ static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t 
 	uint8_t index[SCALAR_CHUNK];
 	size_t i;
 
+	if (plan->window) {
+		tq_trellis_odd(plan, row, at, n, level);
+		return;
+	}
 	tq_unpack_indices(plan, row, at, n, index);
 	for (i = 0; i < n; i++)
 		level[i] = plan->codebook.odd[index[i]];

@@ -62,8 +62,21 @@ static void rotation_word(const char *name, char *word, size_t size)
 	size_t n = p ? strcspn(p + 1, ",)") : 0;
 
 	snprintf(word, size, "%.*s", (int)n, p ? p + 1 : "");
-	if (!strcmp(word, "grid"))
+	if (!strcmp(word, "grid") || !strcmp(word, "tcq"))
 		word[0] = 0;
+}
+
+/* A trellis code instead; the definition is slow, so rows are short. */
+static void make_trellis(struct trial *t, uint32_t *dim)
+{
+	struct tq_spec *sp = &t->spec;
+	uint64_t *s = &t->rng;
+
+	sp->code = TQ_CODE_TCQ8 + rng_below(s, 2);
+	sp->bits = 1 + rng_below(s, 4);
+	sp->correction = rng_below(s, 4);
+	sp->effort = 0;
+	*dim = rng_below(s, 4) ? 8 * (1 + *dim % 50) : 1 + *dim % 400;
 }
 
 static void draw_spec(struct trial *t, uint32_t *dim)
@@ -95,6 +108,8 @@ static void draw_spec(struct trial *t, uint32_t *dim)
 	if (sp->bits == 1 && !rng_below(s, 2) && sp->correction <= TQ_CORR_UNBIASED)
 		sp->code = TQ_CODE_SIGN;
 	*dim = draw_dim(s, most);
+	if (strstr(t->drv->name, "tcq)"))
+		make_trellis(t, dim);
 }
 
 /* The same questions that the core asks before it lets a driver serve a plan. */

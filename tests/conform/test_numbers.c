@@ -415,6 +415,27 @@ START_TEST(indices_have_the_entropy_of_the_theory)
 }
 END_TEST
 
+/* Rows of the longest dimension are normal to four digits, whatever their norm; segments are 128 all the same. */
+START_TEST(trellises_reach_their_distortion)
+{
+	static const double most[2][4] = { { .288, .081, .0220, .0062 }, { .284, .0775, .0213, .0061 } };
+	char text[64];
+	unsigned b, w;
+	double got;
+
+	for (w = 0; w < 2; w++) {
+		snprintf(text, sizeof(text), "rotation=none code=tcq:%u correction=none", 8 + w);
+		for (b = 1; b <= 4; b++) {
+			got = measure(text, b, 2048, SAMPLE_GAUSS, 1, BATCH - 1).nmse;
+			printf("tcq:%u b=%u: %.6g, at most %.6g\n", 8 + w, b, got, most[w][b - 1]);
+			ck_assert_msg(got < most[w][b - 1] + sample_tolerance(0.003) * most[w][b - 1],
+				      "tcq:%u b=%u: %.6g is above %.6g", 8 + w, b, got, most[w][b - 1]);
+			ck_assert_msg(got * pow(4, b) > 1, "b=%u: %g is below Shannon's bound", b, got);
+		}
+	}
+}
+END_TEST
+
 START_TEST(sketch_constants_are_those_of_the_dimension)
 {
 	struct tq_codebook book;
@@ -450,6 +471,7 @@ int main(void)
 	tcase_add_test(tc, presets_give_what_their_papers_say);
 	tcase_add_test(tc, matched_norm_is_the_mean_of_the_other_two);
 	tcase_add_test(tc, indices_have_the_entropy_of_the_theory);
+	tcase_add_test(tc, trellises_reach_their_distortion);
 	tcase_add_test(tc, sketch_constants_are_those_of_the_dimension);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

@@ -41,6 +41,11 @@ GATE = [
     ("rotation=rht:2 code=sign bits=1 correction=unbiased", 200, 5),
     ("rotation=rht:2 bits=4 correction=unbiased query=s16", 7, 5),
     ("rotation=rht:2 bits=2 correction=ls", 1, 5),
+    ("rotation=rht:3 code=tcq:9 bits=4 correction=ls", 128, 5),
+    ("rotation=rht:3 code=tcq:9 bits=3 correction=unbiased", 200, 5),
+    ("rotation=rht:2 code=tcq:8 bits=2 correction=norm scale=f16", 96, 5),
+    ("rotation=rht:3 code=tcq:9 bits=1 correction=ls", 64, 5),
+    ("rotation=none code=tcq:8 bits=3 correction=none query=f32", 37, 5),
 ]
 
 DIMS = [1, 2, 3, 7, 64, 80, 96, 100, 128, 200]
@@ -81,6 +86,15 @@ CASES = [("rotation=rht:2 bits=%d correction=ls" % b, d, "f32", ALL) for b in ra
     ("bits=1 correction=ls", 1, "f32", ALL), ("bits=8 correction=unbiased", 1, "f32", ALL),
     ("bits=4 correction=none", 1, "f32", ALL), ("bits=3 correction=ls", 2, "f32", ALL),
     ("rotation=haar bits=4 correction=norm", 2, "f32", ALL), ("bits=5 correction=unbiased", 3, "f32", ALL),
+] + [
+    ("code=tcq:%d bits=%d correction=%s" % (w, b, c), d, "f32", ALL)
+    for w, b, c, d in ((9, 1, "ls", 128), (9, 2, "unbiased", 128), (9, 3, "ls", 128), (9, 4, "ls", 128),
+                       (8, 1, "unbiased", 80), (8, 2, "ls", 200), (8, 3, "norm", 100), (8, 4, "none", 128),
+                       (9, 3, "ls", 3), (9, 4, "ls", 7), (8, 2, "ls", 7), (9, 1, "ls", 100))] + [
+    ("code=tcq:9 bits=4 correction=unbiased center=both scale=bf16", 96, "f16", ALL),
+    ("code=tcq:8 bits=3 correction=ls center=data query=s16", 64, "bf16", ALL),
+    ("code=tcq:9 bits=2 correction=ls query=f32 scale=f16", 200, "f32", PLAIN),
+    ("rotation=haar code=tcq:9 bits=4 correction=ls seed=9", 64, "f32", ALL),
 ]
 
 

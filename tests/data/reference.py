@@ -10,6 +10,7 @@ over rows or columns. It shares no code with the library, and exists to disagree
     reference.py levels D       the level tables of dimension D
 """
 
+import os
 import sys
 from functools import lru_cache
 
@@ -364,7 +365,12 @@ def codebook(code, bits, d):
     book.kappa = F4(D.F(D.U) / D.G(D.U)) if d > 1 else F4(1)
     book.count, book.planes, book.h = 0, 1, F4(0)
     book.odd, book.bounds = np.zeros(0, np.int64), np.zeros(0, F4)
+    book.trellis = None
     if bits == 0:
+        return book
+    if code.startswith("tcq"):
+        book.trellis = Trellis(int(code.partition(":")[2] or 9), bits)
+        book.h, book.odd, book.count = book.trellis.h, book.trellis.odd, len(book.trellis.odd)
         return book
     H = 1 << (bits - 1)
     if code == "sign":
@@ -397,6 +403,82 @@ def codebook(code, bits, d):
 def codebook_hash(book):
     return crc32c(np.array([book.count, book.planes], "<u4").tobytes() + np.array([book.h], "<f4").tobytes() +
                   book.odd.astype("<i2").tobytes() + book.bounds.astype("<f4").tobytes())
+
+
+# ---- trellis codes: sections 3 and 4 -------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def trellis_tables():
+    """trellis.txt: window, bits, bits of the half step, the levels of the first half of the states."""
+    tables = {}
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "trellis.txt")) as f:
+        for line in f:
+            if not line.startswith("#"):
+                w = line.split()
+                tables[int(w[0]), int(w[1])] = (np.array([int(w[2], 16)], U4).view(F4)[0],
+                                                np.array(w[3:], np.int64))
+    return tables
+
+
+class Trellis:
+    """Rows of units (integers) to symbols, symbols to levels."""
+
+    def __init__(self, window, bits):
+        self.window, self.bits, self.groups = window, bits, 1 << (window - bits)
+        self.h, half = trellis_tables()[window, bits]
+        self.odd = np.concatenate([half, -half[::-1]])
+        assert len(self.odd) == 1 << window
+
+    @staticmethod
+    def segments(d):
+        """Lengths: 128 each; a last one below 16 takes 64 from the one before."""
+        lengths = [128] * (d // 128) + [d % 128] * (d % 128 > 0)
+        if len(lengths) > 1 and lengths[-1] < 16:
+            lengths[-2:] = [64, 64 + lengths[-1]]
+        return lengths
+
+    def _walk(self, cost, units):
+        """Costs by group after the coordinates, and which low bits of the state were best for each group."""
+        chosen, n = [], len(units)
+        states = np.arange(1 << self.window)
+        for t in range(units.shape[1]):
+            if t % 4 == 0:
+                cost = cost - cost.min(axis=1)[:, None]
+            D = np.clip(units[:, t, None] - 256 * self.odd[None], -32768, 32767)
+            total = np.minimum(cost[:, states % self.groups] + (D * D + 2 ** 14 >> 15), 65535)
+            total = total.reshape(n, self.groups, 1 << self.bits)
+            chosen.append(total.argmin(axis=2))
+            cost = total.min(axis=2)
+        return cost, chosen
+
+    def _back(self, chosen, group):
+        symbols, row = [], np.arange(len(group))
+        for c in chosen[::-1]:
+            symbols.append(c[row, group])
+            group = (group << self.bits | symbols[-1]) % self.groups
+        return np.stack(symbols[::-1], axis=1), group
+
+    def search(self, units):
+        n, length = units.shape
+        w = length if self.bits == 1 else min(32 // self.bits, length)
+        around = np.take(units, np.arange(length - w, length + w), axis=1, mode="wrap")
+        cost, chosen = self._walk(np.zeros((n, self.groups), np.int64), around)
+        _, group = self._back(chosen[w:], cost.argmin(axis=1))
+        cost = np.full((n, self.groups), 65535)
+        cost[np.arange(n), group] = 0
+        return self._back(self._walk(cost, units)[1], group)[0]
+
+    def levels(self, symbols):
+        """Numbers odd of rows of symbols of one segment."""
+        n, length = symbols.shape
+        ring = (symbols[:, :, None] >> np.arange(self.bits) & 1).reshape(n, length * self.bits)
+        at = (np.arange(length)[:, None] * self.bits + np.arange(self.window)) % (length * self.bits)
+        return self.odd[(ring[:, at] << np.arange(self.window)).sum(axis=2)]
+
+    def per_segment(self, what, rows):
+        edges = np.cumsum([0] + self.segments(rows.shape[1]))
+        return np.concatenate([what(rows[:, a:b]) for a, b in zip(edges, edges[1:])], axis=1)
 
 
 # ---- arithmetic of rows --------------------------------------------------------------------------
@@ -479,6 +561,8 @@ class Codec:
 
     def __init__(self, spec, d, centre=None):
         s = dict(DEFAULTS)
+        if "code=tcq" in spec:
+            s["rotation"] = "rht:3"
         s.update(w.split("=") for w in spec.split())
         assert len(s) == len(DEFAULTS), spec
         self.d, self.corr, self.center, self.scale = d, s["correction"], s["center"], s["scale"]
@@ -498,6 +582,8 @@ class Codec:
             if self.bits & width:
                 shift -= width
                 self.fields.append((width, shift, (d * width + 7) // 8))
+        if self.book.trellis:
+            self.fields = [(self.bits, 0, (d * self.bits + 7) // 8)]
         self.scale_bytes = 4 if self.scale == "f32" else 2
         self.head = self.scale_bytes * (1 + self.qjl) + 4 * (self.center == "both")
         self.row_bytes = self.head + sum(f[2] for f in self.fields) + self.qjl * ((d + 7) // 8)
@@ -516,6 +602,10 @@ class Codec:
     def indices(self, y, r):
         """Step 7: level indices of rotated rows."""
         book, n = self.book, len(y)
+        if book.trellis:
+            inv = np.where(r > 0, F4(256) / np.where(r > 0, r * book.h, F4(1)), F4(0)).astype(F4)
+            units = np.rint(np.clip(y * inv[:, None], F4(-32512), F4(32512))).astype(np.int64)
+            return book.trellis.per_segment(book.trellis.search, units)
 
         def nearest(q):
             idx = np.zeros(y.shape, np.int64)
@@ -567,6 +657,11 @@ class Codec:
                 break
         return idx
 
+    def levels(self, idx):
+        """Numbers odd of rows of indices, or of the symbols of a trellis code."""
+        trellis = self.book.trellis
+        return trellis.per_segment(trellis.levels, idx) if trellis else self.book.odd[idx]
+
     def encode(self, x, dtype="f32"):
         """Row bytes; None where a scale does not fit into f16."""
         x, E, cross = self._load(load(x, dtype), self.center != "off")
@@ -578,7 +673,7 @@ class Codec:
         scale = r
         if self.bits:
             idx = self.indices(y, r)
-            odd = book.odd[idx]
+            odd = self.levels(idx)
             if not self.qjl and self.corr != "none":
                 yc = dot16(y, odd.astype(F4))
                 cc = np.sum(odd * odd, axis=1).astype(F4)
@@ -638,7 +733,7 @@ class Codec:
                 b = bits(at, d * width).reshape(n, d, width).astype(np.int64)
                 idx |= (b << np.arange(width)).sum(axis=2) << shift
                 at += size
-            odd = self.book.odd[idx]
+            odd = self.levels(idx)
         if self.qjl:
             signs = np.where(bits(at, d) == 1, F4(1), F4(-1))
         return scalar(0), cross, rnorm, odd, signs

@@ -33,18 +33,23 @@ START_TEST(every_spec_round_trips)
 	uint32_t n, i;
 	char word[64];
 
-	for (n = 0; n < 8 * 3 * 8 * 7 * 3; n++) {
+	for (n = 0; n < 8 * 5 * 8 * 7 * 3; n++) {
 		i = n;
 		snprintf(word, sizeof(word), "rotation=%s", rotations[i % 8]);
 		spec = parsed(word);
 		i /= 8;
-		spec.code = i % 3;
-		i /= 3;
+		spec.code = i % 5;
+		i /= 5;
 		spec.bits = spec.code == TQ_CODE_SIGN ? 1 : 1 + i % 8;
 		i /= 8;
 		spec.correction = i % 7;
 		i /= 7;
 		spec.effort = i % 3;
+		if (spec.code >= TQ_CODE_TCQ8) {
+			spec.bits = 1 + spec.bits % 4;
+			spec.correction %= 4;
+			spec.effort = 0;
+		}
 		spec.center = n % 3;
 		spec.scale = n / 3 % 3;
 		spec.query = n / 9 % 4;
@@ -66,6 +71,13 @@ START_TEST(defaults_are_the_documented_line)
 	ck_assert_uint_eq(parsed("rotation=rht").rotation_arg, 2);
 	ck_assert_uint_eq(parsed("rotation=givens").rotation_arg, 16);
 	ck_assert_uint_eq(parsed("code=sign").bits, 1);
+	ck_assert_uint_eq(parsed("code=tcq").code, TQ_CODE_TCQ9);
+	ck_assert_uint_eq(parsed("code=tcq").rotation_arg, 3);
+	ck_assert_uint_eq(parsed("bits=3 code=tcq:8").rotation_arg, 3);
+	ck_assert_uint_eq(parsed("code=tcq rotation=rht").rotation_arg, 2);
+	ck_assert_str_eq(parsed("rotation=haar code=tcq").rotation, "haar");
+	ck_assert_str_eq(parsed("preset=turboquant_mse code=tcq").rotation, "haar");
+	ck_assert_uint_eq(parsed("preset=cache code=tcq").rotation_arg, 3);
 	ck_assert_uint_eq(parsed(" ,\t bits=3,,effort=2\n").effort, 2);
 	ck_assert(parsed("seed=18446744073709551615").seed == UINT64_MAX);
 	ck_assert(parsed("seed=0xffffffffffffffff").seed == UINT64_MAX);
@@ -103,6 +115,10 @@ static const struct {
 	{"rotation=dense", TQ_ERR_SPEC, "did you mean 'haar'"},
 	{"rotation=a234567890123456789012345678901x", TQ_ERR_SPEC, "not a name"},
 	{"code=sign bits=2", TQ_ERR_SPEC, "code=sign has one bit"},
+	{"code=tcq:7", TQ_ERR_SPEC, "code: 'tcq:7' is not known"},
+	{"code=tcq bits=5", TQ_ERR_SPEC, "code=tcq:9 has 1..4 bits, not 5"},
+	{"code=tcq:8 correction=qjl:rht", TQ_ERR_SPEC, "code=tcq:8 has none of qjl:*"},
+	{"code=tcq effort=1", TQ_ERR_SPEC, "effort: code=tcq:9"},
 	{"bits=44444444444444444444444444444444444444444444444444444444444444444444", TQ_ERR_SPEC,
 	 "too long"},
 };
@@ -137,6 +153,9 @@ START_TEST(arguments_are_checked)
 	spec = parsed("rotation=haar");
 	ck_assert_int_eq(tq_spec_check(&spec, TQ_MAX_DENSE_DIM), TQ_OK);
 	ck_assert_int_eq(tq_spec_check(&spec, TQ_MAX_DENSE_DIM + 1), TQ_ERR_UNSUPPORTED);
+	spec = parsed("code=tcq bits=3");
+	ck_assert_int_eq(tq_spec_check(&spec, 3), TQ_OK);
+	ck_assert_int_eq(tq_spec_check(&spec, 2), TQ_ERR_UNSUPPORTED);
 	spec.struct_size = 4;
 	ck_assert_int_eq(tq_spec_check(&spec, 8), TQ_ERR_SPEC);
 	memset(&spec, 0xff, sizeof(spec));

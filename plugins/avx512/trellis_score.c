@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scores of rows of trellis codes. Sixteen rows are decoded once to bytes in the order of coordinates,
+ * for all queries of a call; a query has its planes in that order too:
+ *
+ *	struct query_head	64 bytes
+ *	for each 64 coordinates	64 bytes of the upper plane, then 64 of the lower one if there are two
+ */
+
+#include <stdio.h>
+#include "finish.h"
+#include "sums.h"
+#include "trellis.h"
+
+/* Levels of sixteen rows: unit u of row r at [BLOCK * u + r] */
+struct grid {
+	__m512i at[BLOCK * TRELLIS_UNITS];
+};
+
+static size_t units(const struct tq_plan *plan)
+{
+	return (plan->dim + TRELLIS_UNIT - 1) / TRELLIS_UNIT;
+}
+
+int avx512_trellis_score_supports(const struct tq_plan *plan, char *why, size_t size)
+{
+	if (plan->query != TQ_QUERY_F32)
+		return avx512_trellis_supports(plan, why, size);
+	snprintf(why, size, "does not serve query=f32");
+	return 0;
+}
+
+static size_t query_size(const struct tq_plan *plan, const void *state)
+{
+	return sizeof(struct query_head) + units(plan) * TRELLIS_UNIT * query_planes(plan);
+}
+
+static void pack_plane(const int8_t *from, size_t dim, size_t step, int8_t *to)
+{
+	size_t i;
+
+	for (i = 0; i < dim; i += TRELLIS_UNIT, to += step)
+		_mm512_store_si512(to, _mm512_maskz_loadu_epi8(bytes(dim - i), from + i));
+}
+
+static void query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q, void *packed)
+{
+	struct query_head head = { .scale = q->scale, .add = q->add, .sum = q->sum };
+	size_t step = TRELLIS_UNIT * query_planes(plan);
+	int8_t *part = (int8_t *)packed + sizeof(head);
+
+	memcpy(packed, &head, sizeof(head));
+	pack_plane(q->hi, plan->dim, step, part);
+	if (query_planes(plan) == 2)
+		pack_plane(q->lo, plan->dim, step, part + TRELLIS_UNIT);
+}
+
+LEVELS_INLINE void decode_window(const struct tq_plan *plan, const struct trellis_tables *t,
+				 const struct strip *strip, size_t first, struct grid *grid, unsigned window)
+{
+	const struct trellis_lookup lookup = trellis_lookup_load(t);
+	const uint8_t *const *row = strip->row + first;
+	size_t n = units(plan), u, r;
+
+	for (r = 0; r < BLOCK; r++)
+		for (u = 0; u < plan->layout.row_bytes; u += 64)
+			_mm_prefetch((const char *)row[r] + strip->ahead + u, _MM_HINT_T0);
+	for (u = 0; u < n; u++)
+#pragma GCC unroll 16
+		for (r = 0; r < BLOCK; r++)
+			_mm512_store_si512(&grid->at[BLOCK * u + r], trellis_grid(&lookup, &t->unit[u], row[r], window));
+}
+
+static void decode(const struct tq_plan *plan, const struct trellis_tables *t, const struct strip *strip,
+		   size_t first, struct grid *grid)
+{
+	if (plan->window == 8)
+		decode_window(plan, t, strip, first, grid, 8);
+	else
+		decode_window(plan, t, strip, first, grid, 9);
+}
+
+/* Sums of four rows over one plane of a query, each in one lane of every 128 bits */
+LEVELS_INLINE __m512i dot_group(const __m512i *grid, const int8_t *q, size_t step, size_t n)
+{
+	__m512i a = _mm512_setzero_si512(), b = a, c = a, d = a, factor;
+
+	for (; n; n--, grid += BLOCK, q += step) {
+		factor = _mm512_load_si512(q);
+		a = _mm512_dpbusd_epi32(a, _mm512_load_si512(grid), factor);
+		b = _mm512_dpbusd_epi32(b, _mm512_load_si512(grid + 1), factor);
+		c = _mm512_dpbusd_epi32(c, _mm512_load_si512(grid + 2), factor);
+		d = _mm512_dpbusd_epi32(d, _mm512_load_si512(grid + 3), factor);
+	}
+	return add_lanes(a, b, c, d);
+}
+
+/* Sums of sixteen rows over one plane */
+LEVELS_INLINE __m512i dot(const struct grid *grid, const int8_t *q, size_t step, size_t n)
+{
+	return add_quarters(dot_group(grid->at, q, step, n), dot_group(grid->at + 4, q, step, n),
+			    dot_group(grid->at + 8, q, step, n), dot_group(grid->at + 12, q, step, n));
+}
+
+/* A of sixteen rows */
+LEVELS_INLINE __m512 sums(const struct grid *grid, const int8_t *q, uint32_t planes, int64_t sum, size_t n)
+{
+	__m512i s[3] = { dot(grid, q, TRELLIS_UNIT * planes, n) };
+
+	if (planes == 2)
+		s[1] = dot(grid, q + TRELLIS_UNIT, 2 * TRELLIS_UNIT, n);
+	return combine(s, (int)planes, 127, sum);
+}
+
+static void score_block(const struct score_job *job, const struct strip *strip, const struct grid *grid,
+			size_t first, float *scores)
+{
+	size_t size = query_size(job->plan, NULL), n = units(job->plan), i;
+	uint32_t planes = query_planes(job->plan);
+	const char *packed = job->packed;
+	const struct query_head *head;
+	const int8_t *q;
+	__m512 a;
+
+	for (i = 0; i < job->nq; i++, packed += size, scores += job->ld) {
+		head = (const struct query_head *)(const void *)packed;
+		q = (const int8_t *)packed + sizeof(*head);
+		a = planes == 1 ? sums(grid, q, 1, head->sum, n) : sums(grid, q, 2, head->sum, n);
+		a = finish_rows(job->plan, head, strip, first, a, _mm512_setzero_ps());
+		_mm512_mask_storeu_ps(scores, lanes(strip->n - first), a);
+	}
+}
+
+static void run(const struct score_job *job, const struct trellis_tables *t)
+{
+	struct strip strip;
+	struct grid grid;
+	size_t i, j;
+
+	for (j = 0; j < job->n; j += STRIP) {
+		avx512_strip_rows(job, j, &strip);
+		avx512_strip_numbers(job->plan, &strip);
+		for (i = 0; i < strip.n; i += BLOCK) {
+			decode(job->plan, t, &strip, i, &grid);
+			score_block(job, &strip, &grid, i, job->scores + j + i);
+		}
+	}
+}
+
+static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
+		  const uint8_t *codes, size_t n, float *scores, size_t ld)
+{
+	struct score_job job = { plan, NULL, packed, nq, codes, NULL, n, scores, ld };
+
+	run(&job, state);
+}
+
+static void score_list(const struct tq_plan *plan, const void *state, const void *packed,
+		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores)
+{
+	struct score_job job = { plan, NULL, packed, 1, codes, ids, n, scores, 0 };
+
+	run(&job, state);
+}
+
+/* A row as a query of one plane; returns its sum */
+static int64_t unpack(const struct tq_plan *plan, const struct trellis_tables *t, const uint8_t *row, int8_t *to)
+{
+	const struct trellis_lookup lookup = trellis_lookup_load(t);
+	__m512i sum = _mm512_setzero_si512(), odd;
+	size_t n = units(plan), u;
+
+	for (u = 0; u < n; u++, to += TRELLIS_UNIT) {
+		odd = trellis_grid(&lookup, &t->unit[u], row, plan->window);
+		odd = _mm512_sub_epi8(_mm512_add_epi8(odd, odd), _mm512_set1_epi8(127));
+		odd = _mm512_maskz_mov_epi8(bytes(plan->dim - TRELLIS_UNIT * u), odd);
+		sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), odd);
+		_mm512_store_si512(to, odd);
+	}
+	return _mm512_reduce_add_epi32(sum);
+}
+
+static void score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
+			const uint8_t *b, size_t nb, float *scores, size_t ld)
+{
+	struct score_job job = { plan, NULL, NULL, na, b, NULL, nb, scores, ld };
+	int8_t query[TRELLIS_DIM_MAX] __attribute__((aligned(64)));
+	size_t row_bytes = plan->layout.row_bytes, i, j, k, r;
+	float sum[BLOCK] __attribute__((aligned(64)));
+	struct strip strip;
+	struct grid grid;
+	int64_t whole;
+
+	for (j = 0; j < nb; j += STRIP) {
+		avx512_strip_rows(&job, j, &strip);
+		for (k = 0; k < strip.n; k += BLOCK) {
+			decode(plan, state, &strip, k, &grid);
+			for (i = 0; i < na; i++) {
+				whole = unpack(plan, state, a + i * row_bytes, query);
+				_mm512_store_ps(sum, sums(&grid, query, 1, whole, units(plan)));
+				for (r = 0; r < BLOCK && k + r < strip.n; r++)
+					scores[i * ld + j + k + r] = tq_pair_finish(
+						plan, a + i * row_bytes, strip.row[k + r], sum[r]);
+			}
+		}
+	}
+}
+
+const struct tq_quantizer_ops avx512_trellis_score_ops = {
+	.struct_size = sizeof(struct tq_quantizer_ops),
+	.create = avx512_trellis_create,
+	.destroy = avx512_trellis_destroy,
+	.query_size = query_size,
+	.query_pack = query_pack,
+	.score = score,
+	.score_list = score_list,
+	.score_pairs = score_pairs,
+};
