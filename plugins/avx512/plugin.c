@@ -18,6 +18,7 @@ extern const struct tq_quantizer_ops avx512_amx_ops;
 extern const struct tq_quantizer_ops avx512_attend_ops;
 extern const struct tq_quantizer_ops avx512_trellis_ops;
 extern const struct tq_quantizer_ops avx512_trellis_score_ops;
+extern const struct tq_quantizer_ops avx512_trellis_attend_ops;
 
 #define PRIORITY 300
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -123,6 +124,13 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.supports = avx512_trellis_score_supports,
 		.ops = &avx512_trellis_score_ops,
+	},
+	{
+		AVX512_DRIVER("attend(tcq)", "attend-tcq-avx512"),
+		.need = NEED_VNNI_VBMI,
+		.dim_max = 4096,
+		.supports = avx512_trellis_supports,
+		.ops = &avx512_trellis_attend_ops,
 	},
 };
 
