@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * One plugin (or driver) against scalar through the public API: the same code bytes, .tq files,
- * decoded elements and scores, to the last bit.
+ * Plugins (or drivers) against scalar through the public API: the same code bytes, .tq files,
+ * decoded elements and scores, to the last bit. Scalar takes most of the time: name together what
+ * takes the same points.
  *
- *	backends [--full] [--dim D] [--max-dim D] [--sparse N] PLUGIN
+ *	backends [--full] [--dim D] [--min-dim D] [--max-dim D] [--sparse N] PLUGIN...
  *
  * The product is every dimension x rotation x correction x code x bits. What else a spec has
- *(effort, centre, scale, query) and the type of the input follow from a hash of the point, so a
- *point is the same on every machine and in every run. Dense maps (haar, qjl:gauss, qjl:ortho) take
- *O(d^3) to make and O(d^2) a row: without --full they stop at DENSE_DIM. --sparse takes about one point in N.
+ * (effort, centre, scale, query) and the type of the input follow from a hash of the point, so a
+ * point is the same on every machine and in every run. Dense maps (haar, qjl:gauss, qjl:ortho) take
+ * O(d^3) to make and O(d^2) a row: without --full they stop at DENSE_DIM. --sparse takes about one point in N.
  *
- * A line per dimension and rotation has CRC32Cs of what the plugin gave; two plugins, or two
- *machines, agree if their lines do. Status 0: all the same; 1: not; 77: no such plugin, or no
- *device for it.
+ * A line per dimension, rotation and plugin has CRC32Cs of what the plugin gave; two plugins, or two
+ * machines, agree if their lines do. A plugin that cannot run here is left out, with the reason.
+ * Status 0: all the same; 1: not; 77: none of the plugins can run here.
  */
 
 #include <stdio.h>
@@ -33,6 +34,7 @@
 #define GAP 3
 #define SKIPPED 77
 #define REPORTED_MAX 20
+#define PLUGINS_MAX 4
 
 static const uint32_t dims[] = {1,   2,	  3,   7,   64,	 80,   96,   100,
 				128, 200, 256, 576, 768, 1000, 1536, 3072};
@@ -69,11 +71,12 @@ struct sums {
 
 struct run {
 	struct tq_context *ctx;
-	const char *plugin;
+	const char *plugins[PLUGINS_MAX];
+	size_t count;
 	char path[2][64];
 	unsigned passed;
 	unsigned failed;
-	unsigned unserved;
+	unsigned unserved[PLUGINS_MAX];
 	uint32_t dim;
 	size_t rows;
 	float *x;
@@ -259,15 +262,15 @@ static unsigned char *file_bytes(struct run *r, const struct side *s, const char
 	return bytes;
 }
 
-static int same_files(struct run *r, const struct side *side, int dtype, const char *text,
-		      struct sums *sums)
+static int same_files(struct run *r, const struct side *want, const struct side *got, int dtype,
+		      const char *text, struct sums *sums)
 {
 	size_t size[2] = {0, 0};
 	unsigned char *file[2];
-	int k, ok;
+	int ok;
 
-	for (k = 0; k < 2; k++)
-		file[k] = file_bytes(r, &side[k], r->path[k], &size[k]);
+	file[0] = file_bytes(r, want, r->path[0], &size[0]);
+	file[1] = file_bytes(r, got, r->path[1], &size[1]);
 	ok = file[0] && file[1] && size[0] == size[1];
 	if (!ok)
 		printf("FAILED file: %zu and %zu bytes (%s): d=%u %s\n", size[0], size[1],
@@ -294,48 +297,62 @@ static int is_served(const struct tq_quantizer *q)
 	return served;
 }
 
-static void compare(struct run *r, const char *text, int dtype, int with_file, struct sums *sums)
+/* What the plugin makes of the spec, against what scalar made of it. */
+static void compare(struct run *r, size_t plugin, const struct tq_spec *spec, const struct side *want,
+		    const char *text, int dtype, int with_file, struct sums *sums)
 {
-	struct side side[2];
-	struct tq_spec spec;
-	const void *x = inputs_as(r, dtype);
-	int ret, k, ok;
+	struct side got;
+	int ret, ok;
 
-	memset(side, 0, sizeof(side));
-	tq_spec_init(&spec);
-	ret = tq_spec_parse(&spec, text);
-	for (k = 0; k < 2 && !ret; k++) {
-		ret = side_create(r, &side[k], &spec, k ? r->plugin : "scalar");
-		if (k && (ret == TQ_ERR_NO_DRIVER || (!ret && !is_served(side[k].q)))) {
-			r->unserved++;
-			goto out;
-		}
-		if (!ret)
-			ret = side_run(r, &side[k], x, dtype);
+	ret = side_create(r, &got, spec, r->plugins[plugin]);
+	if (ret == TQ_ERR_NO_DRIVER || (!ret && !is_served(got.q))) {
+		r->unserved[plugin]++;
+		goto out;
 	}
+	if (!ret)
+		ret = side_run(r, &got, inputs_as(r, dtype), dtype);
 	if (ret) {
 		printf("FAILED %s: d=%u dtype=%d %s\n", tq_error_text(), r->dim, dtype, text);
 		r->failed++;
 		goto out;
 	}
-	ok = same("codes", side[0].codes, side[1].codes, side[0].codes_bytes, r->dim, dtype, text,
+	ok = same("codes", want->codes, got.codes, want->codes_bytes, r->dim, dtype, text, &r->failed) &
+	     same("decoded", want->decoded, got.decoded, want->decoded_bytes, r->dim, dtype, text,
 		  &r->failed) &
-	     same("decoded", side[0].decoded, side[1].decoded, side[0].decoded_bytes, r->dim, dtype,
-		  text, &r->failed) &
-	     same("scores", side[0].scores, side[1].scores, side[0].scores_count * sizeof(float),
-		  r->dim, dtype, text, &r->failed);
+	     same("scores", want->scores, got.scores, want->scores_count * sizeof(float), r->dim,
+		  dtype, text, &r->failed);
 	if (ok && with_file)
-		ok = same_files(r, side, dtype, text, sums);
+		ok = same_files(r, want, &got, dtype, text, sums);
 	sums->specs++;
-	sums->codes = tq_crc32c(sums->codes, side[1].codes, side[1].codes_bytes);
-	sums->decoded = tq_crc32c(sums->decoded, side[1].decoded, side[1].decoded_bytes);
-	sums->scores =
-		tq_crc32c(sums->scores, side[1].scores, side[1].scores_count * sizeof(float));
+	sums->codes = tq_crc32c(sums->codes, got.codes, got.codes_bytes);
+	sums->decoded = tq_crc32c(sums->decoded, got.decoded, got.decoded_bytes);
+	sums->scores = tq_crc32c(sums->scores, got.scores, got.scores_count * sizeof(float));
 	r->passed += ok != 0;
 	r->failed += !ok;
 out:
-	side_destroy(&side[0]);
-	side_destroy(&side[1]);
+	side_destroy(&got);
+}
+
+static void compare_all(struct run *r, const char *text, int dtype, int with_file, struct sums *sums)
+{
+	struct side scalar = {0};
+	struct tq_spec spec;
+	size_t k;
+	int ret;
+
+	tq_spec_init(&spec);
+	ret = tq_spec_parse(&spec, text);
+	if (!ret)
+		ret = side_create(r, &scalar, &spec, "scalar");
+	if (!ret)
+		ret = side_run(r, &scalar, inputs_as(r, dtype), dtype);
+	if (ret) {
+		printf("FAILED scalar: %s: d=%u dtype=%d %s\n", tq_error_text(), r->dim, dtype, text);
+		r->failed++;
+	}
+	for (k = 0; k < r->count && !ret; k++)
+		compare(r, k, &spec, &scalar, text, dtype, with_file, &sums[k]);
+	side_destroy(&scalar);
 }
 
 /* The point's own random choices: the same whatever else is run. */
@@ -359,7 +376,7 @@ static void point(struct run *r, const char *rotation, const char *correction, u
 		return;
 	snprintf(text, sizeof(text), "%s effort=%u seed=7 center=%s scale=%s query=%s", base, h % 3,
 		 centers[h / 3 % 3], scales[h / 9 % 3], queries[h / 27 % 4]);
-	compare(r, text, (int)(h / 108 % 3), bits == 1 + h / 324 % 8, sums);
+	compare_all(r, text, (int)(h / 108 % 3), bits == 1 + h / 324 % 8, sums);
 }
 
 static int is_dense(const char *rotation, const char *correction)
@@ -390,14 +407,14 @@ static void keep_dense(struct run *r, struct tq_quantizer **keep)
 static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 {
 	struct tq_quantizer *keep[2] = {NULL, NULL};
-	size_t i, c, k;
+	size_t i, c, k, p;
 	unsigned bits;
 
 	inputs_create(r, dim);
 	if (full || dim <= DENSE_DIM)
 		keep_dense(r, keep);
 	for (i = 0; i < COUNT(rotations); i++) {
-		struct sums sums = {0};
+		struct sums sums[PLUGINS_MAX] = {{0}};
 
 		for (c = 0; c < COUNT(corrections); c++) {
 			if (!full && dim > DENSE_DIM && is_dense(rotations[i], corrections[c]))
@@ -405,13 +422,13 @@ static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 			for (bits = 1; bits <= 8; bits++)
 				for (k = 0; k < (bits == 1 ? 3 : 2); k++)
 					point(r, rotations[i], corrections[c], bits, codes[k],
-					      sparse, &sums);
+					      sparse, sums);
 		}
-		if (!sums.specs)
-			continue;
-		printf("d=%u rotation=%s specs=%u codes=%08x files=%08x decoded=%08x scores=%08x\n",
-		       dim, rotations[i], sums.specs, sums.codes, sums.files, sums.decoded,
-		       sums.scores);
+		for (p = 0; p < r->count; p++)
+			if (sums[p].specs)
+				printf("d=%u rotation=%s specs=%u codes=%08x files=%08x decoded=%08x scores=%08x %s\n",
+				       dim, rotations[i], sums[p].specs, sums[p].codes, sums[p].files,
+				       sums[p].decoded, sums[p].scores, r->plugins[p]);
 		fflush(stdout);
 	}
 	tq_quantizer_destroy(keep[0]);
@@ -444,9 +461,9 @@ static unsigned refused(struct tq_context *ctx, const char *plugin)
 }
 
 /* Can the plugin do anything here? The text says why not. */
-static int is_present(struct run *r)
+static int is_present(const struct run *r, const char *plugin)
 {
-	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = r->plugin};
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = plugin};
 	struct tq_driver_info info = {.struct_size = sizeof(info)};
 	struct tq_quantizer *q;
 	struct tq_spec spec;
@@ -459,7 +476,7 @@ static int is_present(struct run *r)
 	}
 	printf("%s", tq_error_text());
 	for (i = 0; tq_context_driver(r->ctx, i, &info) == TQ_OK; i++)
-		if (is_called(&info, r->plugin) && *info.reason) {
+		if (is_called(&info, plugin) && *info.reason) {
 			printf(": %s", info.reason);
 			break;
 		}
@@ -467,48 +484,65 @@ static int is_present(struct run *r)
 	return 0;
 }
 
+/* The plugins of the command line that can run here. */
+static void choose(struct run *r, char **names, int n)
+{
+	for (; n; names++, n--) {
+		if (is_present(r, *names))
+			r->plugins[r->count++] = *names;
+		r->failed += refused(r->ctx, *names);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct tq_options options = {.struct_size = sizeof(options)};
-	uint32_t only = 0, most = TQ_MAX_DIM, sparse = 1;
+	uint32_t least = 1, most = TQ_MAX_DIM, sparse = 1, *number;
 	struct run r = {0};
 	int full = 0, i;
 	size_t k;
 
-	for (i = 1; i < argc - 1; i++) {
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		number = !strcmp(argv[i], "--min-dim") ? &least :
+			 !strcmp(argv[i], "--max-dim") ? &most :
+			 !strcmp(argv[i], "--sparse")  ? &sparse :
+							 NULL;
 		if (!strcmp(argv[i], "--full"))
 			full = 1;
-		else if (!strcmp(argv[i], "--dim") && i + 2 < argc)
-			only = (uint32_t)strtoul(argv[++i], NULL, 10);
-		else if (!strcmp(argv[i], "--max-dim") && i + 2 < argc)
-			most = (uint32_t)strtoul(argv[++i], NULL, 10);
-		else if (!strcmp(argv[i], "--sparse") && i + 2 < argc && atoi(argv[i + 1]) > 0)
-			sparse = (uint32_t)strtoul(argv[++i], NULL, 10);
+		else if (i + 1 == argc || atoi(argv[i + 1]) <= 0)
+			break;
+		else if (!strcmp(argv[i], "--dim"))
+			least = most = (uint32_t)atoi(argv[++i]);
+		else if (number)
+			*number = (uint32_t)atoi(argv[++i]);
 		else
 			break;
 	}
-	if (i != argc - 1 || tq_context_create(&options, &r.ctx)) {
-		fprintf(stderr, "usage: backends [--full] [--dim D] [--max-dim D] [--sparse N] PLUGIN %s\n",
+	if (i == argc || argv[i][0] == '-' || argv[argc - 1][0] == '-' || argc - i > PLUGINS_MAX ||
+	    tq_context_create(&options, &r.ctx)) {
+		fprintf(stderr,
+			"usage: backends [--full] [--dim D] [--min-dim D] [--max-dim D] [--sparse N] PLUGIN... %s\n",
 			tq_error_text());
 		return 2;
 	}
-	r.plugin = argv[i];
 	for (k = 0; k < 2; k++)
 		snprintf(r.path[k], sizeof(r.path[k]), "backends-%d-%zu.tq", (int)getpid(), k);
-	if (!is_present(&r)) {
-		r.failed = refused(r.ctx, r.plugin);
+	choose(&r, argv + i, argc - i);
+	if (!r.count) {
 		tq_context_destroy(r.ctx);
 		return r.failed ? 1 : SKIPPED;
 	}
 	for (k = 0; k < COUNT(dims); k++)
-		if (only ? dims[k] == only : dims[k] <= most)
+		if (dims[k] >= least && dims[k] <= most)
 			run_dim(&r, dims[k], full, sparse);
 	for (k = 0; k < COUNT(sparse_dims); k++)
-		if (only ? sparse_dims[k] == only : sparse_dims[k] <= most)
+		if (sparse_dims[k] >= least && sparse_dims[k] <= most)
 			run_dim(&r, sparse_dims[k], full, SPARSE * sparse);
-	r.failed += refused(r.ctx, r.plugin);
+	for (k = 0; k < r.count; k++) {
+		r.failed += refused(r.ctx, r.plugins[k]);
+		printf("%s: %u specs that it does not serve\n", r.plugins[k], r.unserved[k]);
+	}
 	tq_context_destroy(r.ctx);
-	printf("%s: %u specs that it does not serve\n", r.plugin, r.unserved);
 	printf("%u passed, %u failed\n", r.passed, r.failed);
 	return r.failed || !r.passed ? 1 : 0;
 }
