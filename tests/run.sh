@@ -30,9 +30,13 @@ walks="--no-suite oom --no-suite cuda"
 # emulator would take minutes, and clang would test PoCL again.
 pocl="--no-suite opencl"
 
+# What other CPUs run, under emulation
+kernel_tests="spec quantizer golden checkasm"
+core_tests="file kv index index_file config"
+
 quick_stages="native"
 plain_stages="native abi install"
-full_stages="native abi install noplugins nohwloc clang asan tsan fuzz nehalem haswell aarch64"
+full_stages="native abi install bare clang asan tsan fuzz nehalem haswell aarch64"
 
 base_packages="gcc libc6-dev binutils meson ninja-build pkg-config libhwloc-dev libconfig-dev check python3"
 opencl_packages="opencl-c-headers ocl-icd-libopencl1 pocl-opencl-icd"
@@ -180,22 +184,18 @@ stage_install()
 		sh tests/install/run.sh "$top/install"
 }
 
-stage_noplugins()
+# Scalar alone, and without hwloc
+stage_bare()
 {
-	build noplugins -Dplugins=disabled || return
-	ok named "TQ_PLUGIN_PATH of the tests names no plugin" sh tests/abi/named.sh "$top/noplugins"
-	run noplugins noplugins --no-suite statistics
+	build bare -Dplugins=disabled -Dhwloc=disabled || return
+	ok named "TQ_PLUGIN_PATH of the tests names no plugin" sh tests/abi/named.sh "$top/bare"
+	run bare bare --no-suite statistics --no-suite once $walks
 }
 
-stage_nohwloc()
-{
-	build nohwloc -Dhwloc=disabled -Dbuildtype=debugoptimized &&
-		run nohwloc nohwloc $(suites nohwloc conf loader tools)
-}
-
+# The other compiler: its warnings, and its code of the library and of every kernel
 stage_clang()
 {
-	CC=clang-14 build clang && run clang clang --no-suite statistics --no-suite cross $pocl
+	CC=clang-14 build clang && run clang clang --suite unit --suite checkasm
 }
 
 # Sanitizers see the plugins too: checkasm reaches every kernel of this CPU. Lines, but no variables, in the
@@ -213,16 +213,16 @@ stage_tsan()
 {
 	build tsan -Dbuildtype=debugoptimized -Dc_args=-g1 -Db_sanitize=thread -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.05 TQ_KV_SECONDS=10 TSAN_OPTIONS=halt_on_error=1 \
-		run tsan tsan --timeout-multiplier 10 $slow $walks $pocl
+		run tsan tsan --timeout-multiplier 10 $slow $walks $pocl --no-suite tools --no-suite fuzz
 }
 
-# emulated STAGE DIR CPU [TEST...]: the tests that are programs of this build, on another CPU
+# emulated STAGE DIR CPU TEST...: programs of this build on another CPU
 emulated()
 {
 	stage=$1 dir=$2 cpu=$3
 	shift 3
 	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run "$stage" "$dir" --timeout-multiplier 20 \
-		--wrapper "$qemu_x86 -cpu $cpu" $slow $walks $pocl --no-suite tools --no-suite abi "$@"
+		--wrapper "$qemu_x86 -cpu $cpu" "$@"
 }
 
 # A CPU without AVX: scalar serves everything, and tq-probe says why avx2 does not.
@@ -231,15 +231,14 @@ stage_nehalem()
 	[ -d "$top/native" ] || build native || return
 	ok nehalem "tq-probe says why avx2 is not used" \
 		sh tests/cross/probe.sh "$qemu_x86 -cpu Nehalem" "$top/native"
-	emulated nehalem native Nehalem
+	emulated nehalem native Nehalem $core_tests $kernel_tests
 }
 
-# AVX2 without AVX-VNNI and AVX-512. Each of its instructions is a call to the emulator, so only the tests of
-# kernels and of choosing them: the core's own run natively and on Nehalem.
+# AVX2 without AVX-VNNI and AVX-512. Each of its instructions is a call to the emulator.
 stage_haswell()
 {
 	[ -d "$top/native" ] || build native || return
-	emulated haswell native Haswell checkasm golden quantizer spec "driver selection"
+	emulated haswell native Haswell $kernel_tests
 }
 
 stage_aarch64()
@@ -250,7 +249,8 @@ stage_aarch64()
 		return
 	}
 	build aarch64 --cross-file "$top/sysroot/aarch64.ini" || return
-	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 run aarch64 aarch64 --timeout-multiplier 20 $slow $walks $pocl
+	CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.2 \
+		run aarch64 aarch64 --timeout-multiplier 20 $core_tests $kernel_tests
 	[ -e "$top/aarch64/plugins/neon" ] || return
 	for cpu in cortex-a72 cortex-a76; do
 		QEMU_CPU=$cpu CK_TIMEOUT_MULTIPLIER=20 TQ_TEST_SCALE=.1 \
