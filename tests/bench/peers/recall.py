@@ -56,6 +56,8 @@ def truth_of(base, queries):
 
 def measure(make, base, queries, truth):
     m = make()
+    if "PQ" in m.label or m.label == "libtq avx2":  # training takes minutes; the same bytes as libtq
+        return None
     add, ask = (m.prepare(base), m.prepare(queries)) if hasattr(m, "prepare") else (base, queries)
     m.add(add)
     found = m.search(ask, K)
@@ -82,12 +84,12 @@ def main():
         for bits in args.bits:
             for make in methods.methods(base.shape[1], bits, 2):
                 try:
-                    label, row_bytes, ten, one = measure(make, base, queries, truth)
+                    got = measure(make, base, queries, truth)
                 except Exception as error:  # a peer may refuse a dimension or a number of bits
                     print(f"{name} {bits}: {str(error).splitlines()[0][:120]}", file=sys.stderr)
                     continue
-                if label != "libtq avx2":  # the same bytes
-                    print(f"| {name} | {bits} | {label} | {row_bytes} | {ten:.4f} | {one:.4f} |", flush=True)
+                if got:
+                    print(f"| {name} | {bits} | {got[0]} | {got[1] or '-'} | {got[2]:.4f} | {got[3]:.4f} |", flush=True)
     return 0
 
 
