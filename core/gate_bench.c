@@ -129,11 +129,13 @@ size_t tq_gate_size(size_t max, size_t i)
 
 size_t tq_gate_rows_for(const struct tq_gate_bench *b, double cost_per_row)
 {
-	double budget = tq_gate_is_scalar(b->entry) ? 2.5e5 : 2e6, n = budget / cost_per_row;
+	/* long rows go through the same steps more often: fewer of them say as much */
+	double budget = tq_gate_is_scalar(b->entry) ? 2.5e5 : cost_per_row < 5e3 ? 2e6 : 6e5;
+	double n = budget / cost_per_row;
 
 	if (n > TQ_GATE_ROWS_MAX)
 		n = TQ_GATE_ROWS_MAX;
-	return n < 19.0 ? (cost_per_row < 1e6 ? 19 : 3) : (size_t)n;
+	return n < 19.0 ? (cost_per_row < 1e5 ? 19 : cost_per_row < 1e6 ? 9 : 3) : (size_t)n;
 }
 
 /* ---- inputs ---- */
