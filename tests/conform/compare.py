@@ -68,15 +68,15 @@ def random_case(rng):
                  effort=rng.choice(3, p=[.6, .25, .15]), center=rng.choice(["off", "off", "data", "both"]),
                  scale=rng.choice(["f32", "f32", "f16", "bf16"]), query=rng.choice(["auto", "s8", "s16", "f32"]),
                  seed=int(rng.integers(0, 2 ** 63)))
-    if words["bits"] <= 4 and not correction.startswith("qjl") and rng.random() < .2:
+    if words["bits"] <= 4 and not correction.startswith("qjl") and rng.random() < .08:
         words.update(code=rng.choice(["tcq:8", "tcq:9"]), effort=0)
     if words["code"] == "lm" and words["bits"] == 1 and not correction.startswith("qjl") and rng.random() < .4:
         words["code"] = "sign"
     d = int(rng.choice([rng.integers(1, 9), rng.integers(9, 70), rng.integers(70, 300)]))
-    if words["code"].startswith("tcq"):
-        d = max(d, 9)
     if d > 100 and (words["rotation"] == "haar" or correction in ("qjl:gauss", "qjl:ortho")):
         d = int(rng.integers(1, 100))
+    if words["code"].startswith("tcq"):
+        d = 9 + d % 90  # the reference walks all states at every coordinate
     return " ".join("%s=%s" % w for w in words.items()), d
 
 
