@@ -4,7 +4,7 @@
  */
 
 #include "args.h"
-#include "index.h"
+#include "index_stage.h"
 #include "tq/file.h"
 
 const char *tq_metric_name(uint32_t metric)
@@ -91,8 +91,8 @@ static int make_coarse(const struct tq_index *ix, const float *centroids, struct
 int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids)
 {
 	size_t row = ix->dim * sizeof(float);
+	struct tq_quantizer *q = NULL, *sign = NULL;
 	struct tq_index *coarse = NULL;
-	struct tq_quantizer *q = NULL;
 	float *m, *c = NULL;
 	size_t add_at = SIZE_MAX;
 	int ret = TQ_ERR_NOMEM;
@@ -114,24 +114,29 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	ret = make_quantizer(ix, m, &q);
 	if (!ret && centroids)
 		ret = tq_index_find_add(q, &add_at);
+	if (!ret)
+		ret = tq_index_make_signer(ix, m, &sign);
 	if (ret)
 		goto err_coarse;
 	pthread_rwlock_wrlock(&ix->lock);
 	tq_quantizer_destroy(ix->q);
+	tq_quantizer_destroy(ix->sign);
 	tq_index_destroy(ix->coarse);
 	tq_free(ix->ctx, ix->centroids);
 	tq_free(ix->ctx, ix->mean);
 	ix->q = q;
+	ix->sign = sign;
 	ix->coarse = coarse;
 	ix->add_at = add_at;
 	ix->centroids = c;
 	ix->mean = m;
 	ix->row_bytes = tq_code_size(q);
-	ix->block_bytes = q->pipe.block_bytes;
+	ix->block_bytes = sign ? 0 : q->pipe.block_bytes;
 	pthread_rwlock_unlock(&ix->lock);
 	return TQ_OK;
 
 err_coarse:
+	tq_quantizer_destroy(sign);
 	tq_quantizer_destroy(q);
 	tq_index_destroy(coarse);
 err_free:
@@ -161,6 +166,8 @@ static int check_options(struct tq_context *ctx, const struct tq_spec *spec,
 	if (o->nlist > TQ_INDEX_MAX_LISTS)
 		return tq_fail(TQ_ERR_ARG, "options->nlist: %u is more than %d", o->nlist,
 			       TQ_INDEX_MAX_LISTS);
+	if (o->flags & ~TQ_INDEX_STAGED)
+		return tq_fail(TQ_ERR_ARG, "options->flags: 0x%x are unknown", o->flags);
 	if (o->refine && o->refine->center != TQ_CENTER_OFF)
 		return tq_fail(TQ_ERR_SPEC, "options->refine: center=off is needed: what it codes has no centre");
 	return TQ_OK;
@@ -222,6 +229,7 @@ int tq_index_make(struct tq_context *ctx, const struct tq_spec *spec, uint32_t d
 	ix->dim = dim;
 	ix->metric = o->metric;
 	ix->nlist = o->nlist > 1 ? o->nlist : 1;
+	ix->staged = o->flags & TQ_INDEX_STAGED;
 	if (ix->metric == TQ_METRIC_L2 || ix->nlist > 1)
 		ix->spec.center = TQ_CENTER_BOTH;
 	ret = TQ_ERR_NOMEM;
@@ -260,6 +268,7 @@ int tq_index_create_like(const struct tq_index *index, struct tq_index **like)
 	TQ_CHECK_POINTER(index);
 	o.metric = index->metric;
 	o.nlist = index->nlist;
+	o.flags = index->staged ? TQ_INDEX_STAGED : 0;
 	o.driver = index->driver;
 	o.refine = index->fine ? &index->refine : NULL;
 	return tq_index_make(index->ctx, &index->spec, index->dim, &o, index->mean,
@@ -280,6 +289,7 @@ void tq_index_destroy(struct tq_index *index)
 	tq_index_ids_free(ctx, &index->ids);
 	tq_index_destroy(index->coarse);
 	tq_quantizer_destroy(index->fine);
+	tq_quantizer_destroy(index->sign);
 	tq_quantizer_destroy(index->q);
 	tq_free(ctx, index->centroids);
 	tq_free(ctx, index->mean);

@@ -4,7 +4,7 @@
 
 /*
  * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
- * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans, ivf.c
+ * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans, index_stage.c in two stages, ivf.c
  * trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
  * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
@@ -36,6 +36,7 @@ struct tq_index_log;
  * struct tq_index_segment - rows of one partition that lie together and never move
  * @codes: @room rows, in blocks if @owned and the index has them so
  * @fine:  their second codes, if there are any
+ * @signs, @error: what index_stage.h says, if the index is staged: blocks, and a float per row
  * @ids:   of each; negative: no row
  * @live:  bit r set: row r was not removed; NULL: all
  * @first: number of its first row in the partition; UINT32_MAX while it has none
@@ -44,7 +45,8 @@ struct tq_index_log;
  * @owned: the memory of codes and ids; NULL: they lie in the file
  */
 struct tq_index_segment {
-	uint8_t *codes, *fine;
+	uint8_t *codes, *fine, *signs;
+	float *error;
 	int64_t *ids;
 	uint64_t *live;
 	uint32_t first, n, room;
@@ -78,6 +80,7 @@ struct tq_index_ids {
  * @row_bytes: of a code
  * @refine:    spec of the second codes, of @fine_bytes each, made by @fine; NULL and 0 without
  * @block_bytes: of 16 codes, if segments in memory are in blocks (tq/block.h); 0: they are rows
+ * @staged:    wanted in two stages: @sign codes signs then, and codes are rows; NULL: there is no use for it
  * @nlist:     partitions, at least 1
  * @q:         its centre is @mean without partitions, else zero
  * @mean:      m; zero where center=off
@@ -101,7 +104,8 @@ struct tq_index {
 	struct tq_spec refine;
 	struct tq_quantizer *fine;
 	char *driver;
-	struct tq_quantizer *q;
+	bool staged;
+	struct tq_quantizer *q, *sign;
 	float *mean;
 	float *centroids;
 	struct tq_index *coarse;
@@ -204,12 +208,14 @@ enum tq_index_change_kind {
 	TQ_INDEX_REMOVE = 3,
 };
 
-/** What a change puts in or takes out: ids, codes unless it removes, and with partitions where. */
+/** What a change puts in or takes out: ids, codes unless it removes, and with partitions where. @signs and
+ * @error are made by tq_index_change() itself, if the index is staged. */
 struct tq_index_batch {
 	size_t n;
 	const int64_t *ids;
 	const uint32_t *lists;
-	const uint8_t *codes, *fine;
+	const uint8_t *codes, *fine, *signs;
+	const float *error;
 };
 
 /** tq_index_check_ids - each is there (@present), or can be added; none twice */
@@ -255,8 +261,8 @@ void tq_index_lists_free(struct tq_index *ix);
 
 /* ---- index_file.c ---- */
 
-/** tq_index_read - an index from an open file; it owns the file then if @map; @path for error texts */
-int tq_index_read(struct tq_context *ctx, struct tq_file *f, bool map, const char *driver,
+/** tq_index_read - an index from an open file; it owns the file then if @flags has TQ_INDEX_MAP; @path for error texts */
+int tq_index_read(struct tq_context *ctx, struct tq_file *f, uint32_t flags, const char *driver,
 		  struct tq_index **out);
 
 /* ---- index_log.c ---- */

@@ -6,7 +6,7 @@
  */
 
 #include "args.h"
-#include "index.h"
+#include "index_stage.h"
 #include "tq/file.h"
 
 #define VERSION 1
@@ -367,6 +367,19 @@ static int map_list(struct tq_index *ix, const struct contents *c, uint32_t numb
 	return TQ_OK;
 }
 
+static void copy_code(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
+		      const uint8_t *code)
+{
+	uint8_t sign[TQ_BLOCK_ROW_MAX];
+	float error;
+
+	tq_index_put_code(ix, s, row, code);
+	if (!ix->sign)
+		return;
+	tq_index_sign_rows(ix, code, 1, sign, &error);
+	tq_index_put_sign(ix, s, row, sign, error);
+}
+
 static int copy_list(struct tq_index *ix, const struct contents *c, uint32_t number)
 {
 	struct tq_index_list *list = &ix->lists[number];
@@ -384,8 +397,7 @@ static int copy_list(struct tq_index *ix, const struct contents *c, uint32_t num
 		return ret;
 	s = &list->segments[0];
 	for (i = 0; i < n; i++)
-		tq_index_put_code(ix, s, i,
-				  (const uint8_t *)tq_file_codes(c->f) + (first + i) * ix->row_bytes);
+		copy_code(ix, s, i, (const uint8_t *)tq_file_codes(c->f) + (first + i) * ix->row_bytes);
 	memcpy(s->ids, c->ids + first, n * sizeof(*s->ids));
 	if (ix->fine)
 		memcpy(s->fine, c->fine + first * ix->fine_bytes, n * ix->fine_bytes);
@@ -394,10 +406,12 @@ static int copy_list(struct tq_index *ix, const struct contents *c, uint32_t num
 	return TQ_OK;
 }
 
-int tq_index_read(struct tq_context *ctx, struct tq_file *f, bool map, const char *driver,
+int tq_index_read(struct tq_context *ctx, struct tq_file *f, uint32_t flags, const char *driver,
 		  struct tq_index **out)
 {
-	struct tq_index_options o = {.struct_size = sizeof(o), .driver = driver};
+	struct tq_index_options o = {.struct_size = sizeof(o), .driver = driver,
+				     .flags = flags & TQ_INDEX_STAGED};
+	bool map = flags & TQ_INDEX_MAP;
 	struct contents c = {0};
 	struct tq_index *ix;
 	uint32_t i;
@@ -441,12 +455,14 @@ int tq_index_open(struct tq_context *ctx, const char *path, uint32_t flags, cons
 	TQ_CHECK_POINTER(path);
 	TQ_CHECK_POINTER(index);
 	*index = NULL;
-	if (flags & ~(TQ_INDEX_MAP | TQ_INDEX_LOG))
+	if (flags & ~(TQ_INDEX_MAP | TQ_INDEX_LOG | TQ_INDEX_STAGED))
 		return tq_fail(TQ_ERR_ARG, "flags: 0x%x are unknown", flags);
+	if (map && flags & TQ_INDEX_STAGED)
+		return tq_fail(TQ_ERR_ARG, "flags: what a map has is not made for two stages");
 	ret = tq_file_open(ctx, path, map ? TQ_FILE_DEFER : 0, &f);
 	if (ret)
 		return ret;
-	ret = tq_index_read(ctx, f, map, driver, index);
+	ret = tq_index_read(ctx, f, flags, driver, index);
 	if (ret)
 		ret = tq_fail(ret, "%s: %.400s", path, tq_error_text());
 	if (ret || !map)

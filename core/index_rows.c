@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 #include "args.h"
-#include "index.h"
+#include "index_stage.h"
 
 #define SEGMENT_ROWS_MIN 64
 
@@ -60,12 +60,16 @@ static size_t codes_size(const struct tq_index *ix, size_t room)
 static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_t room)
 {
 	size_t codes = codes_size(ix, room);
-	size_t fine = align64((size_t)room * ix->fine_bytes);
+	size_t fine = align64((size_t)room * ix->fine_bytes), signs = 0, error = 0;
 	struct tq_index_segment *more, *old = list->segments;
 	uint32_t slots = list->room ? 2 * list->room : 4;
 	void *owned;
 
-	owned = tq_alloc(ix->ctx, codes + fine + (size_t)room * sizeof(int64_t));
+	if (ix->sign) {
+		signs = (room + TQ_BLOCK_ROWS - 1) / TQ_BLOCK_ROWS * ix->sign->pipe.block_bytes;
+		error = align64(room * sizeof(float));
+	}
+	owned = tq_alloc(ix->ctx, codes + fine + signs + error + (size_t)room * sizeof(int64_t));
 	if (!owned)
 		return TQ_ERR_NOMEM;
 	if (list->nsegments == list->room) {
@@ -86,7 +90,9 @@ static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_
 	pthread_rwlock_wrlock(&ix->lock);
 	list->segments[list->nsegments++] = (struct tq_index_segment){
 		.codes = owned, .fine = ix->fine ? (uint8_t *)owned + codes : NULL,
-		.ids = (int64_t *)((char *)owned + codes + fine), .room = room,
+		.signs = ix->sign ? (uint8_t *)owned + codes + fine : NULL,
+		.error = ix->sign ? (float *)(void *)((char *)owned + codes + fine + signs) : NULL,
+		.ids = (int64_t *)((char *)owned + codes + fine + signs + error), .room = room,
 		.first = UINT32_MAX, .owned = owned};
 	pthread_rwlock_unlock(&ix->lock);
 	return TQ_OK;
@@ -281,6 +287,8 @@ static void put_rows(struct tq_index *ix, const struct tq_index_batch *b)
 		tq_index_put_code(ix, s, s->n, b->codes + i * row_bytes);
 		if (ix->fine)
 			memcpy(s->fine + s->n * ix->fine_bytes, b->fine + i * ix->fine_bytes, ix->fine_bytes);
+		if (ix->sign)
+			tq_index_put_sign(ix, s, s->n, b->signs + i * tq_code_size(ix->sign), b->error[i]);
 		s->ids[s->n++] = b->ids[i];
 		if (ix->ids.ready)
 			tq_index_ids_put(&ix->ids, b->ids[i], (uint64_t)number << 32 | list->rows);
@@ -291,8 +299,21 @@ static void put_rows(struct tq_index *ix, const struct tq_index_batch *b)
 	ix->count += b->n;
 }
 
-int tq_index_change(struct tq_index *ix, enum tq_index_change_kind kind,
-		    const struct tq_index_batch *b)
+/* The signs of a batch; free() its signs */
+static int make_signs(struct tq_index *ix, struct tq_index_batch *b)
+{
+	size_t row = tq_code_size(ix->sign), at = align64(b->n * row);
+	uint8_t *signs = tq_alloc(ix->ctx, at + b->n * sizeof(float));
+
+	if (!signs)
+		return TQ_ERR_NOMEM;
+	b->signs = signs;
+	b->error = (float *)(void *)(signs + at);
+	tq_index_sign_rows(ix, b->codes, b->n, signs, (float *)(void *)(signs + at));
+	return TQ_OK;
+}
+
+static int change(struct tq_index *ix, enum tq_index_change_kind kind, const struct tq_index_batch *b)
 {
 	int ret = TQ_OK;
 
@@ -311,6 +332,21 @@ int tq_index_change(struct tq_index *ix, enum tq_index_change_kind kind,
 		put_rows(ix, b);
 	pthread_rwlock_unlock(&ix->lock);
 	return TQ_OK;
+}
+
+int tq_index_change(struct tq_index *ix, enum tq_index_change_kind kind,
+		    const struct tq_index_batch *b)
+{
+	struct tq_index_batch with = *b;
+	int ret;
+
+	if (!ix->sign || kind == TQ_INDEX_REMOVE || !b->n)
+		return change(ix, kind, b);
+	ret = make_signs(ix, &with);
+	if (!ret)
+		ret = change(ix, kind, &with);
+	tq_free(ix->ctx, (void *)(uintptr_t)with.signs);
+	return ret;
 }
 
 /* ---- the calls ---- */

@@ -6,7 +6,7 @@
  */
 
 #include <math.h>
-#include "index_search.h"
+#include "index_stage.h"
 #include "args.h"
 #include "parallel.h"
 
@@ -22,6 +22,8 @@ int tq_index_check_options(const struct tq_index *ix, const struct tq_index_sear
 	if (o && o->rerank && !o->fetch && !ix->fine)
 		return tq_fail(TQ_ERR_ARG, "options->fetch is NULL, but rerank is %zu, and there are no second codes",
 			       o->rerank);
+	if (o && !(o->exactness >= 0.0f && o->exactness <= 1.0f))
+		return tq_fail(TQ_ERR_ARG, "options->exactness: %g is not in 0..1", (double)o->exactness);
 	return TQ_OK;
 }
 
@@ -134,6 +136,7 @@ size_t tq_index_filter_words(const struct tq_index *ix, const struct tq_index_se
  * @x:    packed or not, scaled to norm 1 with cos
  * @keys: of the results
  * @lists: @nprobe of each query, with partitions
+ * @sign: queries for two stages, or NULL; @reach of each
  * @lanes: for each lane a struct of scratch memory of @lane_bytes: packed queries, then @work_bytes
  *         for tq_index_prepare(), then the words of a filter
  */
@@ -145,9 +148,25 @@ struct search {
 	int64_t *ids;
 	float *keys;
 	int64_t *lists;
+	char *sign;
+	float *reach;
 	char *lanes;
 	size_t lane_bytes, packed_bytes, work_bytes;
 };
+
+/* The segment's rows for each query alone */
+static int scan_staged(const struct search *s, const struct tq_index_segment *segment, const char *prepared,
+		       const uint64_t *filter)
+{
+	size_t i;
+	int ret = TQ_OK;
+
+	for (i = 0; !ret && i < s->nq; i++)
+		ret = tq_index_stage(s->ix, segment, prepared + i * tq_query_size(s->ix->q),
+				     s->sign + i * tq_query_size(s->ix->sign), s->reach[i], filter, s->k,
+				     s->ids + i * s->k, s->keys + i * s->k);
+	return ret;
+}
 
 static int scan_list(const struct search *s, uint32_t list, const void *prepared, size_t first,
 		     size_t nq, uint64_t *bits)
@@ -164,6 +183,10 @@ static int scan_list(const struct search *s, uint32_t list, const void *prepared
 			continue;
 		o.ids = segment->ids;
 		o.filter = tq_index_filter(segment, s->o, bits);
+		if (s->sign && tq_index_is_staged(s->ix, segment, s->o, nq)) {
+			ret = scan_staged(s, segment, prepared, o.filter);
+			continue;
+		}
 		ret = (tq_index_in_blocks(s->ix, segment) ? tq_top_k_blocks : tq_top_k)(
 			s->ix->q, prepared, nq, segment->codes, segment->n, s->k, &o,
 			s->ids + first * s->k, s->keys + first * s->k);
@@ -171,8 +194,33 @@ static int scan_list(const struct search *s, uint32_t list, const void *prepared
 	return ret;
 }
 
+static bool wants_stages(const struct search *s)
+{
+	const struct tq_index_list *l = &s->ix->lists[0];
+	uint32_t i;
+
+	for (i = 0; s->ix->sign && i < l->nsegments; i++)
+		if (tq_index_is_staged(s->ix, &l->segments[i], s->o, s->nq))
+			return true;
+	return false;
+}
+
+/* The queries once more, for their signs; free() @sign */
+static int prepare_signs(struct search *s, const float *adds)
+{
+	size_t bytes = s->nq * tq_query_size(s->ix->sign), i;
+
+	s->sign = tq_alloc(s->ix->ctx, bytes + s->nq * sizeof(*s->reach));
+	if (!s->sign)
+		return TQ_ERR_NOMEM;
+	s->reach = (float *)(void *)(s->sign + bytes);
+	for (i = 0; i < s->nq; i++)
+		s->reach[i] = tq_index_reach(s->ix, s->x + i * s->stride, s->o->exactness, s->k);
+	return tq_query_prepare_adds(s->ix->sign, s->x, s->stride, s->nq, adds, 1, s->sign);
+}
+
 /* All queries over all rows */
-static int scan_flat(const struct search *s)
+static int scan_flat(struct search *s)
 {
 	float *adds = (float *)(s->lanes + s->packed_bytes);
 	size_t i;
@@ -183,8 +231,14 @@ static int scan_flat(const struct search *s)
 	ret = check_adds(adds, s->nq, 1);
 	if (!ret)
 		ret = tq_query_prepare_adds(s->ix->q, s->x, s->stride, s->nq, adds, 1, s->lanes);
-	return ret ? ret : scan_list(s, 0, s->lanes, 0, s->nq,
-				     (uint64_t *)(s->lanes + s->packed_bytes + s->work_bytes));
+	if (!ret && wants_stages(s))
+		ret = prepare_signs(s, adds);
+	if (!ret)
+		ret = scan_list(s, 0, s->lanes, 0, s->nq,
+				(uint64_t *)(s->lanes + s->packed_bytes + s->work_bytes));
+	tq_free(s->ix->ctx, s->sign);
+	s->sign = NULL;
+	return ret;
 }
 
 /* Each query over its partitions */

@@ -86,7 +86,7 @@ static double horner(const double *c, double r)
 	return v;
 }
 
-static double inverse_normal(double u)
+double tq_normal_quantile(double u)
 {
 	static const double centre_num[8] = {
 		2509.0809287301226727, 33430.575583588128105, 67265.770927008700853,
@@ -147,7 +147,7 @@ void tq_rng_normals(uint64_t seed, uint32_t role, uint32_t sub, uint64_t first, 
 		tq_rng_words(seed, role, sub, 2 * first, 2 * take, words);
 		for (i = 0; i < take; i++) {
 			bits = (uint64_t)words[2 * i + 1] << 32 | words[2 * i];
-			out[i] = inverse_normal(((double)(bits >> 12) + 0.5) * 0x1p-52);
+			out[i] = tq_normal_quantile(((double)(bits >> 12) + 0.5) * 0x1p-52);
 		}
 		out += take;
 		first += take;

@@ -9,6 +9,9 @@
 void tq_rng_words(uint64_t seed, uint32_t role, uint32_t sub, uint64_t first, size_t n,
 		  uint32_t *out);
 
+/** tq_normal_quantile - what a standard normal is below with probability @u, 0 < @u < 1; the same everywhere */
+double tq_normal_quantile(double u);
+
 /** tq_rng_normals - standard normals of that stream, from number @first */
 void tq_rng_normals(uint64_t seed, uint32_t role, uint32_t sub, uint64_t first, size_t n,
 		    double *out);

@@ -162,7 +162,8 @@ static int search_once(const struct evaluation *e, const struct tq_index *ix, ui
 		       uint64_t batch, int64_t *ids, double *seconds)
 {
 	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = nprobe,
-					    .rerank = rerank_of(e->o, e->k)};
+					    .rerank = rerank_of(e->o, e->k),
+					    .exactness = e->o->exactness};
 	double begin = now();
 	uint64_t n;
 	int status;
@@ -271,6 +272,8 @@ static void print_results(const struct evaluation *e, const struct index_result 
 
 	if (!e->o->common.json) {
 		snprintf(k, sizeof(k), "%" PRIu64, e->k);
+		if (staged_of(e->o))
+			printf("exactness %g where one query is searched in two stages\n", (double)e->o->exactness);
 		printf("%-28s nprobe bytes | %2s@%-4s 1@%-4s |  queries/s   in batch | build rows/s\n", "spec",
 		       k, k, k);
 		for (size_t i = 0; i < n; i++)
@@ -288,6 +291,7 @@ static void print_results(const struct evaluation *e, const struct index_result 
 	json_unsigned(&j, "query_rows", e->nq);
 	json_unsigned(&j, "k", e->k);
 	json_unsigned(&j, "partitions", e->o->nlist > 1 ? e->o->nlist : 0);
+	json_number(&j, "exactness", e->o->exactness > 0.0f ? (double)e->o->exactness : 1.0);
 	json_array(&j, "results");
 	for (size_t i = 0; i < n; i++) {
 		json_object(&j, NULL);
@@ -312,7 +316,7 @@ int index_eval(int argc, char **argv)
 	struct index_options o;
 	struct tq_context *ctx;
 	size_t n = 0, got = 0;
-	int ret = index_parse(argc, argv, &o, "smikpgrqvfa", 2, "tq index eval BASE QUERIES [--spec S]...");
+	int ret = index_parse(argc, argv, &o, "smikpgrqvfax", 2, "tq index eval BASE QUERIES [--spec S]...");
 
 	if (ret)
 		return ret;

@@ -43,7 +43,7 @@ static const struct option long_options[] = {
 	{"gt", required_argument, NULL, 'g'},	  {"rows", required_argument, NULL, 'r'},
 	{"nq", required_argument, NULL, 'q'},	  {"svg", required_argument, NULL, 'v'},
 	{"refine", required_argument, NULL, 'f'}, {"rerank", required_argument, NULL, 'a'},
-	SETTINGS_OPTIONS,			  {0},
+	{"exactness", required_argument, NULL, 'x'}, SETTINGS_OPTIONS,			  {0},
 };
 
 static int take_metric(struct index_options *o, const char *text)
@@ -57,6 +57,16 @@ static int take_metric(struct index_options *o, const char *text)
 static int take_number(const char *option, uint64_t max, uint64_t *value)
 {
 	return cli_number(option, optarg, 1, max, value);
+}
+
+static int take_exactness(struct index_options *o)
+{
+	char *end;
+
+	o->exactness = strtof(optarg, &end);
+	if (end != optarg && !*end && o->exactness > 0.0f && o->exactness <= 1.0f)
+		return 0;
+	return cli_fail(CLI_USAGE, "--exactness: '%s' is not above 0 and at most 1", optarg);
 }
 
 static int take_list(const char *option, size_t n, size_t most)
@@ -96,6 +106,8 @@ static int take_option(struct index_options *o, int letter)
 		return take_number("--nq", UINT32_MAX, &o->nq);
 	case 'a':
 		return take_number("--rerank", TQ_TOP_K_MAX, &o->rerank);
+	case 'x':
+		return take_exactness(o);
 	case 'f':
 		o->refine = optarg;
 		return 0;
@@ -185,7 +197,8 @@ int index_make(const struct index_options *o, struct tq_context *ctx, const char
 	       const struct vectors *in, struct tq_index **ix)
 {
 	struct tq_index_options options = {.struct_size = sizeof(options), .metric = o->metric,
-					   .nlist = o->nlist, .driver = o->common.driver};
+					   .nlist = o->nlist, .driver = o->common.driver,
+					   .flags = staged_of(o)};
 	struct tq_spec parsed, refine;
 	const char *where = spec ? "--spec" : NULL;
 	int status, ret;

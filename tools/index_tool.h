@@ -24,6 +24,7 @@ struct index_options {
 	uint64_t k, rows, nq, rerank;
 	const char *ids, *out, *scores, *gt, *svg, *refine;
 	bool log;
+	float exactness;
 };
 
 /** index_parse - the options, and exactly @operands arguments, which begin at optind then */
@@ -33,6 +34,12 @@ int index_parse(int argc, char **argv, struct index_options *o, const char *allo
 /** index_make - an index for the vectors, trained on a sample of them; @spec: over preset=search, or NULL */
 int index_make(const struct index_options *o, struct tq_context *ctx, const char *spec,
 	       const struct vectors *in, struct tq_index **ix);
+
+/** staged_of - is a search asked to be staged: TQ_INDEX_STAGED or 0 */
+static inline uint32_t staged_of(const struct index_options *o)
+{
+	return o->exactness > 0.0f && o->exactness < 1.0f ? TQ_INDEX_STAGED : 0;
+}
 
 /** rerank_of - what a search for the best @k is told to look at again: --rerank, but at least @k; 0: nothing */
 static inline size_t rerank_of(const struct index_options *o, uint64_t k)

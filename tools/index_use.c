@@ -239,6 +239,7 @@ static int search(const struct index_options *o, const struct tq_index *ix, cons
 	float *rows;
 	int status, ret;
 
+	so.exactness = o->exactness;
 	so.nprobe = o->nnprobes ? o->nprobes[0] : 0;
 	found->rows = in->count;
 	found->columns = o->k;
@@ -264,7 +265,8 @@ static int open_and_search(const struct index_options *o, const char *index, con
 	struct tq_context *ctx;
 	struct tq_index *ix;
 	struct vectors in;
-	int ret = open_index(o, index, TQ_INDEX_MAP, &ctx, &ix);
+	/* the signs are made when a file is read */
+	int ret = open_index(o, index, staged_of(o) ? TQ_INDEX_STAGED : TQ_INDEX_MAP, &ctx, &ix);
 
 	if (ret)
 		return ret;
@@ -288,7 +290,7 @@ int index_search(int argc, char **argv)
 	double seconds = 1;
 	uint32_t metric = 0;
 	char *path = NULL;
-	int ret = index_parse(argc, argv, &o, "kpoca", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
+	int ret = index_parse(argc, argv, &o, "kpocax", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
 
 	if (!ret && o.nnprobes > 1)
 		ret = cli_fail(CLI_USAGE, "--nprobe: a search has one");

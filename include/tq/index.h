@@ -53,6 +53,13 @@ enum tq_metric {
 #define TQ_INDEX_MAX_LISTS 65536
 
 /**
+ * Rows have the signs of their codes beside them in memory, so that a search may be staged: read signs, and
+ * the codes only of rows that a bound does not rule out. A bit per coordinate, 8 to 12 bytes per row; without
+ * effect with partitions, at 1 bit, with qjl, or where the score driver has no use for it.
+ */
+#define TQ_INDEX_STAGED (1u << 2)
+
+/**
  * struct tq_index_options - what kind of index
  * @struct_size: sizeof(struct tq_index_options)
  * @metric:      enum tq_metric
@@ -61,6 +68,7 @@ enum tq_metric {
  * @refine:      spec of a second code of each row: of the difference between the row and what its first
  *               code decodes to. center=off. NULL: none. Codes of 2 and then 4 bits are about as good as
  *               one of 6, and a scan reads only the 2
+ * @flags:       TQ_INDEX_STAGED or 0
  */
 struct tq_index_options {
 	uint32_t struct_size;
@@ -68,6 +76,7 @@ struct tq_index_options {
 	uint32_t nlist;
 	const char *driver;
 	const struct tq_spec *refine;
+	uint32_t flags;
 };
 
 /**
@@ -200,6 +209,10 @@ TQ_API int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids
  * @fetch:       the caller's rows: @n rows of the dimension, packed, for @n ids; other than 0 is a
  *               failure. Called by the calling thread, once for each query, and no lock is held
  * @fetch_arg:   passed to it
+ * @exactness:   of an index with TQ_INDEX_STAGED: the probability, at least, that the k best are those of the
+ *               full scan, .99 or .999, from the bound of each row and the normal law. Results are the same on every
+ *               backend and for any number of threads. 1, or 0: the full scan itself. So are, whatever
+ *               is asked for, calls with more than two queries and scans of few or short rows: it is faster there
  */
 struct tq_index_search_options {
 	uint32_t struct_size;
@@ -211,6 +224,7 @@ struct tq_index_search_options {
 	size_t rerank;
 	int (*fetch)(void *arg, const int64_t *ids, size_t n, float *rows);
 	void *fetch_arg;
+	float exactness;
 };
 
 /**
@@ -249,7 +263,10 @@ TQ_API int tq_index_range(const struct tq_index *index, const float *x, float bo
 
 /* ---- files ---- */
 
-/** Search the file where it lies: map it, and read what a search touches. Else it is read and checked. */
+/**
+ * Search the file where it lies: map it, and read what a search touches. Else it is read and checked, and
+ * TQ_INDEX_STAGED may be given too.
+ */
 #define TQ_INDEX_MAP (1u << 0)
 /** Changes go to PATH.log, and are on the disk before they are seen and before the call returns. */
 #define TQ_INDEX_LOG (1u << 1)

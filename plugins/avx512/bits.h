@@ -2,7 +2,7 @@
 #ifndef TQ_AVX512_BITS_H
 #define TQ_AVX512_BITS_H
 
-/* Single bits as numbers of entries of struct bit_sums and struct block_sums. */
+/* Single bits as numbers of entries of struct block_sums. */
 
 #include "levels.h"
 

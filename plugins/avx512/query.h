@@ -29,25 +29,17 @@ struct query_head {
 };
 
 /**
- * struct bit_sums - sums of an 8-bit query over every choice of four coordinates
- * @high: the sums over 16, rounded down, for the halves of each dword of the window: four times
- *        sixteen entries, for its bytes
+ * struct block_sums - sums of an 8-bit query over every choice of four coordinates, for a dword of bits
+ * @high: the sums over 16, rounded down, for the low and high halves of its bytes: sixteen entries for each
  * @low:  ... and the rest
- */
-struct bit_sums {
-	int8_t high[4][2][64];
-	int8_t low[4][2][64];
-};
-
-/**
- * struct block_sums - likewise, for the low and high halves of the bytes of one dword
  */
 struct block_sums {
 	int8_t high[2][64];
 	int8_t low[2][64];
 };
 
-/** Coordinates that bit_sums may have */
+/** Dwords of a window that rows of single bits are scored in, and the coordinates that it has */
+#define BIT_SUMS 4
 #define BIT_SUMS_DIM_MAX 128
 
 /**
@@ -58,7 +50,7 @@ struct block_sums {
  * @at:     where the fields are
  * @tail:   which bytes of each there are in that part
  * @fold:   rows that a register holds, if a row is that short: 1, 2 or 4
- * @windowed: single bits, as few as bit_sums hold, that end at least 16 bytes into the row
+ * @windowed: single bits, as few as a window holds, that end at least 16 bytes into the row
  * @window: ... where the 16 bytes are that end with them
  * @beta:   A = 2 G - beta sum(q), where G is the sum of the levels on their grid and q
  * @hi, @lo: levels on the grid: odd = 2 hi - 127, or 2 (128 hi + lo) - 16383 from 5 bits; a sketch
@@ -126,7 +118,7 @@ LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
 	if (plan->query == TQ_QUERY_F32)
 		return ((size_t)plan->dim + 15) / 16 * 64;
 	return packed_bytes(plan->dim, bits, query_planes(plan)) +
-	       (has_bit_sums(plan, bits) ? sizeof(struct bit_sums) : 0) + block_sums_bytes(plan, bits);
+	       (has_bit_sums(plan, bits) ? BIT_SUMS * sizeof(struct block_sums) : 0) + block_sums_bytes(plan, bits);
 }
 
 LEVELS_INLINE size_t query_bytes(const struct tq_plan *plan)
@@ -143,7 +135,7 @@ LEVELS_INLINE const void *query_part(const struct tq_plan *plan, const void *pac
 }
 
 /** query_bit_sums - of a part that has them */
-LEVELS_INLINE const struct bit_sums *query_bit_sums(const struct tq_plan *plan, const void *part)
+LEVELS_INLINE const struct block_sums *query_bit_sums(const struct tq_plan *plan, const void *part)
 {
 	return (const void *)((const char *)part + packed_bytes(plan->dim, 1, 1));
 }
@@ -152,14 +144,14 @@ LEVELS_INLINE const struct bit_sums *query_bit_sums(const struct tq_plan *plan, 
 LEVELS_INLINE const struct block_sums *query_block_sums(const struct tq_plan *plan, const void *part)
 {
 	return (const void *)((const char *)query_bit_sums(plan, part) +
-			      (has_bit_sums(plan, 1) ? sizeof(struct bit_sums) : 0));
+			      (has_bit_sums(plan, 1) ? BIT_SUMS * sizeof(struct block_sums) : 0));
 }
 
 /** avx512_block_sums - those of a query of @dim coordinates; zeros are there */
 void avx512_block_sums(const int8_t *q, size_t dim, struct block_sums *sums);
 
 /** avx512_bit_sums - those of a query of @dim coordinates */
-void avx512_bit_sums(const int8_t *q, size_t dim, struct bit_sums *sums);
+void avx512_bit_sums(const int8_t *q, size_t dim, struct block_sums *sums);
 
 int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx512_score_destroy(const struct tq_host *host, void *state);

@@ -13,21 +13,21 @@
 #include "score.h"
 
 /* What half of dword @j of sixteen rows adds to sums over 16 and to the rest */
-LEVELS_INLINE void add_half(__m512i *high, __m512i *low, const struct bit_sums *lut, __m512i x,
+LEVELS_INLINE void add_half(__m512i *high, __m512i *low, const struct block_sums *lut, __m512i x,
 			    uint32_t j, int half)
 {
 	__m512i idx = entries(x, half);
 
 	*high = _mm512_dpbusd_epi32(
 		*high, _mm512_set1_epi8(16),
-		_mm512_permutexvar_epi8(idx, _mm512_load_si512(lut->high[j][half])));
+		_mm512_permutexvar_epi8(idx, _mm512_load_si512(lut[j].high[half])));
 	*low = _mm512_dpbusd_epi32(
 		*low, _mm512_set1_epi8(1),
-		_mm512_permutexvar_epi8(idx, _mm512_load_si512(lut->low[j][half])));
+		_mm512_permutexvar_epi8(idx, _mm512_load_si512(lut[j].low[half])));
 }
 
 /* S of sixteen rows from their dwords; four short chains rather than one long one */
-LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x)
+LEVELS_INLINE __m512i sum_dwords(const struct block_sums *lut, const __m512i *x)
 {
 	const __m512i zero = _mm512_setzero_si512();
 	__m512i h0 = zero, l0 = zero, h1 = zero, l1 = zero;
@@ -42,7 +42,7 @@ LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x)
 }
 
 /* A = 2 (base sum(q) + step S) - beta sum(q): all below 2^24, so exact in float */
-void avx512_sum_bits(const struct shape *s, const struct strip *strip, const struct bit_sums *lut,
+void avx512_sum_bits(const struct shape *s, const struct strip *strip, const struct block_sums *lut,
 		     int64_t sum, float *a)
 {
 	size_t bytes = (size_t)(strip->row[1] - strip->row[0]) * BLOCK, j, to;
@@ -62,28 +62,11 @@ void avx512_sum_bits(const struct shape *s, const struct strip *strip, const str
 	}
 }
 
-/* The query at bit @i of a window of 128 bits that ends where the row's bits end */
-static int32_t in_window(const int8_t *q, size_t dim, size_t i)
+/* The query where its bits are in a window of 128 that ends where the row's do */
+void avx512_bit_sums(const int8_t *q, size_t dim, struct block_sums *lut)
 {
-	size_t skip = 128 - (dim + 7) / 8 * 8;
+	int8_t window[BIT_SUMS_DIM_MAX] = {0};
 
-	return i >= skip && i - skip < dim ? q[i - skip] : 0;
-}
-
-void avx512_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
-{
-	size_t byte, half, entry, bit;
-	int32_t sum, low;
-
-	for (byte = 0; byte < 16; byte++)
-		for (half = 0; half < 2; half++)
-			for (entry = 0; entry < 16; entry++) {
-				for (bit = 0, sum = 0; bit < 4; bit++)
-					if (entry >> bit & 1)
-						sum += in_window(q, dim, 8 * byte + 4 * half + bit);
-				low = sum & 15;
-				lut->low[byte / 4][half][byte % 4 * 16 + entry] = (int8_t)low;
-				lut->high[byte / 4][half][byte % 4 * 16 + entry] =
-					(int8_t)((sum - low) / 16);
-			}
+	memcpy(window + BIT_SUMS_DIM_MAX - (dim + 7) / 8 * 8, q, dim);
+	avx512_block_sums(window, BIT_SUMS_DIM_MAX, lut);
 }

@@ -113,6 +113,17 @@ class Index(unittest.TestCase):
         self.ok(*args)
         self.refused(2, ["second codes"], "search", "i.tq", "q.npy", "--rerank", "50")
 
+    def test_exactness(self):
+        self.ok("build", "base.npy", "i.tq", "--metric", "l2")
+        found = [self.ok("search", "i.tq", "q.npy", "-k", "5", *more)
+                 for more in ([], ["--exactness", "1"], ["--exactness", ".999"])]
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[0], found[2])
+        told = json.loads(self.ok("eval", "base.npy", "q.npy", "--exactness", ".99", "--json"))
+        self.assertAlmostEqual(told["exactness"], .99, places=6)
+        for wrong in "0", "1.01", "x", "nan":
+            self.refused(2, ["--exactness"], "search", "i.tq", "q.npy", "--exactness", wrong)
+
     def test_threads_and_order_do_not_change_the_file(self):
         self.ok("build", "base.npy", "a.tq", "--ivf", "5", "--threads", "1")
         self.ok("build", "base.npy", "b.tq", "--ivf", "5", "--threads", "4")

@@ -16,7 +16,8 @@ class QuantizerOptions(ctypes.Structure):
 
 class IndexOptions(ctypes.Structure):
     _fields_ = [("struct_size", ctypes.c_uint32), ("metric", ctypes.c_uint32), ("nlist", ctypes.c_uint32),
-                ("reserved", ctypes.c_uint32), ("driver", ctypes.c_char_p), ("refine", ctypes.c_void_p)]
+                ("reserved", ctypes.c_uint32), ("driver", ctypes.c_char_p), ("refine", ctypes.c_void_p),
+                ("flags", ctypes.c_uint32)]
 
 
 def load():

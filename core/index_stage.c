@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Scans in two stages: index_stage.h says how they find what they find.
+ */
+
+#include <math.h>
+#include "heap.h"
+#include "index_stage.h"
+#include "parallel.h"
+#include "rng.h"
+
+#define TILE 512
+#define FIRST_TILE 256 /* while there is nothing yet that a bound could miss */
+#define TILES_PER_LANE 8
+#define CHUNK 512
+#define GROUP 32
+/* Segments, rows and batches for which two stages were not faster */
+#define ROWS_MIN 4096
+#define ROW_BYTES_MIN 200
+#define QUERIES_MAX 2
+/* A tile of which more than one in so many rows pass is followed by some that are scanned in full */
+#define SHARE 5
+#define FULL_TILES 15
+
+/* ---- signs ---- */
+
+int tq_index_make_signer(const struct tq_index *ix, const float *centre, struct tq_quantizer **q)
+{
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = ix->driver};
+	struct tq_spec spec = ix->spec;
+	int ret;
+
+	*q = NULL;
+	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || spec.correction >= TQ_CORR_QJL_GAUSS)
+		return TQ_OK;
+	spec.bits = 1;
+	spec.code = TQ_CODE_LM;
+	spec.correction = TQ_CORR_NONE;
+	spec.effort = 0;
+	spec.scale = TQ_F32;
+	spec.query = TQ_QUERY_S8;
+	if (spec.center == TQ_CENTER_BOTH)
+		o.centre = centre;
+	ret = tq_quantizer_create(ix->ctx, &spec, ix->dim, &o, q);
+	if (ret == TQ_OK && !(*q)->pipe.block_bytes) {
+		tq_quantizer_destroy(*q);
+		*q = NULL;
+	}
+	return ret;
+}
+
+/* The signs of @code to the bits of @row; sums of the levels' magnitudes and squares */
+static void take_signs(const struct tq_plan *plan, const uint8_t *code, uint8_t *bits, double *sum,
+		       double *square)
+{
+	const struct tq_codebook *book = &plan->codebook;
+	uint8_t index[CHUNK];
+	int64_t s = 0, s2 = 0;
+	size_t at, n, i;
+	int32_t odd;
+
+	for (at = 0; at < plan->dim; at += n) {
+		n = plan->dim - at < CHUNK ? plan->dim - at : CHUNK;
+		tq_unpack_indices(plan, code, at, n, index);
+		for (i = 0; i < n; i++) {
+			odd = book->odd[index[i]];
+			s += odd < 0 ? -odd : odd;
+			s2 += odd * odd;
+			bits[(at + i) / 8] |= (uint8_t)((odd > 0) << (at + i) % 8);
+		}
+	}
+	*sum = (double)s;
+	*square = (double)s2;
+}
+
+void tq_index_sign_rows(const struct tq_index *ix, const uint8_t *codes, size_t n, uint8_t *rows,
+			float *error)
+{
+	const struct tq_plan *plan = ix->q->plan, *sign = ix->sign->plan;
+	double one = (double)sign->codebook.odd[1] * (double)sign->codebook.half_step;
+	double sum, square, length, d = plan->dim;
+	size_t i;
+
+	for (i = 0; i < n; i++, codes += plan->layout.row_bytes, rows += sign->layout.row_bytes) {
+		memset(rows, 0, sign->layout.row_bytes);
+		take_signs(plan, codes, rows + sign->layout.section[0].at, &sum, &square);
+		length = (double)tq_load_scale(plan, codes) * (double)plan->codebook.half_step;
+		tq_store_scale(sign, rows, (float)(length * square / sum / one));
+		error[i] = (float)(length * sqrt(square * fabs(square * d / (sum * sum) - 1.0) / d));
+		if (sign->layout.cross_at != TQ_NO_FIELD)
+			memcpy(rows + sign->layout.cross_at, codes + plan->layout.cross_at, sizeof(float));
+	}
+}
+
+void tq_index_put_sign(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
+		       const uint8_t *sign, float error)
+{
+	tq_block_put(ix->sign->plan, s->signs + row / TQ_BLOCK_ROWS * ix->sign->pipe.block_bytes,
+		     row % TQ_BLOCK_ROWS, sign);
+	s->error[row] = error;
+}
+
+/* ---- searches ---- */
+
+bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment *s,
+			const struct tq_index_search_options *o, size_t nq)
+{
+	return o && o->exactness > 0.0f && o->exactness < 1.0f && s->signs && s->n >= ROWS_MIN &&
+	       ix->row_bytes >= ROW_BYTES_MIN && nq <= QUERIES_MAX;
+}
+
+float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k)
+{
+	double norm2 = 0.0, y;
+	size_t i;
+
+	for (i = 0; i < ix->dim; i++) {
+		y = (double)x[i] - (double)ix->mean[i];
+		norm2 += y * y;
+	}
+	/* half of what may go wrong: the law is not quite the normal one */
+	return (float)(-tq_normal_quantile(0.5 * (1.0 - (double)exactness) / (double)k) * sqrt(norm2));
+}
+
+/**
+ * struct lane - what a thread finds
+ * @full: so many tiles to come are scanned in full
+ * @next_full: and so many the next time that too many rows pass
+ */
+struct lane {
+	struct tq_heap heap;
+	uint32_t full, next_full;
+};
+
+/** struct stage - one tq_index_stage() */
+struct stage {
+	const struct tq_index *ix;
+	const struct tq_index_segment *s;
+	const void *packed, *sign;
+	float reach;
+	const uint64_t *filter;
+	struct lane *lanes;
+};
+
+/* Bounds of @n rows from @first on, a multiple of 16 */
+static void bounds(const struct stage *st, size_t first, size_t n, float *bound)
+{
+	const struct tq_pipeline *pipe = &st->ix->sign->pipe;
+	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
+	const float *error = st->s->error + first;
+	size_t i;
+
+	score->ops->score_blocks(pipe->plan, score->state, st->sign, 1,
+				 st->s->signs + first / TQ_BLOCK_ROWS * pipe->block_bytes, n, bound, n);
+	for (i = 0; i < n; i++)
+		bound[i] = bound[i] + st->reach * error[i];
+}
+
+static bool counts(const struct stage *st, size_t row)
+{
+	return st->s->ids[row] >= 0 && (!st->filter || st->filter[row / 64] >> row % 64 & 1);
+}
+
+/* Which rows pass; @bound becomes theirs alone */
+static size_t choose(const struct stage *st, size_t first, size_t n, float worst, float *bound,
+		     uint32_t *rows)
+{
+	size_t i, j, end, m = 0;
+	int any;
+
+	for (i = 0; i < n; i = end) {
+		end = i + 16 < n ? i + 16 : n;
+		for (j = i, any = 0; j < end; j++)
+			any |= bound[j] >= worst;
+		for (j = i; any && j < end; j++)
+			if (bound[j] >= worst && counts(st, first + j)) {
+				bound[m] = bound[j];
+				rows[m++] = (uint32_t)(first + j);
+			}
+	}
+	return m;
+}
+
+/* A few rows at a time, since each may raise what the next have to reach; returns how many were scored */
+static size_t score_chosen(const struct stage *st, struct lane *l, const uint32_t *rows, const float *bound,
+			   size_t n)
+{
+	const struct tq_pipeline *pipe = &st->ix->q->pipe;
+	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
+	float scores[GROUP], most[GROUP];
+	uint32_t group[GROUP];
+	size_t i = 0, j, m, all = 0;
+
+	while (i < n) {
+		for (m = 0; i < n && m < GROUP; i++)
+			if (bound[i] >= l->heap.scores[0]) {
+				most[m] = bound[i];
+				group[m++] = rows[i];
+			}
+		if (m)
+			score->ops->score_list(pipe->plan, score->state, st->packed, st->s->codes, group, m,
+					       scores);
+		for (j = 0; j < m; j++)
+			if (scores[j] <= most[j])
+				tq_heap_offer(&l->heap, scores[j], st->s->ids[group[j]]);
+		all += m;
+	}
+	return all;
+}
+
+static void staged_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
+{
+	float bound[TILE], worst = l->heap.scores[0];
+	uint32_t rows[TILE];
+	size_t m;
+
+	bounds(st, first, n, bound);
+	m = choose(st, first, n, worst, bound, rows);
+	m = score_chosen(st, l, rows, bound, m);
+	if (m <= n / SHARE || !(worst > -INFINITY))
+		return;
+	l->full = l->next_full;
+	l->next_full *= 4;
+}
+
+/* Bounds are looked at only of rows that would be results */
+static void full_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
+{
+	const struct tq_pipeline *pipe = &st->ix->q->pipe;
+	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
+	float scores[TILE], bound[TQ_BLOCK_ROWS];
+	size_t i, block, left;
+
+	score->ops->score(pipe->plan, score->state, st->packed, 1, st->s->codes + first * st->ix->row_bytes, n,
+			  scores, n);
+	for (i = 0; i < n; i++) {
+		if (!(scores[i] >= l->heap.scores[0]) || !counts(st, first + i))
+			continue;
+		block = (first + i) / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
+		left = st->s->n - block;
+		bounds(st, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, bound);
+		if (scores[i] <= bound[first + i - block])
+			tq_heap_offer(&l->heap, scores[i], st->s->ids[first + i]);
+	}
+	l->full--;
+}
+
+static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
+{
+	const struct stage *st = arg;
+	struct lane *l = &st->lanes[lane];
+	size_t end = first + n, step;
+
+	for (; first < end; first += step) {
+		step = l->heap.scores[0] > -INFINITY ? TILE : FIRST_TILE;
+		if (step > end - first)
+			step = end - first;
+		if (l->full)
+			full_tile(st, l, first, step);
+		else
+			staged_tile(st, l, first, step);
+	}
+	return TQ_OK;
+}
+
+int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const void *packed,
+		   const void *sign, float reach, const uint64_t *filter, size_t k, int64_t *ids,
+		   float *keys)
+{
+	uint32_t n = tq_rows_lanes(ix->ctx, s->n, TILES_PER_LANE * TILE), i;
+	struct lane one = {.heap = {keys, ids, k}, .next_full = FULL_TILES}, *lanes = NULL;
+	struct stage st = {ix, s, packed, sign, reach, filter, &one};
+	float *scores;
+	size_t j;
+	int ret;
+
+	if (n > 1)
+		lanes = tq_alloc(ix->ctx, n * (sizeof(*lanes) + k * (sizeof(*ids) + sizeof(*keys))));
+	tq_heap_make(&one.heap);
+	if (lanes) {
+		st.lanes = lanes;
+		lanes[0] = one;
+		for (i = 1; i < n; i++) {
+			lanes[i].heap.ids = (int64_t *)(void *)(lanes + n) + (i - 1) * k;
+			scores = (float *)(void *)((int64_t *)(void *)(lanes + n) + n * k);
+			lanes[i].heap.scores = scores + (i - 1) * k;
+			lanes[i].heap.k = k;
+			lanes[i].next_full = FULL_TILES;
+			tq_heap_clear(&lanes[i].heap);
+		}
+	}
+	ret = tq_rows_run(ix->ctx, s->n, TILES_PER_LANE * TILE, lanes ? n : 1, do_tiles, &st);
+	for (i = 1; lanes && i < n; i++)
+		for (j = 0; j < k; j++)
+			tq_heap_offer(&one.heap, lanes[i].heap.scores[j], lanes[i].heap.ids[j]);
+	tq_heap_sort(&one.heap, TQ_NO_ID);
+	tq_free(ix->ctx, lanes);
+	if (!ret)
+		ret = tq_pipeline_failed(&ix->sign->pipe);
+	return ret ? ret : tq_pipeline_failed(&ix->q->pipe);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_CORE_INDEX_STAGE_H
+#define TQ_CORE_INDEX_STAGE_H
+
+/*
+ * Scans in two stages. Beside its code a row has the signs of its levels as a code of one bit: a vector w
+ * along the signs, as long as makes <q, w> an estimate of the row's score <q, v> without bias (w - v is
+ * orthogonal to v; the estimate of RaBitQ, Gao and Long, SIGMOD 2024). In a rotated space what they differ by is close to normal, with deviation |q| e where
+ * e = |w - v| / sqrt(d) is stored, so that
+ *
+ *	bound = <q, w> + reach e,	reach = z |q|
+ *
+ * is too low with a probability of less than the z asked for. The scan reads signs, and codes only of rows
+ * whose bound reaches the worst result so far.
+ *
+ * A row whose score exceeds its bound is no result, wherever it is met: so results do not depend on the
+ * order of rows, on threads, or on which tiles were scanned in full because too many bounds passed. They
+ * are the best of the rows whose bounds hold.
+ */
+
+#include "index_search.h"
+
+/** tq_index_make_signer - the codec of signs, @q NULL where the index or its driver has no use for them */
+int tq_index_make_signer(const struct tq_index *ix, const float *centre, struct tq_quantizer **q);
+
+/** tq_index_sign_rows - signs of @n codes: rows of ix->sign, and @error of each */
+void tq_index_sign_rows(const struct tq_index *ix, const uint8_t *codes, size_t n, uint8_t *rows,
+			float *error);
+
+/** tq_index_put_sign - a row of tq_index_sign_rows() becomes row @row of a segment */
+void tq_index_put_sign(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
+		       const uint8_t *sign, float error);
+
+/** tq_index_is_staged - is a segment scanned in two stages for so many queries */
+bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment *s,
+			const struct tq_index_search_options *o, size_t nq);
+
+/** tq_index_reach - of a query: see above; for @k results */
+float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k);
+
+/**
+ * tq_index_stage - add the best rows of a segment to the results of one query
+ * @packed, @sign: the query for ix->q and ix->sign
+ * @filter: rows that count, or NULL
+ *
+ * Return: TQ_OK; what a driver's failure was.
+ */
+int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const void *packed,
+		   const void *sign, float reach, const uint64_t *filter, size_t k, int64_t *ids,
+		   float *keys);
+
+#endif
