@@ -4,8 +4,8 @@
 
 /*
  * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
- * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans, index_stage.c in two stages, ivf.c
- * trains, index_file.c saves and opens, index_log.c makes changes durable.
+ * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans,
+ * index_stage.c in two stages, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
  * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
  * the vector that is coded, and <y, q - m> what the codes give, a scan computes
@@ -261,7 +261,7 @@ void tq_index_lists_free(struct tq_index *ix);
 
 /* ---- index_file.c ---- */
 
-/** tq_index_read - an index from an open file; it owns the file then if @flags has TQ_INDEX_MAP; @path for error texts */
+/** tq_index_read - an index from an open file, which it owns then if @flags has TQ_INDEX_MAP */
 int tq_index_read(struct tq_context *ctx, struct tq_file *f, uint32_t flags, const char *driver,
 		  struct tq_index **out);
 

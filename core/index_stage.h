@@ -5,8 +5,8 @@
 /*
  * Scans in two stages. Beside its code a row has the signs of its levels as a code of one bit: a vector w
  * along the signs, as long as makes <q, w> an estimate of the row's score <q, v> without bias (w - v is
- * orthogonal to v; the estimate of RaBitQ, Gao and Long, SIGMOD 2024). In a rotated space what they differ by is close to normal, with deviation |q| e where
- * e = |w - v| / sqrt(d) is stored, so that
+ * orthogonal to v; the estimate of RaBitQ, Gao and Long, SIGMOD 2024). In a rotated space what they differ
+ * by is close to normal, with deviation |q| e where e = |w - v| / sqrt(d) is stored, so that
  *
  *	bound = <q, w> + reach e,	reach = z |q|
  *

@@ -15,8 +15,8 @@
  *	...		field 1, likewise
  *
  * So a register that is loaded has the same coordinates of rows side by side, and what is summed over
- * coordinates is never added across a register. A block begins at a multiple of 64. It is a form in memory: files and
- * logs have rows. Rows of plans without sketch, of up to 4 bits and queries of 8 have it.
+ * coordinates is never added across a register. A block begins at a multiple of 64. It is a form in memory:
+ * files and logs have rows. Rows of plans without sketch, of up to 4 bits and queries of 8 have it.
  */
 
 #include <stddef.h>
