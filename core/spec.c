@@ -285,9 +285,13 @@ static void code_defaults(struct tq_spec *spec, unsigned seen)
 {
 	if (spec->code == TQ_CODE_SIGN && !(seen & bit_of("bits")))
 		spec->bits = 1;
-	if (is_trellis(spec) && seen & bit_of("code") && !(seen & bit_of("rotation")) &&
-	    !strcmp(spec->rotation, "rht") && spec->rotation_arg == RHT_DEFAULT)
+	if (!is_trellis(spec) || !(seen & bit_of("code")))
+		return;
+	if (!(seen & bit_of("rotation")) && !strcmp(spec->rotation, "rht") &&
+	    spec->rotation_arg == RHT_DEFAULT)
 		spec->rotation_arg = TCQ_ROTATION_ROUNDS;
+	if (!(seen & bit_of("effort")))
+		spec->effort = 0;
 }
 
 int tq_spec_parse(struct tq_spec *spec, const char *text)

@@ -56,15 +56,29 @@ static struct moments integrate(uint32_t dim, const float *levels, unsigned coun
 	return (struct moments){m.uc / mass, m.cc / mass, m.abs_u / mass};
 }
 
+/*
+ * A trellis code has no levels of its own for a coordinate, and no formula: what it leaves of the unit normal
+ * (docs/METHODS.md). Its levels are means of what they stand for, so uc = cc.
+ */
+static void trellis_moments(const struct tq_spec *spec, struct moments *m)
+{
+	static const double left[2][4] = {{.2878, .0793, .0219, .0061}, {.2823, .0772, .0209, .0058}};
+
+	if (spec->code != TQ_CODE_TCQ8 && spec->code != TQ_CODE_TCQ9)
+		return;
+	m->uc = m->cc = 1 - left[spec->code - TQ_CODE_TCQ8][spec->bits - 1];
+}
+
 struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const float *levels,
 				unsigned count)
 {
 	struct moments m = integrate(dim, levels, count);
-	double rho2 = m.cc > 0 ? m.uc * m.uc / m.cc : 0;
-	double residual = 1 - 2 * m.uc + m.cc;
 	double spread = dim > 1 ? dim / (dim - 1.0) : 1;
-	double half_pi = acos(-1) / 2, kappa2 = 1 / (m.abs_u * m.abs_u);
+	double half_pi = acos(-1) / 2, kappa2 = 1 / (m.abs_u * m.abs_u), rho2, residual;
 
+	trellis_moments(spec, &m);
+	rho2 = m.cc > 0 ? m.uc * m.uc / m.cc : 0;
+	residual = 1 - 2 * m.uc + m.cc;
 	switch (spec->correction) {
 	case TQ_CORR_NORM:
 		return (struct eval_figures){2 - 2 * sqrt(rho2), sqrt(rho2), (1 - rho2) * spread};

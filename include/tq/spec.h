@@ -8,7 +8,7 @@
  *
  *	rotation=rht:2 code=lm bits=4 correction=ls effort=0 seed=1 center=off scale=f32 query=auto
  *
- * Keys left out keep their defaults (the line above; rotation=rht:3 beside code=tcq). preset=NAME, first, sets the defaults of a
+ * Keys left out keep their defaults (the line above; rotation=rht:3 and effort=0 beside code=tcq). preset=NAME, first, sets the defaults of a
  * published method: see tq_preset_name().
  */
 

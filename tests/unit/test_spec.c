@@ -78,6 +78,7 @@ START_TEST(defaults_are_the_documented_line)
 	ck_assert_str_eq(parsed("rotation=haar code=tcq").rotation, "haar");
 	ck_assert_str_eq(parsed("preset=turboquant_mse code=tcq").rotation, "haar");
 	ck_assert_uint_eq(parsed("preset=cache code=tcq").rotation_arg, 3);
+	ck_assert_uint_eq(parsed("preset=search code=tcq").effort, 0);
 	ck_assert_uint_eq(parsed(" ,\t bits=3,,effort=2\n").effort, 2);
 	ck_assert(parsed("seed=18446744073709551615").seed == UINT64_MAX);
 	ck_assert(parsed("seed=0xffffffffffffffff").seed == UINT64_MAX);
