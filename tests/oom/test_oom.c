@@ -340,8 +340,7 @@ static int change_index(struct tq_index *ix, struct tq_index *part)
 
 static int use_index(struct tq_context *ctx, const char *spec)
 {
-	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_COS,
-				     .flags = TQ_INDEX_STAGED};
+	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_COS};
 	struct tq_index_search_options so = {.struct_size = sizeof(so), .nprobe = 3, .allow = keep_row,
 					     .rerank = 5, .fetch = give_row};
 	struct tq_index *ix;
