@@ -210,9 +210,10 @@ TQ_API int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids
  *               failure. Called by the calling thread, once for each query, and no lock is held
  * @fetch_arg:   passed to it
  * @exactness:   of an index with TQ_INDEX_STAGED: the probability, at least, that the k best are those of the
- *               full scan, .99 or .999, from the bound of each row and the normal law. Results are the same on every
- *               backend and for any number of threads. 1, or 0: the full scan itself. So are, whatever
- *               is asked for, calls with more than two queries and scans of few or short rows: it is faster there
+ *               full scan, .99 or .999, from the bound of each row and the normal law. Results are the same
+ *               for any number of threads and on every backend that has blocks; the others (scalar, neon)
+ *               scan in full. 1, or 0: the full scan. So are, whatever is asked for, calls with more than
+ *               two queries and scans of few or short rows: it is faster there
  */
 struct tq_index_search_options {
 	uint32_t struct_size;
