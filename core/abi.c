@@ -134,6 +134,7 @@ static int check_ops(const struct tq_driver *d, char *why, size_t size)
 static int check_device(const struct tq_driver *d, char *why, size_t size)
 {
 	const struct tq_device_ops *ops = d->device_ops;
+	int slots;
 
 	if (!ops || d->ops || d->rotation_ops)
 		return bad(why, size, "driver %s: %s must have device_ops and no others", d->driver_name,
@@ -148,6 +149,10 @@ static int check_device(const struct tq_driver *d, char *why, size_t size)
 	    !ops->decode || !ops->query || !ops->score || !ops->topk_scratch || !ops->topk ||
 	    !ops->check || !ops->memory_alloc || !ops->memory_free || !ops->copy_in || !ops->copy_out)
 		return bad(why, size, "driver %s: a slot of device_ops is empty", d->driver_name);
+	slots = !!ops->kv_page + !!ops->kv_append + !!ops->kv_scratch + !!ops->kv_attend;
+	if (slots != 0 && slots != 4)
+		return bad(why, size, "driver %s: %d of the 4 kv slots of device_ops are filled: all or none",
+				d->driver_name, slots);
 	return 0;
 }
 

@@ -4,9 +4,9 @@
  * hand them to the driver.
  */
 
-#include "codec.h"
+#include "args.h"
+#include "device_codec.h"
 #include "selftest.h"
-#include "tq/device.h"
 
 #define DRIVER_CUDA "device(cuda)"
 
@@ -20,34 +20,6 @@ struct tq_queue {
 	struct tq_choice choice;
 };
 
-/** struct tq_device_codec - a quantizer's tables on a device */
-struct tq_device_codec {
-	struct tq_context *ctx;
-	const struct tq_plan *plan;
-	const struct tq_device_ops *ops;
-	const struct tq_host *host;
-	int32_t device;
-	void *state;
-};
-
-/* Run one operation of the driver; what it logged becomes the error text. */
-#define RUN(what, call)                                                                            \
-	do {                                                                                       \
-		int run_ret;                                                                       \
-                                                                                                   \
-		tq_note(NULL);                                                                     \
-		run_ret = (call);                                                                  \
-		if (run_ret)                                                                       \
-			return tq_fail(run_ret, "%s: %s", what,                                    \
-				       tq_noted(tq_status_text(run_ret)));                         \
-	} while (0)
-
-#define CHECK_POINTER(p)                                                                           \
-	do {                                                                                       \
-		if (!(p))                                                                          \
-			return tq_fail(TQ_ERR_ARG, "%s is NULL", #p);                              \
-	} while (0)
-
 /* ---- queues ---- */
 
 static int find_driver(struct tq_queue *queue)
@@ -60,7 +32,7 @@ static int find_driver(struct tq_queue *queue)
 	pthread_mutex_unlock(&reg->lock);
 	if (ret)
 		return ret;
-	RUN("tq_queue_wrap_cuda",
+	TQ_DEVICE_RUN("tq_queue_wrap_cuda",
 	    queue->choice.driver->device_ops->open(queue->choice.host, queue->where.device));
 	return TQ_OK;
 }
@@ -70,8 +42,8 @@ int tq_queue_wrap_cuda(struct tq_context *ctx, int device, void *stream, struct 
 	struct tq_queue *made;
 	int ret;
 
-	CHECK_POINTER(ctx);
-	CHECK_POINTER(queue);
+	TQ_CHECK_POINTER(ctx);
+	TQ_CHECK_POINTER(queue);
 	*queue = NULL;
 	if (device < 0)
 		return tq_fail(TQ_ERR_ARG, "device: %d is negative", device);
@@ -95,6 +67,11 @@ void tq_queue_destroy(struct tq_queue *queue)
 		tq_free(queue->ctx, queue);
 }
 
+const struct tq_device_queue *tq_queue_where(const struct tq_queue *queue)
+{
+	return &queue->where;
+}
+
 /* ---- codecs ---- */
 
 /* The driver for the plan, its state, and the test; called with the registry's lock held. */
@@ -108,9 +85,10 @@ static int codec_open(struct tq_device_codec *codec, struct tq_queue *queue)
 	ret = tq_select_device(codec->ctx, DRIVER_CUDA, codec->plan, &choice, &e);
 	if (ret)
 		return ret;
+	codec->entry = e;
 	codec->ops = choice.driver->device_ops;
 	codec->host = choice.host;
-	RUN("tq_device_codec_create",
+	TQ_DEVICE_RUN("tq_device_codec_create",
 	    codec->ops->attach(codec->host, codec->plan, &queue->where, &codec->state));
 	ret = tq_gate_device(e, codec->plan, &queue->where, codec->state, why, sizeof(why));
 	if (ret == TQ_ERR_SELFTEST && tq_entry_pass(e, ret, why))
@@ -129,9 +107,9 @@ int tq_device_codec_create(const struct tq_quantizer *q, struct tq_queue *queue,
 	struct tq_device_codec *made;
 	int ret;
 
-	CHECK_POINTER(q);
-	CHECK_POINTER(queue);
-	CHECK_POINTER(codec);
+	TQ_CHECK_POINTER(q);
+	TQ_CHECK_POINTER(queue);
+	TQ_CHECK_POINTER(codec);
 	*codec = NULL;
 	if (q->ctx != queue->ctx)
 		return tq_fail(TQ_ERR_ARG, "queue: of another context than the quantizer");
@@ -167,10 +145,10 @@ size_t tq_device_query_size(const struct tq_device_codec *codec)
 
 /* ---- calls ---- */
 
-static int check_place(const struct tq_device_codec *codec, const struct tq_queue *queue)
+int tq_device_place(const struct tq_device_codec *codec, const struct tq_queue *queue)
 {
-	CHECK_POINTER(codec);
-	CHECK_POINTER(queue);
+	TQ_CHECK_POINTER(codec);
+	TQ_CHECK_POINTER(queue);
 	if (queue->where.device != codec->device)
 		return tq_fail(TQ_ERR_ARG, "queue: of device %d, the codec of device %d",
 			       queue->where.device, codec->device);
@@ -184,7 +162,7 @@ static int check_rows(const struct tq_device_codec *codec, const void *x, int dt
 
 	if (!element)
 		return tq_fail(TQ_ERR_ARG, "dtype: %d is none", dtype);
-	CHECK_POINTER(x);
+	TQ_CHECK_POINTER(x);
 	if ((uintptr_t)x % element)
 		return tq_fail(TQ_ERR_ARG, "x: not aligned to its elements");
 	if (stride < codec->plan->dim)
@@ -197,24 +175,16 @@ static int check_rows(const struct tq_device_codec *codec, const void *x, int dt
 
 static int check_codes(const struct tq_device_codec *codec, const void *codes, size_t n)
 {
-	CHECK_POINTER(codes);
+	TQ_CHECK_POINTER(codes);
 	if (n > PTRDIFF_MAX / codec->plan->layout.row_bytes)
 		return tq_fail(TQ_ERR_ARG, "codes: %zu rows exceed memory", n);
-	return TQ_OK;
-}
-
-static int check_prepared(const void *prepared)
-{
-	CHECK_POINTER(prepared);
-	if ((uintptr_t)prepared % 64)
-		return tq_fail(TQ_ERR_ARG, "prepared: not aligned to 64 bytes");
 	return TQ_OK;
 }
 
 int tq_encode_async(const struct tq_device_codec *codec, struct tq_queue *queue, const void *x,
 		    int dtype, size_t stride, size_t n, void *codes)
 {
-	int ret = check_place(codec, queue);
+	int ret = tq_device_place(codec, queue);
 
 	if (ret || n == 0)
 		return ret;
@@ -223,7 +193,7 @@ int tq_encode_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 		ret = check_codes(codec, codes, n);
 	if (ret)
 		return ret;
-	RUN("tq_encode_async",
+	TQ_DEVICE_RUN("tq_encode_async",
 	    codec->ops->encode(codec->state, &queue->where, x, dtype, stride, n, codes));
 	return TQ_OK;
 }
@@ -231,15 +201,15 @@ int tq_encode_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 int tq_check_async(const struct tq_device_codec *codec, struct tq_queue *queue, const void *x,
 		   int dtype, size_t stride, size_t n, uint64_t *first)
 {
-	int ret = check_place(codec, queue);
+	int ret = tq_device_place(codec, queue);
 
 	if (ret || n == 0)
 		return ret;
-	CHECK_POINTER(first);
+	TQ_CHECK_POINTER(first);
 	ret = check_rows(codec, x, dtype, stride, n);
 	if (ret)
 		return ret;
-	RUN("tq_check_async",
+	TQ_DEVICE_RUN("tq_check_async",
 	    codec->ops->check(codec->state, &queue->where, x, dtype, stride, n, first));
 	return TQ_OK;
 }
@@ -247,7 +217,7 @@ int tq_check_async(const struct tq_device_codec *codec, struct tq_queue *queue, 
 int tq_decode_async(const struct tq_device_codec *codec, struct tq_queue *queue, const void *codes,
 		    size_t n, void *x, int dtype, size_t stride)
 {
-	int ret = check_place(codec, queue);
+	int ret = tq_device_place(codec, queue);
 
 	if (ret || n == 0)
 		return ret;
@@ -256,7 +226,7 @@ int tq_decode_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 		ret = check_codes(codec, codes, n);
 	if (ret)
 		return ret;
-	RUN("tq_decode_async",
+	TQ_DEVICE_RUN("tq_decode_async",
 	    codec->ops->decode(codec->state, &queue->where, codes, n, x, dtype, stride));
 	return TQ_OK;
 }
@@ -264,16 +234,16 @@ int tq_decode_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 int tq_query_prepare_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 			   const float *x, size_t stride, size_t nq, void *prepared)
 {
-	int ret = check_place(codec, queue);
+	int ret = tq_device_place(codec, queue);
 
 	if (ret || nq == 0)
 		return ret;
 	ret = check_rows(codec, x, TQ_F32, stride, nq);
 	if (!ret)
-		ret = check_prepared(prepared);
+		ret = tq_check_prepared(prepared);
 	if (ret)
 		return ret;
-	RUN("tq_query_prepare_async",
+	TQ_DEVICE_RUN("tq_query_prepare_async",
 	    codec->ops->query(codec->state, &queue->where, x, stride, nq, prepared));
 	return TQ_OK;
 }
@@ -283,12 +253,12 @@ int tq_score_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 		   size_t ld, const struct tq_batch *batch)
 {
 	const struct tq_batch one = {.count = 1}, *b = batch ? batch : &one;
-	int ret = check_place(codec, queue);
+	int ret = tq_device_place(codec, queue);
 
 	if (ret || nq == 0 || n == 0 || b->count == 0)
 		return ret;
-	CHECK_POINTER(scores);
-	ret = check_prepared(prepared);
+	TQ_CHECK_POINTER(scores);
+	ret = tq_check_prepared(prepared);
 	if (!ret)
 		ret = check_codes(codec, codes, n);
 	if (ret)
@@ -300,7 +270,7 @@ int tq_score_async(const struct tq_device_codec *codec, struct tq_queue *queue,
 	if (b->query_stride % 64)
 		return tq_fail(TQ_ERR_ARG, "batch.query_stride: %zu is no multiple of 64",
 			       b->query_stride);
-	RUN("tq_score_async",
+	TQ_DEVICE_RUN("tq_score_async",
 	    codec->ops->score(codec->state, &queue->where, prepared, nq, codes, n, scores, ld,
 			      b->count, b->query_stride, b->code_stride, b->score_stride));
 	return TQ_OK;
@@ -315,7 +285,7 @@ int tq_topk_async(const struct tq_device_codec *codec, struct tq_queue *queue, c
 		  size_t nq, const void *codes, size_t n, size_t k, int64_t *ids, float *scores,
 		  void *scratch)
 {
-	int ret = check_place(codec, queue);
+	int ret = tq_device_place(codec, queue);
 
 	if (ret || nq == 0)
 		return ret;
@@ -325,17 +295,17 @@ int tq_topk_async(const struct tq_device_codec *codec, struct tq_queue *queue, c
 		return tq_fail(TQ_ERR_ARG, "nq: %zu is more than 65535", nq);
 	if (n > UINT32_MAX - 1)
 		return tq_fail(TQ_ERR_ARG, "n: %zu rows are more than 2^32 - 2", n);
-	CHECK_POINTER(ids);
-	CHECK_POINTER(scores);
-	CHECK_POINTER(scratch);
+	TQ_CHECK_POINTER(ids);
+	TQ_CHECK_POINTER(scores);
+	TQ_CHECK_POINTER(scratch);
 	if ((uintptr_t)scratch % 256)
 		return tq_fail(TQ_ERR_ARG, "scratch: not aligned to 256 bytes");
-	ret = check_prepared(prepared);
+	ret = tq_check_prepared(prepared);
 	if (!ret && n)
 		ret = check_codes(codec, codes, n);
 	if (ret)
 		return ret;
-	RUN("tq_topk_async", codec->ops->topk(codec->state, &queue->where, prepared, nq, codes, n,
+	TQ_DEVICE_RUN("tq_topk_async", codec->ops->topk(codec->state, &queue->where, prepared, nq, codes, n,
 					      k, ids, scores, scratch));
 	return TQ_OK;
 }

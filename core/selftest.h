@@ -9,6 +9,8 @@
 
 #include "registry.h"
 
+struct tq_device_codec;
+
 /**
  * tq_gate_rotation - test a rotate(*) driver on one map
  * @why: receives what was wrong
@@ -28,6 +30,14 @@ int tq_gate_ops(struct tq_entry *e, const struct tq_plan *plan, char *why, size_
  */
 int tq_gate_device(struct tq_entry *e, const struct tq_plan *plan, const struct tq_device_queue *queue,
 		   void *state, char *why, size_t size);
+
+/**
+ * tq_gate_device_kv - test a device's attention with two codecs, as tq_gate_device() does
+ *
+ * Return: TQ_OK; TQ_ERR_SELFTEST with @why; TQ_ERR_DEVICE with @why; TQ_ERR_NOMEM.
+ */
+int tq_gate_device_kv(const struct tq_device_codec *keys, const struct tq_device_codec *values,
+		      const struct tq_device_queue *queue, char *why, size_t size);
 
 /** tq_gate_entry - test any driver on what it does for @plan, if anything; @passed: it did, and well */
 int tq_gate_entry(struct tq_entry *e, const struct tq_plan *plan, bool *passed);

@@ -30,6 +30,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "tq/device_kv.h"
 #include "tq/spec.h"
 
 #ifdef __cplusplus
@@ -373,7 +374,7 @@ struct tq_device_queue {
 };
 
 /**
- * struct tq_device_ops - operations on device memory, ordered by a queue; every slot is filled
+ * struct tq_device_ops - operations on device memory, ordered by a queue
  * @open:       is the device of this number there and usable: 0, or TQ_ERR_* with the reason logged
  * @attach:     upload a plan's tables to the queue's device
  * @detach:     release them; nothing of this plan may be under way
@@ -391,8 +392,13 @@ struct tq_device_queue {
  * @memory_free:  release it; NULL is allowed
  * @copy_in:    copy to the device after the queue's work, and wait for it
  * @copy_out:   likewise, from the device
+ * @kv_page:    bytes of a page for the plans of two states, a multiple of 128; 0 with the reason logged where
+ *              these plans are not served
+ * @kv_append:  tq/device_kv.h; @keys and @values are states of @attach
+ * @kv_scratch: bytes of device memory that @kv_attend needs for a call, aligned to 256
+ * @kv_attend:  the scale and the members that may be 0 are as the caller gave them
  *
- * All return 0 or TQ_ERR_*; the reason goes to the host's log at level 0 in the same call.
+ * The four kv slots go together and may be NULL. All others are filled. All return 0 or TQ_ERR_*; the reason goes to the host's log at level 0 in the same call.
  */
 struct tq_host;
 struct tq_plan;
@@ -424,6 +430,17 @@ struct tq_device_ops {
 		       const void *from, size_t size);
 	int (*copy_out)(const void *state, const struct tq_device_queue *queue, void *to,
 			const void *from, size_t size);
+	size_t (*kv_page)(const void *keys, const void *values,
+			  const struct tq_device_kv_options *options);
+	int (*kv_append)(const void *keys, const void *values, const struct tq_device_queue *queue,
+			 const struct tq_device_kv_options *options,
+			 const struct tq_device_kv_rows *rows);
+	size_t (*kv_scratch)(const void *keys, const void *values,
+			     const struct tq_device_kv_options *options,
+			     const struct tq_device_kv_call *call);
+	int (*kv_attend)(const void *keys, const void *values, const struct tq_device_queue *queue,
+			 const struct tq_device_kv_options *options,
+			 const struct tq_device_kv_call *call);
 };
 
 enum tq_memory {

@@ -21,6 +21,7 @@
 #include "tq/context.h"
 #include "tq/quantizer.h"
 #include "tq/device.h"
+#include "tq/device_kv.h"
 #include "tq/top_k.h"
 #include "tq/file.h"
 #include "tq/kv.h"

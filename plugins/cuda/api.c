@@ -23,6 +23,7 @@ int tqc_api_open(struct tqc_api *api, char *why, size_t why_size)
 	}
 	TQC_API_LIST(TQC_API_LOAD)
 #undef TQC_API_LOAD
+	*(void **)&api->launch_ex = dlsym(api->lib, "cuLaunchKernelEx");
 	return 0;
 }
 

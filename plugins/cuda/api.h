@@ -20,6 +20,22 @@ typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
 
+typedef struct CUlaunchAttribute_st {
+	int id;
+	int reserved;
+	union {
+		char room[64];
+		int flag;
+	} value;
+} CUlaunchAttribute;
+
+typedef struct CUlaunchConfig_st {
+	unsigned gx, gy, gz, bx, by, bz, shared;
+	CUstream stream;
+	CUlaunchAttribute *attributes;
+	unsigned nattributes;
+} CUlaunchConfig;
+
 enum {
 	CU_SUCCESS = 0,
 	CU_ERROR_NO_DEVICE = 100,
@@ -32,6 +48,7 @@ enum {
 	CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
 	CU_STREAM_NON_BLOCKING = 1,
 	CU_EVENT_DISABLE_TIMING = 2,
+	CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
 };
 
 /* X(member, symbol, parameters) */
@@ -73,6 +90,8 @@ struct tqc_api {
 #define TQC_API_MEMBER(member, symbol, params) CUresult(*member) params;
 	TQC_API_LIST(TQC_API_MEMBER)
 #undef TQC_API_MEMBER
+	/* cuLaunchKernelEx; NULL where the driver has none */
+	CUresult (*launch_ex)(const CUlaunchConfig *config, CUfunction fn, void **params, void **extra);
 };
 
 /**

@@ -14,12 +14,12 @@
 
 #define TQC_MAX_DEVICES 16
 
-extern const unsigned char tqc_fatbin[];
+extern const unsigned char tqc_fatbin[], tqc_kv_fatbin[];
 
 #define TQC_KERNEL_NAME(name, ...) #name,
 static const char *const kernel_names[TQC_KERNELS] = {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_NAME) TQC_ENCODE_KERNELS(TQC_KERNEL_NAME)
-		TQC_DECODE_KERNELS(TQC_KERNEL_NAME) TQC_SCORE_KERNELS(TQC_KERNEL_NAME)};
+		TQC_DECODE_KERNELS(TQC_KERNEL_NAME) TQC_SCORE_KERNELS(TQC_KERNEL_NAME) TQC_KV_KERNELS(TQC_KERNEL_NAME)};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tqc_device devices[TQC_MAX_DEVICES];
@@ -79,7 +79,7 @@ static int step_failed(int ordinal, const char *step, CUresult err, char *why, s
 /* What is known of a device without a context on it; called with the lock held. */
 static int device_look(struct tqc_device *d, int ordinal, char *why, size_t why_size)
 {
-	int count = 0, major = 0, minor = 0;
+	int count = 0, minor = 0;
 	const char *step;
 	CUresult err;
 
@@ -97,7 +97,7 @@ static int device_look(struct tqc_device *d, int ordinal, char *why, size_t why_
 	if (!err)
 		STEP(device_name(d->name, sizeof(d->name) - 1, d->dev));
 	if (!err)
-		STEP(device_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
+		STEP(device_attribute(&d->major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
 				      d->dev));
 	if (!err)
 		STEP(device_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
@@ -115,9 +115,9 @@ static int device_look(struct tqc_device *d, int ordinal, char *why, size_t why_
 				      d->dev));
 	if (err)
 		return step_failed(ordinal, step, err, why, why_size);
-	if (major < 8) {
+	if (d->major < 8) {
 		snprintf(why, why_size, "%s has compute capability %d.%d: 8.0 is needed", d->name,
-			 major, minor);
+			 d->major, minor);
 		return TQ_ERR_NOT_PRESENT;
 	}
 	return 0;
@@ -138,16 +138,28 @@ int tqc_device_look(int ordinal, char *name, size_t name_size, char *why, size_t
 	return ret;
 }
 
+static void unload_kernels(struct tqc_device *d)
+{
+	int m;
+
+	for (m = 0; m < TQC_MODULES; m++)
+		if (d->mod[m])
+			d->api.module_unload(d->mod[m]);
+}
+
 /* The kernels of a device whose context is current; called with the lock held. */
 static CUresult load_kernels(struct tqc_device *d, const char **failed)
 {
+	CUmodule *mod = d->mod;
 	const char *step;
 	CUresult err;
 	int k;
 
-	STEP(module_load(&d->mod, tqc_fatbin));
+	STEP(module_load(&mod[0], tqc_fatbin));
+	if (!err)
+		STEP(module_load(&mod[1], tqc_kv_fatbin));
 	for (k = 0; !err && k < TQC_KERNELS; k++) {
-		STEP(module_function(&d->fn[k], d->mod, kernel_names[k]));
+		STEP(module_function(&d->fn[k], mod[k >= id_tqc_kv_append], kernel_names[k]));
 		if (!err)
 			STEP(function_get(&d->registers[k], CU_FUNC_ATTRIBUTE_NUM_REGS, d->fn[k]));
 		if (!err)
@@ -155,8 +167,8 @@ static CUresult load_kernels(struct tqc_device *d, const char **failed)
 						CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
 						d->shared_max - TQC_STATIC_SHARED_MAX));
 	}
-	if (err && d->mod)
-		d->api.module_unload(d->mod);
+	if (err)
+		unload_kernels(d);
 	*failed = step;
 	return err;
 }
@@ -221,7 +233,7 @@ void tqc_device_put(struct tqc_device *d)
 	pthread_mutex_lock(&lock);
 	if (!--d->users && d->pid == getpid()) {
 		if (!d->api.ctx_push(d->ctx)) {
-			d->api.module_unload(d->mod);
+			unload_kernels(d);
 			d->api.ctx_pop(&old);
 		}
 		d->api.ctx_release(d->dev);
@@ -252,4 +264,14 @@ CUresult tqc_launch(struct tqc_device *dev, const struct tqc_launch *l, void **p
 {
 	return dev->api.launch(dev->fn[l->kernel], l->gx, l->gy, 1, l->threads, 1, 1,
 			       (unsigned)l->shared, l->stream, params, NULL);
+}
+
+CUresult tqc_launch_early(struct tqc_device *dev, const struct tqc_launch *l, void **params)
+{
+	CUlaunchAttribute early = { .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, .value.flag = 1 };
+	CUlaunchConfig config = { l->gx, l->gy, 1, l->threads, 1, 1, (unsigned)l->shared, l->stream, &early, 1 };
+
+	if (dev->major < 9 || !dev->api.launch_ex)
+		return tqc_launch(dev, l, params);
+	return dev->api.launch_ex(&config, dev->fn[l->kernel], params, NULL);
 }

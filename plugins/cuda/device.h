@@ -9,19 +9,22 @@
 #define TQC_KERNEL_ID(name, ...) id_##name,
 enum tqc_kernel {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_ID) TQC_ENCODE_KERNELS(TQC_KERNEL_ID)
-		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
+		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KV_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
 };
 #undef TQC_KERNEL_ID
+
+/* kernels.cu; kv.cu, from id_tqc_kv_append on */
+#define TQC_MODULES 2
 
 /** One GPU of this process: its primary context and the loaded kernels. Shared and counted. */
 struct tqc_device {
 	struct tqc_api api;
 	CUdevice dev;
 	CUcontext ctx;
-	CUmodule mod;
+	CUmodule mod[TQC_MODULES];
 	CUfunction fn[TQC_KERNELS];
 	int registers[TQC_KERNELS];
-	int ordinal, processors, shared_max, shared_processor;
+	int ordinal, major, processors, shared_max, shared_processor;
 	pid_t pid;
 	unsigned users;
 	char name[128];
@@ -75,5 +78,11 @@ struct tqc_launch {
 
 /** tqc_launch - start a kernel on the current context; 0 or the driver's error */
 CUresult tqc_launch(struct tqc_device *dev, const struct tqc_launch *l, void **params);
+
+/**
+ * tqc_launch_early - the same, and where device and driver can, the kernel may begin before the stream's
+ * last kernel has ended: it waits for that itself (kv_attend.cuh)
+ */
+CUresult tqc_launch_early(struct tqc_device *dev, const struct tqc_launch *l, void **params);
 
 #endif

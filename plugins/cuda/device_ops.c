@@ -6,12 +6,7 @@
 #include <string.h>
 #include "work.h"
 
-struct device_state {
-	struct tqc_plan_state plan;
-	const struct tq_host *host;
-};
-
-static int report(const struct device_state *s, const char *what, CUresult err)
+static int report(const struct tqc_device_state *s, const char *what, CUresult err)
 {
 	char line[256];
 
@@ -23,8 +18,7 @@ static int report(const struct device_state *s, const char *what, CUresult err)
 	return TQ_ERR_DEVICE;
 }
 
-/* Make the context current; every operation does, and leaves again. */
-static int enter(const struct device_state *s, const char *what)
+int tqc_ops_enter(const struct tqc_device_state *s, const char *what)
 {
 	char line[256];
 	int ret = tqc_enter(s->plan.dev);
@@ -38,7 +32,7 @@ static int enter(const struct device_state *s, const char *what)
 	return ret;
 }
 
-static int leave(const struct device_state *s, const char *what, CUresult err)
+int tqc_ops_leave(const struct tqc_device_state *s, const char *what, CUresult err)
 {
 	tqc_leave(s->plan.dev);
 	return report(s, what, err);
@@ -57,7 +51,7 @@ static int open_device(const struct tq_host *host, int32_t device)
 static int attach(const struct tq_host *host, const struct tq_plan *plan,
 		  const struct tq_device_queue *queue, void **state)
 {
-	struct device_state *s;
+	struct tqc_device_state *s;
 	int ret;
 
 	s = host->alloc(host, sizeof(*s));
@@ -76,7 +70,7 @@ static int attach(const struct tq_host *host, const struct tq_plan *plan,
 
 static void detach(const struct tq_host *host, void *state)
 {
-	struct device_state *s = state;
+	struct tqc_device_state *s = state;
 
 	tqc_state_destroy(&s->plan);
 	host->free(host, s);
@@ -84,17 +78,17 @@ static void detach(const struct tq_host *host, void *state)
 
 static size_t query_size(const void *state)
 {
-	return ((const struct device_state *)state)->plan.plan.query_bytes;
+	return ((const struct tqc_device_state *)state)->plan.plan.query_bytes;
 }
 
 static int encode(const void *state, const struct tq_device_queue *queue, const void *x, int dtype,
 		  size_t stride, size_t n, void *codes)
 {
-	const struct device_state *s = state;
-	int ret = enter(s, "encode");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "encode");
 
 	return ret ? ret
-		   : leave(s, "encode",
+		   : tqc_ops_leave(s, "encode",
 			   tqc_work_encode(&s->plan, queue->stream, (CUdeviceptr)x, dtype, stride,
 					   n, (CUdeviceptr)codes));
 }
@@ -102,11 +96,11 @@ static int encode(const void *state, const struct tq_device_queue *queue, const 
 static int decode(const void *state, const struct tq_device_queue *queue, const void *codes,
 		  size_t n, void *x, int dtype, size_t stride)
 {
-	const struct device_state *s = state;
-	int ret = enter(s, "decode");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "decode");
 
 	return ret ? ret
-		   : leave(s, "decode",
+		   : tqc_ops_leave(s, "decode",
 			   tqc_work_decode(&s->plan, queue->stream, (CUdeviceptr)codes, n,
 					   (CUdeviceptr)x, dtype, stride));
 }
@@ -114,11 +108,11 @@ static int decode(const void *state, const struct tq_device_queue *queue, const 
 static int query(const void *state, const struct tq_device_queue *queue, const float *x,
 		 size_t stride, size_t nq, void *prepared)
 {
-	const struct device_state *s = state;
-	int ret = enter(s, "query");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "query");
 
 	return ret ? ret
-		   : leave(s, "query",
+		   : tqc_ops_leave(s, "query",
 			   tqc_work_query(&s->plan, queue->stream, (CUdeviceptr)x, stride, nq,
 					  (CUdeviceptr)prepared));
 }
@@ -128,13 +122,13 @@ static int score(const void *state, const struct tq_device_queue *queue, const v
 		 size_t query_stride, size_t code_stride, size_t score_stride)
 {
 	struct tqc_batch strides = {query_stride, code_stride, score_stride};
-	const struct device_state *s = state;
-	int ret = enter(s, "score");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "score");
 
 	if (batch == 1)
 		memset(&strides, 0, sizeof(strides));
 	return ret ? ret
-		   : leave(s, "score",
+		   : tqc_ops_leave(s, "score",
 			   tqc_work_score(&s->plan, queue->stream, (CUdeviceptr)prepared, nq,
 					  (CUdeviceptr)codes, n, (CUdeviceptr)scores, ld, batch,
 					  &strides));
@@ -149,11 +143,11 @@ static int topk(const void *state, const struct tq_device_queue *queue, const vo
 		size_t nq, const void *codes, size_t n, size_t k, int64_t *ids, float *scores,
 		void *scratch)
 {
-	const struct device_state *s = state;
-	int ret = enter(s, "topk");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "topk");
 
 	return ret ? ret
-		   : leave(s, "topk",
+		   : tqc_ops_leave(s, "topk",
 			   tqc_work_topk(&s->plan, queue->stream, (CUdeviceptr)prepared, nq,
 					 (CUdeviceptr)codes, n, k, (CUdeviceptr)ids,
 					 (CUdeviceptr)scores, (CUdeviceptr)scratch));
@@ -162,64 +156,64 @@ static int topk(const void *state, const struct tq_device_queue *queue, const vo
 static int check(const void *state, const struct tq_device_queue *queue, const void *x, int dtype,
 		 size_t stride, size_t n, uint64_t *first)
 {
-	const struct device_state *s = state;
-	int ret = enter(s, "check");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "check");
 
 	return ret ? ret
-		   : leave(s, "check",
+		   : tqc_ops_leave(s, "check",
 			   tqc_work_check(&s->plan, queue->stream, (CUdeviceptr)x, dtype, stride, n,
 					  (CUdeviceptr)first));
 }
 
 static int memory_alloc(const void *state, size_t size, void **ptr)
 {
-	const struct device_state *s = state;
-	int ret = enter(s, "memory_alloc");
+	const struct tqc_device_state *s = state;
+	int ret = tqc_ops_enter(s, "memory_alloc");
 	CUdeviceptr p = 0;
 
 	*ptr = NULL;
 	if (ret)
 		return ret;
-	ret = leave(s, "memory_alloc", s->plan.dev->api.mem_alloc(&p, size ? size : 1));
+	ret = tqc_ops_leave(s, "memory_alloc", s->plan.dev->api.mem_alloc(&p, size ? size : 1));
 	*ptr = (void *)p;
 	return ret;
 }
 
 static void memory_free(const void *state, void *ptr)
 {
-	const struct device_state *s = state;
+	const struct tqc_device_state *s = state;
 
-	if (!ptr || enter(s, "memory_free"))
+	if (!ptr || tqc_ops_enter(s, "memory_free"))
 		return;
-	leave(s, "memory_free", s->plan.dev->api.mem_free((CUdeviceptr)ptr));
+	tqc_ops_leave(s, "memory_free", s->plan.dev->api.mem_free((CUdeviceptr)ptr));
 }
 
 static int copy_in(const void *state, const struct tq_device_queue *queue, void *to,
 		   const void *from, size_t size)
 {
-	const struct device_state *s = state;
+	const struct tqc_device_state *s = state;
 	const struct tqc_api *api = &s->plan.dev->api;
-	int ret = enter(s, "copy_in");
+	int ret = tqc_ops_enter(s, "copy_in");
 	CUresult err;
 
 	if (ret)
 		return ret;
 	err = api->copy_in((CUdeviceptr)to, from, size, queue->stream);
-	return leave(s, "copy_in", err ? err : api->stream_sync(queue->stream));
+	return tqc_ops_leave(s, "copy_in", err ? err : api->stream_sync(queue->stream));
 }
 
 static int copy_out(const void *state, const struct tq_device_queue *queue, void *to,
 		    const void *from, size_t size)
 {
-	const struct device_state *s = state;
+	const struct tqc_device_state *s = state;
 	const struct tqc_api *api = &s->plan.dev->api;
-	int ret = enter(s, "copy_out");
+	int ret = tqc_ops_enter(s, "copy_out");
 	CUresult err;
 
 	if (ret)
 		return ret;
 	err = api->copy_out(to, (CUdeviceptr)from, size, queue->stream);
-	return leave(s, "copy_out", err ? err : api->stream_sync(queue->stream));
+	return tqc_ops_leave(s, "copy_out", err ? err : api->stream_sync(queue->stream));
 }
 
 const struct tq_device_ops tqc_device_ops = {
@@ -239,4 +233,8 @@ const struct tq_device_ops tqc_device_ops = {
 	.memory_free = memory_free,
 	.copy_in = copy_in,
 	.copy_out = copy_out,
+	.kv_page = tqc_kv_page,
+	.kv_append = tqc_kv_append,
+	.kv_scratch = tqc_kv_scratch,
+	.kv_attend = tqc_kv_attend,
 };

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The compiled kernels, for every architecture, as bytes of this plugin. */
-__asm__(".section .rodata\n"
-	".balign 64\n"
-	".globl tqc_fatbin\n"
-	".hidden tqc_fatbin\n"
-	"tqc_fatbin:\n"
-	".incbin \"" TQC_FATBIN "\"\n"
-	".byte 0\n"
-	".previous\n");
+#define TQC_IMAGE(name, file)                                                                      \
+	__asm__(".section .rodata\n"                                                               \
+		".balign 64\n"                                                                     \
+		".globl " name "\n"                                                                \
+		".hidden " name "\n" name ":\n"                                                    \
+		".incbin \"" file "\"\n"                                                           \
+		".byte 0\n"                                                                        \
+		".previous\n")
+
+TQC_IMAGE("tqc_fatbin", TQC_DIR "/kernels.fatbin");
+TQC_IMAGE("tqc_kv_fatbin", TQC_DIR "/kv.fatbin");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every kernel of the plugin in one module. Compile with -fmad=false: docs/FORMAT.md has no fma. */
+/* The kernels of the row codec, a module. Compile with -fmad=false: docs/FORMAT.md has no fma. */
 #include "kernel_list.h"
 #include "check.cuh"
 #include "encode.cuh"

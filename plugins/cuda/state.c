@@ -107,6 +107,15 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 	dp->sketch = put_rotation(im, &p->sketch);
 }
 
+static void pack_levels(const struct tq_codebook *book, uint32_t *levels)
+{
+	uint32_t i;
+
+	memset(levels, 0, 4 * sizeof(*levels));
+	for (i = 0; i < book->count && book->count <= 16 && book->planes == 1; i++)
+		levels[i / 4] |= (uint32_t)((book->odd[i] + 127) / 2) << 8 * (i & 3);
+}
+
 int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int ordinal,
 		     struct tqc_plan_state *state)
 {
@@ -145,6 +154,7 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 		goto err_mem;
 	tqc_leave(state->dev);
 	host->free(host, im.bytes);
+	pack_levels(&plan->codebook, state->levels);
 	state->threads = plan->dim > 1024 ? 256 : 128;
 	state->encode_shared =
 		sizeof(float) * (2 * (size_t)plan->dim + (plan->effort ? 17 * 256 : 256));

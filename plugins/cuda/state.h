@@ -9,13 +9,14 @@
 /** Largest dimension whose rows fit a block's shared memory. */
 #define TQC_MAX_DIM 16384
 
-/** A plan on a device: its tables in one allocation. */
+/** A plan on a device: its tables in one allocation. @levels: up to 16 one-plane grid values, a byte each */
 struct tqc_plan_state {
 	struct tqc_device *dev;
 	struct tqc_plan plan;
 	CUdeviceptr tables;
 	size_t encode_shared, decode_shared;
 	unsigned threads;
+	uint32_t levels[4];
 };
 
 /**

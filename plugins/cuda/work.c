@@ -15,8 +15,8 @@ static unsigned blocks_for(const struct tqc_device *dev, size_t items, size_t pe
 	return (unsigned)(items < most ? items : most);
 }
 
-/* How many blocks of a launch a processor holds at once: a grid of more would leave a short last turn */
-static unsigned resident(const struct tqc_device *dev, const struct tqc_launch *l)
+/* A grid of more than these would leave a short last turn */
+unsigned tqc_resident(const struct tqc_device *dev, const struct tqc_launch *l)
 {
 	size_t shared = l->shared + 1024 + TQC_STATIC_SHARED_MAX / 8;
 	size_t registers = (((size_t)dev->registers[l->kernel] + 7) & ~(size_t)7) * l->threads;
@@ -173,7 +173,7 @@ static int mma_launch(const struct tqc_plan_state *s, size_t nq, size_t n, size_
 	l->kernel = (enum tqc_kernel)(base + turn);
 	l->threads = 32 * warps;
 	l->shared = 256 * (size_t)*tiles * steps + warps * each;
-	blocks = resident(s->dev, l);
+	blocks = tqc_resident(s->dev, l);
 	each = (size_t)s->dev->processors * blocks / count;
 	l->gx = (unsigned)((n + 16 * (size_t)warps - 1) / (16 * (size_t)warps));
 	if (l->gx > each)

@@ -7,6 +7,9 @@
 
 #include "state.h"
 
+/** tqc_resident - how many blocks of a launch a processor holds at once */
+unsigned tqc_resident(const struct tqc_device *dev, const struct tqc_launch *l);
+
 CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,
 			 size_t stride, size_t n, CUdeviceptr codes);
 CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr codes,

@@ -26,7 +26,7 @@ void (*fake_kernel)(const char *, unsigned, unsigned, void **);
 static struct CUctx_st contexts[16];
 static struct CUfunc_st functions[256];
 static size_t nfunctions;
-static long calls, failures, held, depth, allocations, waits, fail_at = -1;
+static long calls, failures, held, depth, allocations, waits, early, fail_at = -1;
 static int fail_on, push_failed;
 
 void fake_fail_at(long n, int sticky)
@@ -52,7 +52,10 @@ long fake_held(void)
 
 int fake_push_failed(void)
 {
-	return push_failed;
+	int failed = push_failed;
+
+	push_failed = 0;
+	return failed;
 }
 
 long fake_depth(void)
@@ -68,6 +71,11 @@ long fake_allocations(void)
 long fake_waits(void)
 {
 	return waits;
+}
+
+long fake_early(void)
+{
+	return early;
 }
 
 /* Counts the call; is it one that fails? */
@@ -240,6 +248,14 @@ CUresult cuLaunchKernel(CUfunction fn, unsigned gx, unsigned gy, unsigned gz, un
 	if (fake_kernel)
 		fake_kernel(fn->name, gx, gy, params);
 	return CU_SUCCESS;
+}
+
+CUresult cuLaunchKernelEx(const CUlaunchConfig *c, CUfunction fn, void **params, void **extra)
+{
+	if (c->nattributes != 1 || c->attributes->id != CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION)
+		abort();
+	early++;
+	return cuLaunchKernel(fn, c->gx, c->gy, c->gz, c->bx, c->by, c->bz, c->shared, c->stream, params, extra);
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *ptr, size_t size)

@@ -26,7 +26,7 @@ long fake_calls(void);
 long fake_failures(void);
 long fake_held(void);
 
-/** Did a push fail: what was to be given back in that context then stays. */
+/** Did a push fail since this was asked: what was to be given back in that context then stays. */
 int fake_push_failed(void);
 
 /** Contexts pushed and not popped. */
@@ -35,6 +35,9 @@ long fake_depth(void);
 /** Allocations and waits so far: hot calls make none. */
 long fake_allocations(void);
 long fake_waits(void);
+
+/** Launches that may begin before the stream's last kernel has ended. */
+long fake_early(void);
 
 /** What a launch does: name of the kernel, grid, parameters; NULL: nothing. */
 extern void (*fake_kernel)(const char *name, unsigned gx, unsigned gy, void **params);

@@ -164,6 +164,8 @@ static void spoil(const char *name, void **params)
 		ARG(int64_t *, 7)[0] += 1;
 	else if (is(name, "tqc_check"))
 		*ARG(uint64_t *, 5) = 1;
+	else if (is(name, "tqc_kv"))
+		scalar_kv_spoil(name, params);
 }
 
 void scalar_kernel(const char *name, unsigned gx, unsigned gy, void **params)
@@ -191,6 +193,8 @@ void scalar_kernel(const char *name, unsigned gx, unsigned gy, void **params)
 		push(gy, params);
 	else if (is(name, "tqc_select"))
 		merge(gx, params);
+	else if (is(name, "tqc_kv"))
+		scalar_kv_kernel(name, gx, params);
 	else
 		abort();
 	if (*scalar_kernels.wrong && is(name, scalar_kernels.wrong))

@@ -13,61 +13,9 @@
 #include <unistd.h>
 #include "codec.h"
 #include "fake_cuda.h"
-#include "gate.h"
+#include "fixture.h"
 #include "scalar_kernels.h"
 #include "tq/tq.h"
-
-static struct tq_pipeline pipeline;
-
-static int open_context(struct tq_context **ctx)
-{
-	struct tq_options o = {.struct_size = sizeof(o), .flags = TQ_NO_ENV};
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/plugins/cuda/tq-cuda.so", getenv("TQ_TEST_BUILD_ROOT"));
-	o.plugin_path = path;
-	return tq_context_create(&o, ctx);
-}
-
-static int open_quantizer(struct tq_context *ctx, const char *text, uint32_t d, const char *driver,
-			  struct tq_quantizer **q)
-{
-	static float centre[4096];
-	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = driver};
-	struct tq_spec spec;
-	uint32_t i;
-
-	for (i = 0; i < d; i++)
-		centre[i] = (float)(i % 5) * 0.125f;
-	tq_spec_init(&spec);
-	if (tq_spec_parse(&spec, text))
-		return TQ_ERR_SPEC;
-	o.centre = spec.center ? centre : NULL;
-	return tq_quantizer_create(ctx, &spec, d, &o, q);
-}
-
-/* Let launches do the work of this plan */
-static void use_plan(struct tq_context *ctx, const struct tq_plan *plan)
-{
-	uint32_t padded = (plan->dim + 63) & ~63u, plane = padded;
-
-	if (pipeline.ctx)
-		tq_pipeline_destroy(&pipeline);
-	ck_assert(tq_gate_pipeline(ctx, NULL, plan, &pipeline) == TQ_OK);
-	if (plan->query == TQ_QUERY_S16)
-		plane = 2 * padded;
-	if (plan->query == TQ_QUERY_F32)
-		plane = 4 * padded;
-	scalar_kernels.pipe = &pipeline;
-	scalar_kernels.query_bytes = 64 + plane * (plan->sketch.kind == TQ_ROT_NONE ? 1 : 2);
-	fake_kernel = scalar_kernel;
-}
-
-static void forget_plan(void)
-{
-	tq_pipeline_destroy(&pipeline);
-	pipeline.ctx = NULL;
-}
 
 /* ---- what is there ---- */
 
@@ -157,16 +105,6 @@ struct rows {
 	uint8_t codes[ROWS * 600];
 	uint64_t first;
 };
-
-static void *device(size_t size)
-{
-	return aligned_alloc(256, (size + 255) & ~(size_t)255);
-}
-
-static float noise(void)
-{
-	return (float)(rand() % 2001 - 1000) * 0.001f + (float)(rand() % 2001 - 1000) * 0.0007f;
-}
 
 /* The host's answers, by scalar */
 static struct rows *host_rows(const struct tq_quantizer *q)
@@ -330,12 +268,6 @@ START_TEST(bad_arguments_are_named)
 	ck_assert_int_eq(tq_queue_wrap_cuda(ctx, 1, NULL, &other), TQ_OK);
 	ck_assert_msg(tq_device_codec_create(q, queue, &codec) == TQ_OK, "%s", tq_error_text());
 	calls = fake_calls();
-#define REFUSED(text, call)                                                                        \
-	do {                                                                                       \
-		ck_assert_int_eq(call, TQ_ERR_ARG);                                                \
-		ck_assert_msg(strstr(tq_error_text(), text) == tq_error_text(), "%s",              \
-			      tq_error_text());                                                    \
-	} while (0)
 	REFUSED("device", tq_queue_wrap_cuda(ctx, -1, NULL, &(struct tq_queue *){NULL}));
 	REFUSED("queue", tq_encode_async(codec, other, room, TQ_F32, 16, 1, room));
 	REFUSED("queue", tq_encode_async(codec, NULL, room, TQ_F32, 16, 1, room));
@@ -360,7 +292,6 @@ START_TEST(bad_arguments_are_named)
 				   (float *)(void *)room, room));
 	REFUSED("scratch", tq_topk_async(codec, queue, room, 1, room, 5, 3, (int64_t *)(void *)room,
 					 (float *)(void *)room, room + 64));
-#undef REFUSED
 	ck_assert_int_eq(fake_calls(), calls);
 	ck_assert_int_eq(tq_encode_async(codec, queue, NULL, TQ_F32, 16, 0, NULL), TQ_OK);
 	tq_device_codec_destroy(codec);

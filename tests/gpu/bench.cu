@@ -415,6 +415,8 @@ static void time_search(const char *text, uint32_t d, size_t n, size_t nq, size_
 	tq_quantizer_destroy(q);
 }
 
+#include "kv.cuh"
+
 static void time_all(void)
 {
 	const size_t gib = (size_t)1 << 30;
@@ -436,6 +438,7 @@ static void time_all(void)
 	time_search("bits=4", 1536, 4000000, 1, 100);
 	time_search("bits=4", 1536, 4000000, 64, 100);
 	time_search("bits=4", 128, 16000000, 1, 100);
+	kv_time_all();
 }
 
 int main(int argc, char **argv)
@@ -445,12 +448,21 @@ int main(int argc, char **argv)
 	CK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
 	open_all();
 	CK(cudaGetDeviceProperties(&prop, 0));
-	if (argc > 1 && !strncmp(argv[1], "check", 5))
+	if (argc > 1 && !strncmp(argv[1], "check", 5)) {
+		kv_check_all(!strcmp(argv[1], "check-brief"));
 		check_all(!strcmp(argv[1], "check-brief"));
+	}
+	if (argc > 1 && (!strcmp(argv[1], "kv-check") || !strcmp(argv[1], "kv-brief")))
+		kv_check_all(!strcmp(argv[1], "kv-brief"));
 	if (argc > 1 && !strcmp(argv[1], "time-rows")) {
 		read_rate = 3.0;
 		for (const char *c : { "bits=4 correction=none", "bits=4 correction=ls", "bits=2 correction=ls" })
 			time_rows(c, 128, TQ_BF16, (size_t)1 << 30);
+	}
+	if (argc > 1 && !strcmp(argv[1], "kv-time")) {
+		time_memory();
+		printf("| what | time | bytes per second | of reading |\n|---|---|---|---|\n");
+		kv_time_all();
 	}
 	if (argc > 1 && !strcmp(argv[1], "time")) {
 		printf("%s, %d processors, %d MB of L2\n", prop.name, prop.multiProcessorCount, prop.l2CacheSize >> 20);
@@ -458,7 +470,7 @@ int main(int argc, char **argv)
 	}
 	close_all();
 	CK(cudaDeviceSynchronize());
-	if (argc > 1 && !strncmp(argv[1], "check", 5))
+	if (passed + failed)
 		printf("%u passed, %u failed\n", passed, failed);
 	return failed > 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """PyTorch and libtq on one device: PyTorch's results before and after are the same, libtq works on its tensors and
-stream; then the times of the products that key logits are compared with. Usage: torch_check.py LIBTQ"""
+stream; then the times of the products that key logits are compared with. Usage: torch_check.py LIBTQ [attention]"""
 import ctypes as c
 import sys
 
@@ -99,5 +99,34 @@ def products():
         del k
 
 
-products()
+def attention():
+    """Decode attention over keys and values in bf16: each backend, grouped heads as they are and folded into the query's
+    length (no mask is needed for one token), the faster of the two"""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    heads, kv_heads, d = 32, 8, 128
+    backends = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION, "efficient": SDPBackend.EFFICIENT_ATTENTION}
+    for batch, n in ((8, 32768), (64, 32768), (1, 131072)):
+        k, v = (torch.randn(batch, kv_heads, n, d, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+        q = torch.randn(batch, heads, 1, d, device="cuda", dtype=torch.bfloat16)
+        folded = q.view(batch, kv_heads, heads // kv_heads, d)
+        for name, backend in backends.items():
+            found = {}
+            for form, work in (
+                ("grouped", lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)),
+                ("folded", lambda: torch.nn.functional.scaled_dot_product_attention(folded, k, v)),
+            ):
+                try:
+                    with sdpa_kernel(backend):
+                        found[form] = median_us(work)
+                except RuntimeError:
+                    pass
+            text = ", ".join(f"{form} {us:.1f} us" for form, us in found.items()) or "not served"
+            print(f"| SDPA {name} bf16, {batch} x {n}, {heads}/{kv_heads} heads, d={d} | {text} |", flush=True)
+        del k, v
+
+
+if sys.argv[2:] != ["attention"]:
+    products()
+attention()
 sys.exit(0 if coexist() else 1)

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The gate for attention on a device: tokens are appended to shuffled pages and attended to, and the
+ * outputs compared with attention in float64 over the rows that scalar decodes from its own codes.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "device_codec.h"
+#include "gate_device.h"
+#include "selftest.h"
+
+#define HEADS 2
+#define GROUP 3
+#define SEQUENCES 3
+#define TOKENS 2 /* of each query */
+#define LONGEST 150
+#define TABLE ((LONGEST + 31) / 32)
+#define GUARD 64
+#define ERROR_MAX 1e-3
+
+static const uint32_t lengths[SEQUENCES] = { LONGEST, 33, 1 };
+static const struct tq_device_kv_options shape = { sizeof(shape), HEADS, HEADS * GROUP, 32 };
+
+/* On the host: rows as given, and as scalar decodes them. On the device: d* */
+struct scene {
+	const struct tq_device_codec *keys, *values;
+	uint32_t dim;
+	size_t tokens; /* of all sequences */
+	float *key, *value, *query, *out, *lse;
+	uint8_t *dkey, *dvalue, *dquery, *dout, *dlse, *dslots, *dtable, *dlengths, *dpages;
+};
+
+static float *floats(struct tq_gate_bench *b, size_t n)
+{
+	return (float *)(void *)tq_gate_buffer(b, n * sizeof(float), 0)->at;
+}
+
+/* @n normal rows: on the device as they are, on the host decoded */
+static float *rows(struct tq_gate_bed *bed, const struct tq_plan *plan, size_t n, float factor, uint8_t **device)
+{
+	float *x = floats(bed->b, n * plan->dim);
+	struct tq_pipeline pipe;
+	uint8_t *codes;
+	size_t i;
+
+	*device = tq_gate_place(bed, n * plan->dim * sizeof(float));
+	codes = tq_gate_buffer(bed->b, n * plan->layout.row_bytes, 0)->at;
+	if (bed->b->err)
+		return x;
+	for (i = 0; i < n * plan->dim; i++)
+		x[i] = factor * tq_gate_normal(bed->b);
+	tq_gate_in(bed, *device, x, n * plan->dim * sizeof(float));
+	if (!bed->b->err)
+		bed->b->err = tq_gate_pipeline(bed->b->ctx, NULL, plan, &pipe);
+	if (bed->b->err)
+		return x;
+	bed->b->err = tq_pipeline_encode(&pipe, x, TQ_F32, plan->dim, n, codes);
+	if (!bed->b->err)
+		bed->b->err = tq_pipeline_decode(&pipe, codes, n, x, TQ_F32, plan->dim);
+	tq_pipeline_destroy(&pipe);
+	return x;
+}
+
+/* Page p of sequence s is number (7 * (s * TABLE + p) + 3) mod 16: no two the same */
+static uint32_t page_number(uint32_t s, uint32_t p)
+{
+	return (7 * (s * TABLE + p) + 3) % 16;
+}
+
+static void lay_out(struct tq_gate_bed *bed, struct scene *s)
+{
+	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, i;
+	uint32_t table[SEQUENCES * TABLE], q, t;
+	int64_t slots[SEQUENCES * LONGEST];
+
+	for (q = 0; q < SEQUENCES; q++) {
+		for (t = 0; t < TABLE; t++)
+			table[q * TABLE + t] = page_number(q, t);
+		for (t = 0; t < lengths[q]; t++)
+			slots[s->tokens++] = (int64_t)page_number(q, t / 32) * 32 + t % 32;
+	}
+	s->key = rows(bed, s->keys->plan, s->tokens * HEADS, 1.0f, &s->dkey);
+	s->value = rows(bed, s->values->plan, s->tokens * HEADS, 1.0f, &s->dvalue);
+	s->query = floats(bed->b, nq * d);
+	s->out = floats(bed->b, nq * d + GUARD);
+	s->lse = floats(bed->b, nq + GUARD);
+	s->dquery = tq_gate_place(bed, nq * d * sizeof(float));
+	s->dout = tq_gate_place(bed, (nq * d + GUARD) * sizeof(float));
+	s->dlse = tq_gate_place(bed, (nq + GUARD) * sizeof(float));
+	s->dslots = tq_gate_place(bed, s->tokens * sizeof(*slots));
+	s->dtable = tq_gate_place(bed, sizeof(table));
+	s->dlengths = tq_gate_place(bed, sizeof(lengths));
+	if (bed->b->err)
+		return;
+	for (i = 0; i < nq * d; i++)
+		s->query[i] = 1.5f * tq_gate_normal(bed->b);
+	tq_gate_in(bed, s->dquery, s->query, nq * d * sizeof(float));
+	tq_gate_in(bed, s->dslots, slots, s->tokens * sizeof(*slots));
+	tq_gate_in(bed, s->dtable, table, sizeof(table));
+	tq_gate_in(bed, s->dlengths, lengths, sizeof(lengths));
+}
+
+/* Pages begin as noise: what was in them must not matter */
+static void append(struct tq_gate_bed *bed, struct scene *s)
+{
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)s->tokens, TQ_F32, s->dkey, HEADS * (size_t)s->dim,
+				       s->dvalue, HEADS * (size_t)s->dim, (const int64_t *)(const void *)s->dslots, NULL };
+	size_t bytes = 16 * bed->ops->kv_page(s->keys->state, s->values->state, &shape), i;
+	uint8_t *noise = tq_gate_buffer(bed->b, bytes, 0)->at;
+
+	r.pages = s->dpages = tq_gate_place(bed, bytes);
+	if (bed->b->err)
+		return;
+	for (i = 0; i < bytes; i++)
+		noise[i] = (uint8_t)tq_gate_word(bed->b);
+	tq_gate_in(bed, s->dpages, noise, bytes);
+	if (!bed->b->err)
+		tq_gate_did(bed, "kv_append",
+			    bed->ops->kv_append(s->keys->state, s->values->state, bed->queue, &shape, &r));
+}
+
+/* One query row over tokens from .. to - 1, the sequence's first at row @base */
+static double want_row(const struct scene *s, const float *query, size_t base, uint32_t head, uint32_t from, uint32_t to,
+		       float scale, double *out)
+{
+	double z[LONGEST], top = -HUGE_VAL, sum = 0.0;
+	const float *row;
+	uint32_t d = s->dim, t, i;
+
+	for (t = from; t < to; t++) {
+		row = s->key + ((base + t) * HEADS + head) * d;
+		for (z[t] = 0.0, i = 0; i < d; i++)
+			z[t] += (double)row[i] * (double)query[i];
+		z[t] *= (double)scale;
+		top = z[t] > top ? z[t] : top;
+	}
+	memset(out, 0, d * sizeof(*out));
+	for (t = from; t < to; t++) {
+		row = s->value + ((base + t) * HEADS + head) * d;
+		sum += exp(z[t] - top);
+		for (i = 0; i < d; i++)
+			out[i] += exp(z[t] - top) * (double)row[i];
+	}
+	for (i = 0; sum > 0.0 && i < d; i++)
+		out[i] /= sum;
+	return top + log(sum);
+}
+
+static void compare(struct tq_gate_bed *bed, const struct scene *s, const struct tq_device_kv_call *call, uint32_t q,
+		    uint32_t token, uint32_t head, size_t base)
+{
+	size_t row = (q * (size_t)TOKENS + token) * HEADS * GROUP + head, i;
+	uint32_t behind = TOKENS - 1 - token, to = lengths[q] > behind ? lengths[q] - behind : 0,
+		 from = call->window && to > call->window ? to - call->window : 0;
+	double want[256], lse, off = 0.0, norm = 0.0, e;
+
+	lse = want_row(s, s->query + row * s->dim, base, head / GROUP, from, to, call->scale, want);
+	for (i = 0; i < s->dim; i++) {
+		e = (double)s->out[row * s->dim + i] - want[i];
+		off += e * e;
+		norm += want[i] * want[i];
+	}
+	if (!(off <= ERROR_MAX * ERROR_MAX * norm))
+		tq_gate_fault(bed->b, "attention: relative error %.2g over %u tokens (d=%u)", sqrt(off / norm), to - from,
+			      s->dim);
+	if (to > from ? !(fabs((double)s->lse[row] - lse) <= ERROR_MAX) : !(s->lse[row] < -3e38f))
+		tq_gate_fault(bed->b, "attention: lse %g, not %g (d=%u)", (double)s->lse[row], lse, s->dim);
+}
+
+static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, uint32_t window)
+{
+	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, base, i;
+	struct tq_device_kv_call call = {
+		.struct_size = sizeof(call),
+		.sequences = SEQUENCES,
+		.tokens = TOKENS,
+		.max_tokens = LONGEST,
+		.splits = splits,
+		.window = window,
+		.dtype = TQ_F32,
+		.scale = 1.0f / sqrtf((float)d),
+		.query = s->dquery,
+		.query_stride = HEADS * GROUP * d,
+		.out = s->dout,
+		.out_stride = HEADS * GROUP * d,
+		.lse = (float *)(void *)s->dlse,
+		.pages = s->dpages,
+		.table = (const uint32_t *)(const void *)s->dtable,
+		.table_stride = TABLE,
+		.lengths = (const uint32_t *)(const void *)s->dlengths,
+	};
+	uint32_t q, t, h;
+
+	if (bed->b->err)
+		return;
+	call.scratch = tq_gate_place(bed, bed->ops->kv_scratch(s->keys->state, s->values->state, &shape, &call));
+	memset(s->out, TQ_GATE_POISON, (nq * d + GUARD) * sizeof(float));
+	memset(s->lse, TQ_GATE_POISON, (nq + GUARD) * sizeof(float));
+	tq_gate_in(bed, s->dout, s->out, (nq * d + GUARD) * sizeof(float));
+	tq_gate_in(bed, s->dlse, s->lse, (nq + GUARD) * sizeof(float));
+	if (!bed->b->err)
+		tq_gate_did(bed, "kv_attend",
+			    bed->ops->kv_attend(s->keys->state, s->values->state, bed->queue, &shape, &call));
+	tq_gate_out(bed, s->out, s->dout, (nq * d + GUARD) * sizeof(float));
+	tq_gate_out(bed, s->lse, s->dlse, (nq + GUARD) * sizeof(float));
+	for (q = 0, base = 0; q < SEQUENCES; base += lengths[q], q++)
+		for (t = 0; t < TOKENS; t++)
+			for (h = 0; h < HEADS * GROUP && !bed->b->err; h++)
+				compare(bed, s, &call, q, t, h, base);
+	for (i = 0; i < GUARD * sizeof(float) && !bed->b->err; i++)
+		if (((const uint8_t *)(s->out + nq * d))[i] != TQ_GATE_POISON ||
+		    ((const uint8_t *)(s->lse + nq))[i] != TQ_GATE_POISON)
+			tq_gate_fault(bed->b, "attention writes outside its output (d=%u)", s->dim);
+}
+
+int tq_gate_device_kv(const struct tq_device_codec *keys, const struct tq_device_codec *values,
+		      const struct tq_device_queue *queue, char *why, size_t size)
+{
+	struct tq_gate_bench b;
+	struct tq_gate_bed bed = { .b = &b, .ops = keys->ops, .queue = queue, .state = keys->state };
+	struct scene s = { .keys = keys, .values = values, .dim = keys->plan->dim };
+
+	tq_gate_open(&b, keys->entry, s.dim, why, size);
+	lay_out(&bed, &s);
+	append(&bed, &s);
+	attend(&bed, &s, 2, 0);
+	attend(&bed, &s, 1, 40);
+	tq_gate_clear(&bed);
+	tq_gate_close(&b);
+	if (b.err && !*why)
+		snprintf(why, size, "%.200s", tq_error_text());
+	return b.err == TQ_OK || b.err == TQ_ERR_NOMEM || b.err == TQ_ERR_DEVICE ? b.err : TQ_ERR_SELFTEST;
+}

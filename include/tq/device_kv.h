@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_DEVICE_KV_H
+#define TQ_DEVICE_KV_H
+
+/*
+ * Attention over a paged KV cache of codes in a device's memory, in the manner of tq/device.h: the caller's
+ * pointers and stream, no allocation, no waiting, may be recorded into a CUDA graph.
+ *
+ *	struct tq_device_kv_options o = { sizeof(o), .kv_heads = 8, .query_heads = 32, .page_tokens = 64 };
+ *	tq_device_kv_create(keys, values, queue, &o, &kv);	from two codecs of one dimension
+ *	tq_kv_append_async(kv, queue, &rows);			codes of new tokens into pages
+ *	tq_kv_attend_async(kv, queue, &call);			outputs of query tokens
+ *
+ * Pages, page tables and lengths are the engine's: one allocation of any number of pages of
+ * tq_device_kv_page_size() bytes per layer, a table of page numbers per sequence, slots of new tokens.
+ * A page holds all KV heads of page_tokens tokens; every token is coded.
+ *
+ * Keys and values need the same dimension, 64, 96, 128 or 256, 2 to 4 bits, values no more of
+ * them than keys, no centre and no sketch. A vector taken off all keys of a head before they are appended changes no output, only @lse.
+ *
+ * Outputs are those of attention in exact arithmetic over the decoded rows to 1e-3, and the same bits for
+ * the same number of splits.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include "tq/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct tq_queue;
+struct tq_device_codec;
+struct tq_device_kv;
+
+/**
+ * struct tq_device_kv_options - the shape of a layer
+ * @struct_size: sizeof(struct tq_device_kv_options)
+ * @kv_heads:    1..1024
+ * @query_heads: a multiple of @kv_heads
+ * @page_tokens: tokens per page: a power of two, 32..4096
+ */
+struct tq_device_kv_options {
+	uint32_t struct_size;
+	uint32_t kv_heads;
+	uint32_t query_heads;
+	uint32_t page_tokens;
+};
+
+/**
+ * tq_device_kv_create - the layout of pages for two codecs, tested on the device
+ * @keys, @values: must outlive @kv; of one dimension and device
+ * @queue:   whose device; the test waits for it: not while a graph is being recorded
+ * @options: the shape
+ * @kv:      receives it; release with tq_device_kv_destroy()
+ *
+ * The test appends tokens, attends to them, and compares with attention over scalar's decoded rows.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_UNSUPPORTED with the reason; TQ_ERR_SELFTEST; TQ_ERR_DEVICE;
+ * TQ_ERR_NOMEM.
+ */
+TQ_API int tq_device_kv_create(const struct tq_device_codec *keys,
+			       const struct tq_device_codec *values, struct tq_queue *queue,
+			       const struct tq_device_kv_options *options, struct tq_device_kv **kv);
+
+/** tq_device_kv_destroy - nothing of it may be under way; NULL is allowed */
+TQ_API void tq_device_kv_destroy(struct tq_device_kv *kv);
+
+/** tq_device_kv_page_size - bytes of a page: a multiple of 128 */
+TQ_API size_t tq_device_kv_page_size(const struct tq_device_kv *kv);
+
+/**
+ * struct tq_device_kv_rows - new tokens, of any sequences
+ * @struct_size:  sizeof(struct tq_device_kv_rows)
+ * @tokens:       how many
+ * @dtype:        enum tq_dtype of both
+ * @keys:         token t, KV head h at keys + t * key_stride + h * dim
+ * @key_stride:   between tokens, in elements
+ * @values:       likewise
+ * @value_stride: in elements
+ * @slots:        device memory: token t goes to place slots[t] % page_tokens of page slots[t] / page_tokens;
+ *                nowhere if negative. Two tokens of one call must not have the same slot
+ * @pages:        device memory, aligned to 16; need not be cleared first
+ */
+struct tq_device_kv_rows {
+	uint32_t struct_size;
+	uint32_t tokens;
+	int dtype;
+	const void *keys;
+	size_t key_stride;
+	const void *values;
+	size_t value_stride;
+	const int64_t *slots;
+	void *pages;
+};
+
+/**
+ * tq_kv_append_async - code new tokens into their pages
+ *
+ * As tq_encode_async(): the same codes, and no check for NaN and infinity.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_DEVICE.
+ */
+TQ_API int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
+			      const struct tq_device_kv_rows *rows);
+
+/**
+ * struct tq_device_kv_call - one attention call: all query heads of a layer, several sequences
+ * @struct_size:  sizeof(struct tq_device_kv_call)
+ * @sequences:    how many
+ * @tokens:       query tokens of each sequence: the last ones of its length; token i sees what lies before
+ *                it and itself
+ * @max_tokens:   no sequence is longer; decides with @sequences how work is split if @splits is 0
+ * @splits:       blocks per sequence, KV head and four query rows, 1..512; 0 to choose
+ * @window:       a query sees this many keys, its own position the last; 0 for all
+ * @dtype:        enum tq_dtype of @query and @out
+ * @scale:        of logits; 0 for 1 / sqrt(dim)
+ * @query:        sequence s, token t, head g at query + (s * tokens + t) * query_stride + g * dim
+ * @query_stride: in elements
+ * @out:          likewise
+ * @out_stride:   in elements
+ * @lse:          receives log(sum(exp(logits))), sequences x tokens x query_heads floats; NULL for none
+ * @pages:        as in struct tq_device_kv_rows
+ * @table:        device memory: sequence s's pages in the order of tokens at table + s * table_stride
+ * @table_stride: in entries
+ * @lengths:      device memory: tokens of each sequence, those of the query included
+ * @scratch:      device memory, tq_kv_attend_async_scratch() bytes, aligned to 256
+ */
+struct tq_device_kv_call {
+	uint32_t struct_size;
+	uint32_t sequences;
+	uint32_t tokens;
+	uint32_t max_tokens;
+	uint32_t splits;
+	uint32_t window;
+	int dtype;
+	float scale;
+	const void *query;
+	size_t query_stride;
+	void *out;
+	size_t out_stride;
+	float *lse;
+	const void *pages;
+	const uint32_t *table;
+	size_t table_stride;
+	const uint32_t *lengths;
+	void *scratch;
+};
+
+/**
+ * tq_kv_attend_async_scratch - bytes of device memory that tq_kv_attend_async() needs
+ * @call: its pointers are not looked at
+ *
+ * Return: bytes; 0 for a call that would be refused.
+ */
+TQ_API size_t tq_kv_attend_async_scratch(const struct tq_device_kv *kv,
+					 const struct tq_device_kv_call *call);
+
+/**
+ * tq_kv_attend_async - attention of the last tokens of sequences over all of them
+ *
+ * A query that sees no key gets zeros, and -infinity as lse. Made for few query tokens: four rows (query
+ * tokens times query heads per KV head) share a pass over the pages.
+ *
+ * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_DEVICE.
+ */
+TQ_API int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
+			      const struct tq_device_kv_call *call);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

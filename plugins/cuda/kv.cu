@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels of attention over a KV cache, a module of their own. Compile as kernels.cu. */
+#include "kernel_list.h"
+#include "kv_append.cuh"
+#include "kv_attend.cuh"
+
+TQC_KV_ATTEND(TQC_KV_KERNEL)

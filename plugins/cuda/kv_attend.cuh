@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention over tiles of codes (kv_tile.cuh), both products on integer tensor cores.
+ *
+ * A unit is four query rows of one KV head of one sequence; a row is a (query token, query head) pair. The
+ * tokens of a sequence are cut into 4 * splits equal runs of tiles, a warp each: four warps make a block,
+ * splits blocks a unit. Warps copy their tiles to shared memory ahead of use and meet only at the end.
+ *
+ *	tqc_kv_query	rotates and quantizes queries to 15 bits, two signed planes q = 128 * high + low
+ *	tqc_kv_attend_*	sums of weighted values of each split
+ *	tqc_kv_combine	the splits put together in their order, rotated back
+ *
+ * Scores: 16 tokens x 8 columns; columns 2 t and 2 t + 1 are the planes of query t, so that lane (g, t) gets
+ * whole scores of query t and tokens g + 8 j: exact in int32. Values: 16 coordinates x 8 columns, which are
+ * the planes of the weights, 16 bits unsigned: weight times value scale over the largest of them so far
+ * (@most), of which 65535 units are left. Sums stay in int32 until a larger one comes, or before they
+ * could overflow; then they are added to float sums, and those scaled to the new largest score (@top).
+ * Weights are taken relative to @top, which rises with @most, or when a weight passes 2^20.
+ *
+ * Results depend on the number of splits and on nothing else of the launch.
+ */
+#pragma once
+#include "kv_tile.cuh"
+#include "rotate.cuh"
+
+#define TQC_NOTHING (-1e30f)
+#define TQC_FLUSH_TILES 1024 /* 32768 tokens x 255 x 127 x 2 < 2^31 */
+
+/*
+ * A kernel that was launched early (tqc_launch_early) begins while the one before it on the stream is at
+ * work, if that lets it; what it reads of that one's results has to wait. Nothing to do where it was not.
+ */
+static __device__ __forceinline__ void wait_for_previous(void)
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ void let_next_begin(void)
+{
+#if __CUDA_ARCH__ >= 900
+	asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+static __device__ __forceinline__ float exp2_fast(float x)
+{
+	float y;
+
+	asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+	return y;
+}
+
+static __device__ __forceinline__ void mma_key(int (&c)[4], const uint32_t (&a)[4], uint2 b)
+{
+	asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+	    : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+	    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+static __device__ __forceinline__ void mma_value(int (&c)[4], const uint32_t (&a)[4], uint2 b)
+{
+	asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+	    : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+	    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b.x), "r"(b.y));
+}
+
+/* over the eight lanes of a query */
+static __device__ __forceinline__ float lanes_max(float v)
+{
+	v = fmaxf(v, __shfl_xor_sync(~0u, v, 4));
+	v = fmaxf(v, __shfl_xor_sync(~0u, v, 8));
+	return fmaxf(v, __shfl_xor_sync(~0u, v, 16));
+}
+
+template <class T> static __device__ __forceinline__ T lanes_sum(T v)
+{
+	v += __shfl_xor_sync(~0u, v, 4);
+	v += __shfl_xor_sync(~0u, v, 8);
+	return v + __shfl_xor_sync(~0u, v, 16);
+}
+
+/* Prepared queries of a unit: planes of 8 columns, then for each of 4 rows how scores become logits */
+struct query_scale {
+	float factor; /* of the integer score and the key's scale: the logit in powers of two */
+	int bias;     /* what makes grid values levels */
+};
+
+static __device__ __forceinline__ size_t unit_bytes(unsigned dim)
+{
+	return 8 * dim + 4 * sizeof(query_scale);
+}
+
+/* Sequence, KV head, first row and token of a unit */
+struct unit_place {
+	unsigned sequence, head, row;
+
+	__device__ __forceinline__ unit_place(const tqc_attend &a, unsigned unit)
+	{
+		row = 4 * (unit % a.passes);
+		head = unit / a.passes % a.kv_heads;
+		sequence = unit / a.passes / a.kv_heads;
+	}
+};
+
+/* grid: 4 x units; zeros where the last unit of a head has no row */
+extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
+{
+	extern __shared__ float shared[];
+	__shared__ unsigned box;
+	__shared__ long long sum;
+	const unit_place u(a, blockIdx.x / 4);
+	const unsigned d = p.dim, i0 = blockIdx.x & 3, row = u.row + i0, token = row / a.group;
+	int8_t *out = (int8_t *)a.queries + blockIdx.x / 4 * unit_bytes(d), *high = out + 2 * i0 * d, *low = high + d;
+	query_scale *scale = (query_scale *)(out + 8 * d) + i0;
+	float *y = shared;
+	int total = 0;
+
+	let_next_begin();
+	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
+		y[i] = token >= a.tokens ? 0.0f :
+					   load_element(a.query, a.dtype,
+							(u.sequence * (size_t)a.tokens + token) * a.query_stride +
+								(u.head * a.group + row % a.group) * (size_t)d + i);
+	__syncthreads();
+	/* the largest becomes 1 to 2, so that no rotation leaves the range of floats */
+	int e = block_exponent(y, d, &box);
+	__syncthreads();
+	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
+		y[i] = scale_down(y[i], e);
+	rotate(p.rot, y, y + d);
+	__syncthreads();
+	unsigned top = 0;
+	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
+		top = max(top, __float_as_uint(y[i]) & 0x7fffffffu);
+	float m = __uint_as_float(block_max(top, &box)), inv = m >= 9.094947017729282e-13f ? 16256.0f / m : 0.0f;
+
+	for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
+		int q = __float2int_rn(y[i] * inv), h = (q + 64) >> 7;
+
+		total += q;
+		high[i] = (int8_t)h;
+		low[i] = (int8_t)(q - 128 * h);
+	}
+	total = (int)block_add(total, &sum);
+	if (threadIdx.x == 0) {
+		scale->factor = inv > 0.0f ? scale_up((m / 16256.0f) * p.half_step, e) * a.scale : 0.0f;
+		scale->bias = -127 * total;
+	}
+}
+
+/* One warp's state: what the lane (g, t) holds of query t, and of coordinates 16 i + g and 16 i + g + 8 */
+template <int D> struct attend_state {
+	int acc[D / 16][4];	  /* high and low plane of either */
+	float whole[D / 16][2];	  /* what was flushed, in levels */
+	unsigned high, low;	  /* sums of the weights' planes, this lane's tokens */
+	float top, most, sum;	  /* sum: this lane's tokens */
+	float inv, unit;	  /* units per weight and back */
+
+	__device__ __forceinline__ void clear()
+	{
+#pragma unroll
+		for (int i = 0; i < D / 16; i++) {
+			acc[i][0] = acc[i][1] = acc[i][2] = acc[i][3] = 0;
+			whole[i][0] = whole[i][1] = 0.0f;
+		}
+		high = low = 0;
+		top = TQC_NOTHING;
+		most = sum = inv = unit = 0.0f;
+	}
+
+	/* integers to floats, everything times @factor */
+	__device__ __forceinline__ void flush(float factor)
+	{
+		int h = 127 * (int)lanes_sum(high), l = 127 * (int)lanes_sum(low);
+
+#pragma unroll
+		for (int i = 0; i < D / 16; i++) {
+#pragma unroll
+			for (int k = 0; k < 2; k++) {
+				float v = (float)(2 * acc[i][2 * k] - h) * 256.0f + (float)(2 * acc[i][2 * k + 1] - l);
+
+				whole[i][k] = (whole[i][k] + v * unit) * factor;
+				acc[i][2 * k] = acc[i][2 * k + 1] = 0;
+			}
+		}
+		high = low = 0;
+		sum *= factor;
+	}
+
+	/* new limits for a tile of logits @z and value scales @s */
+	__device__ __forceinline__ void raise(const float (&z)[4], const float (&s)[4])
+	{
+		float m = fmaxf(top, lanes_max(fmaxf(fmaxf(z[0], z[1]), fmaxf(z[2], z[3])))), factor = exp2_fast(top - m);
+
+		flush(factor);
+		most *= factor;
+		top = m;
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+			most = fmaxf(most, exp2_fast(z[j] - top) * s[j]);
+		most = lanes_max(most);
+		inv = most >= 1e-30f ? 65535.0f / most : 0.0f;
+		unit = most * (1.0f / 65535.0f);
+	}
+};
+
+/* Copies the warp's tiles to shared memory; the table's entries of 32 tiles are in the lanes */
+template <int PIECES> struct tile_source {
+	const uint8_t *pages;
+	const uint32_t *table;
+	size_t page_bytes, tile_bytes;
+	unsigned shift, pieces, next, last, pages_of;
+
+	__device__ __forceinline__ void look_up(unsigned lane)
+	{
+		unsigned tile = (next & ~31u) + lane;
+
+		pages_of = tile < last ? __ldg(table + (tile >> shift)) : 0;
+	}
+
+	/* starts the copy of the next tile, if there is one */
+	__device__ __forceinline__ void fetch(uint8_t *to, unsigned lane)
+	{
+		if (next < last) {
+			const unsigned page = __shfl_sync(~0u, pages_of, next & 31);
+			const uint8_t *from = pages + page * page_bytes + (next & ((1u << shift) - 1)) * tile_bytes + 16 * lane;
+
+			to += 16 * lane;
+#pragma unroll
+			for (int u = 0; u < (PIECES + 16 + 31) / 32; u++)
+				if (32 * u + 31 < PIECES || 32 * u + lane < pieces)
+					async16(to + 512 * u, from + 512 * u);
+			if (!(++next & 31))
+				look_up(lane);
+		}
+		async_commit();
+	}
+};
+
+/* The warps' sums put together: partial sums and (top, sum) of the split; @room: shared memory */
+template <int D>
+static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_state<D> &w, float *room, size_t split)
+{
+	constexpr unsigned PITCH = D + 8;
+	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+	float *sums = room + 4 * warp * PITCH, *tops = room + 16 * PITCH, *totals = tops + 16;
+
+	__syncthreads();
+	w.flush(1.0f);
+	w.sum = lanes_sum(w.sum);
+	if (g == 0) {
+		tops[4 * warp + t] = w.top;
+		totals[4 * warp + t] = w.sum;
+	}
+#pragma unroll
+	for (int i = 0; i < D / 16; i++) {
+		sums[t * PITCH + 16 * i + g] = w.whole[i][0];
+		sums[t * PITCH + 16 * i + g + 8] = w.whole[i][1];
+	}
+	__syncthreads();
+	for (unsigned q = 0; q < 4; q++) {
+		float top = fmaxf(fmaxf(tops[q], tops[4 + q]), fmaxf(tops[8 + q], tops[12 + q])), f[4], total = 0.0f;
+
+		for (unsigned k = 0; k < 4; k++) {
+			f[k] = exp2_fast(tops[4 * k + q] - top);
+			total += totals[4 * k + q] * f[k];
+		}
+		for (unsigned i = threadIdx.x; i < D; i += blockDim.x) {
+			float v = 0.0f;
+
+			for (unsigned k = 0; k < 4; k++)
+				v += room[(4 * k + q) * PITCH + i] * f[k];
+			a.sums[(4 * split + q) * D + i] = v;
+		}
+		if (threadIdx.x == 0)
+			((float2 *)a.tops)[4 * split + q] = make_float2(top, total);
+	}
+}
+
+/* grid: passes x splits x heads x sequences, so that blocks that read the same tiles are neighbours */
+template <int D, int KB, int VB> static __device__ __forceinline__ void kv_attend(const tqc_attend &a)
+{
+	constexpr unsigned STAGES = TQC_KV_STAGES, PIECES = D * (KB + VB) / 4, ROOM = 4 * D * (KB + VB) + 256;
+	extern __shared__ __align__(128) uint8_t smem[];
+	let_next_begin();
+	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+	const unsigned pass = blockIdx.x % a.passes, split = blockIdx.x / a.passes % a.splits,
+		       unit = blockIdx.x / a.passes / a.splits * a.passes + pass;
+	const unit_place u(a, unit);
+	const unsigned length = a.lengths[u.sequence];
+	/* row t sees tokens from .. to - 1; the unit's rows together first .. length - 1 */
+	auto end_of = [&](unsigned row) {
+		unsigned behind = a.tokens - 1 - min(row / a.group, a.tokens - 1);
+
+		return length > behind ? length - behind : 0;
+	};
+	auto start_of = [&](unsigned end) { return a.window && end > a.window ? end - a.window : 0; };
+	const unsigned to = end_of(u.row + t), from = start_of(to), full_to = end_of(u.row), full_from = start_of(end_of(u.row + 3)),
+		       begin = start_of(full_to) / TQC_TILE_TOKENS;
+	const unsigned tiles = (end_of(u.row + 3) + TQC_TILE_TOKENS - 1) / TQC_TILE_TOKENS, n = tiles > begin ? tiles - begin : 0;
+	const unsigned part = 4 * split + warp, parts = 4 * a.splits;
+	unsigned tile = begin + (unsigned)((uint64_t)n * part / parts);
+	const unsigned last = begin + (unsigned)((uint64_t)n * (part + 1) / parts);
+
+	tile_source<PIECES> source;
+	source.pages = a.pages + u.head * (size_t)a.tile_bytes * (1u << a.tile_shift);
+	source.table = a.table + u.sequence * a.table_stride;
+	source.page_bytes = a.page_bytes;
+	source.tile_bytes = a.tile_bytes;
+	source.shift = a.tile_shift;
+	source.pieces = a.tile_bytes / 16;
+	source.next = tile;
+	source.last = last;
+	source.look_up(lane);
+
+	uint8_t *ring = smem + warp * STAGES * ROOM;
+#pragma unroll
+	for (unsigned s = 0; s < STAGES - 1; s++)
+		source.fetch(ring + s * ROOM, lane);
+
+	wait_for_previous();
+	const uint8_t *queries = a.queries + unit * unit_bytes(D);
+	const query_scale mine = ((const query_scale *)(queries + 8 * D))[t];
+	uint2 q[D / 32];
+
+#pragma unroll
+	for (int i = 0; i < D / 32; i++)
+		q[i] = *(const uint2 *)(queries + g * D + t * (D / 4) + 8 * i);
+
+	/* weights travel from the lanes of their scores to those of their fragment in two turns */
+	const bool upper = g >> 2, odd = g & 1;
+	const unsigned turn0 = 4 * (t + 4 * (g & 1)) + (g >> 1), turn1 = turn0 ^ 16;
+	attend_state<D> w;
+	unsigned slot = 0, since = 0;
+
+	w.clear();
+	for (; tile < last; tile++) {
+		const uint8_t *at = ring + slot * ROOM, *values = at + 4 * D * KB;
+		int c[2][4] = {};
+		float z[4], s[4], e[4], v[4];
+
+		async_wait<STAGES - 2>();
+		__syncwarp();
+		source.fetch(ring + (slot ? slot - 1 : STAGES - 1) * ROOM, lane);
+		load_scales(at + a.key_scale_at, a.key_scale, g, e);
+		load_scales(at + a.value_scale_at, a.value_scale, g, s);
+#pragma unroll
+		for (int i = 0; i < D / 32; i++) {
+			uint32_t n[4], x[4];
+
+			load_words<D, KB>(at, i, lane, n);
+			word_levels<KB>(n[0], a.key_levels, x[0], x[2]);
+			word_levels<KB>(n[1], a.key_levels, x[1], x[3]);
+			mma_key(c[0], x, q[i]);
+			word_levels<KB>(n[2], a.key_levels, x[0], x[2]);
+			word_levels<KB>(n[3], a.key_levels, x[1], x[3]);
+			mma_key(c[1], x, q[i]);
+		}
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+			z[j] = (float)(256 * c[j / 2][2 * (j & 1)] + (2 * c[j / 2][2 * (j & 1) + 1] + mine.bias)) * mine.factor * e[j];
+		if (TQC_TILE_TOKENS * (tile + 1) > full_to || TQC_TILE_TOKENS * tile < full_from)
+#pragma unroll
+			for (int j = 0; j < 4; j++) {
+				unsigned k = TQC_TILE_TOKENS * tile + g + 8 * j;
+
+				z[j] = k >= from && k < to ? z[j] : -INFINITY;
+				s[j] = k >= from && k < to ? s[j] : 0.0f;
+			}
+#pragma unroll
+		for (int j = 0; j < 4; j++) {
+			e[j] = exp2_fast(z[j] - w.top);
+			v[j] = e[j] * s[j];
+		}
+		bool over = !(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])) <= w.most) ||
+			    fmaxf(fmaxf(e[0], e[1]), fmaxf(e[2], e[3])) > 1048576.0f;
+
+		if (__any_sync(~0u, over) || since == TQC_FLUSH_TILES) {
+			w.raise(z, s);
+			since = 0;
+#pragma unroll
+			for (int j = 0; j < 4; j++) {
+				e[j] = exp2_fast(z[j] - w.top);
+				v[j] = e[j] * s[j];
+			}
+		}
+		since++;
+		w.sum += (e[0] + e[1]) + (e[2] + e[3]);
+		/* 2^23 + units: the number's low bits */
+		uint32_t x[4];
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+			x[j] = __float_as_uint(__fmaf_rn(v[j], w.inv, 8388608.0f));
+		uint32_t x01 = prmt(x[0], x[1], 0x5140), x23 = prmt(x[2], x[3], 0x5140), low = prmt(x01, x23, 0x5410),
+			 high = prmt(x01, x23, 0x7632);
+
+		w.high = __dp4a(high, 0x01010101u, w.high);
+		w.low = __dp4a(low, 0x01010101u, w.low);
+		uint32_t y0 = __shfl_sync(~0u, upper ? low : high, turn0), y1 = __shfl_sync(~0u, upper ? high : low, turn1);
+		uint2 b = odd ? make_uint2(y1, y0) : make_uint2(y0, y1);
+
+#pragma unroll
+		for (int i = 0; i < D / 32; i++) {
+			uint32_t n[4], f[4];
+
+			load_words<D, VB>(values, i, lane, n);
+			word_levels<VB>(n[0], a.value_levels, f[0], f[2]);
+			word_levels<VB>(n[1], a.value_levels, f[1], f[3]);
+			mma_value(w.acc[2 * i], f, b);
+			word_levels<VB>(n[2], a.value_levels, f[0], f[2]);
+			word_levels<VB>(n[3], a.value_levels, f[1], f[3]);
+			mma_value(w.acc[2 * i + 1], f, b);
+		}
+		__syncwarp();
+		slot = slot + 1 == STAGES ? 0 : slot + 1;
+	}
+	async_wait<0>();
+	store_split<D>(a, w, (float *)smem, (size_t)unit * a.splits + split);
+}
+
+#define TQC_KV_KERNEL(name, d, key_bits, value_bits)                                                                    \
+	extern "C" __global__ void __launch_bounds__(128, TQC_KV_BLOCKS(d)) name(tqc_attend a)                           \
+	{                                                                                                               \
+		kv_attend<d, key_bits, value_bits>(a);                                                                  \
+	}
+
+/*
+ * grid: rows of output, sequences x tokens x query heads. Groups of threads add up every so manieth split, four
+ * coordinates a thread, then the groups are added in their order.
+ */
+extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_plan p, tqc_attend a)
+{
+	extern __shared__ __align__(16) float combine_room[];
+	__shared__ float totals[2];
+	const unsigned d = p.dim, heads = a.kv_heads * a.group, head = blockIdx.x % heads;
+	const size_t query = blockIdx.x / heads;
+	const unsigned token = (unsigned)(query % a.tokens), row = token * a.group + head % a.group;
+	const size_t unit = (query / a.tokens * a.kv_heads + head / a.group) * a.passes + row / 4;
+	const float2 *tops = (const float2 *)a.tops + 4 * unit * a.splits + (row & 3);
+	const unsigned groups = TQC_KV_COMBINE / (d / 4), group = threadIdx.x / (d / 4), i4 = threadIdx.x % (d / 4);
+	const float4 *sums = (const float4 *)(a.sums + (4 * unit * a.splits + (row & 3)) * d) + i4;
+	float *room = combine_room, *y = room + 4 * TQC_KV_COMBINE, *factor = y + 2 * d;
+
+	wait_for_previous();
+	if (threadIdx.x < 32) {
+		float top = TQC_NOTHING, total = 0.0f;
+
+		for (unsigned s = threadIdx.x; s < a.splits; s += 32)
+			top = fmaxf(top, tops[4 * s].x);
+		for (int h = 16; h; h >>= 1)
+			top = fmaxf(top, __shfl_xor_sync(~0u, top, h));
+		for (unsigned s = threadIdx.x; s < a.splits; s += 32) {
+			float2 v = tops[4 * s];
+			float f = exp2_fast(v.x - top);
+
+			factor[s] = f;
+			total += v.y * f;
+		}
+		for (int h = 16; h; h >>= 1)
+			total += __shfl_xor_sync(~0u, total, h);
+		if (threadIdx.x == 0) {
+			totals[0] = total;
+			totals[1] = top;
+		}
+	}
+	__syncthreads();
+	if (group < groups) {
+		float4 v = {};
+
+#pragma unroll 8
+		for (unsigned s = group; s < a.splits; s += groups) {
+			float4 x = sums[(size_t)s * d];
+			float f = factor[s];
+
+			v.x += x.x * f;
+			v.y += x.y * f;
+			v.z += x.z * f;
+			v.w += x.w * f;
+		}
+		((float4 *)room)[threadIdx.x] = v;
+	}
+	__syncthreads();
+	const float total = totals[0], inv = total > 0.0f ? p.half_step / total : 0.0f;
+
+	for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
+		float v = 0.0f;
+
+		for (unsigned k = 0; k < groups; k++)
+			v += room[k * d + i];
+		y[i] = v * inv;
+	}
+	__syncthreads();
+	unrotate(p.rot, y, y + d);
+	__syncthreads();
+	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
+		store_element(a.out, a.dtype, query * a.out_stride + head * (size_t)d + i, y[i]);
+	if (a.lse && threadIdx.x == 0)
+		a.lse[query * heads + head] = total > 0.0f ? (totals[1] + log2f(total)) * 0.6931471805599453f : -INFINITY;
+}

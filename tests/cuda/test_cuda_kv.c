@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention on a device without a GPU: everything but the kernels, against the fake libcuda.so.1. The
+ * kernels' part is done by scalar_kv.c; what only a GPU can show is in tests/gpu.sh.
+ */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "fake_cuda.h"
+#include "fixture.h"
+#include "scalar_kernels.h"
+
+#define TOKENS 70
+#define KV_HEADS 2
+#define HEADS 4
+
+/* A device's codecs and attention over them, of one context */
+struct device {
+	struct tq_context *ctx;
+	struct tq_quantizer *q[2];
+	struct tq_queue *queue;
+	struct tq_device_codec *codec[2];
+	struct tq_device_kv *kv;
+};
+
+static const struct tq_device_kv_options shape = { sizeof(shape), KV_HEADS, HEADS, 64 };
+
+static void open_codecs(struct device *d, const char *keys, const char *values, uint32_t dim, uint32_t value_dim)
+{
+	memset(d, 0, sizeof(*d));
+	ck_assert_int_eq(open_context(&d->ctx), TQ_OK);
+	ck_assert_int_eq(tq_queue_wrap_cuda(d->ctx, 0, NULL, &d->queue), TQ_OK);
+	ck_assert_msg(open_quantizer(d->ctx, values, value_dim, "scalar", &d->q[1]) == TQ_OK, "%s", tq_error_text());
+	use_plan(d->ctx, d->q[1]->plan);
+	ck_assert_msg(tq_device_codec_create(d->q[1], d->queue, &d->codec[1]) == TQ_OK, "%s", tq_error_text());
+	ck_assert_msg(open_quantizer(d->ctx, keys, dim, "scalar", &d->q[0]) == TQ_OK, "%s", tq_error_text());
+	use_plan(d->ctx, d->q[0]->plan);
+	ck_assert_msg(tq_device_codec_create(d->q[0], d->queue, &d->codec[0]) == TQ_OK, "%s", tq_error_text());
+	use_value_plan(d->ctx, d->q[1]->plan);
+}
+
+static int open_kv(struct device *d)
+{
+	return tq_device_kv_create(d->codec[0], d->codec[1], d->queue, &shape, &d->kv);
+}
+
+static void close_all(struct device *d)
+{
+	tq_device_kv_destroy(d->kv);
+	tq_device_codec_destroy(d->codec[0]);
+	tq_device_codec_destroy(d->codec[1]);
+	tq_queue_destroy(d->queue);
+	forget_plan();
+	tq_quantizer_destroy(d->q[0]);
+	tq_quantizer_destroy(d->q[1]);
+	tq_context_destroy(d->ctx);
+}
+
+/* One sequence of TOKENS tokens in pages 1 and 0, and its attention */
+struct work {
+	float *keys, *values, *query, *out;
+	int64_t slots[TOKENS];
+	uint32_t table[2], length;
+	void *pages, *scratch;
+	struct tq_device_kv_rows rows;
+	struct tq_device_kv_call call;
+};
+
+static void start_work(struct work *w, const struct device *d)
+{
+	size_t dim = tq_dim(d->q[0]), n = TOKENS * KV_HEADS * dim, i;
+
+	memset(w, 0, sizeof(*w));
+	w->keys = device(n * sizeof(float));
+	w->values = device(n * sizeof(float));
+	w->query = device(HEADS * dim * sizeof(float));
+	w->out = device(HEADS * dim * sizeof(float));
+	w->pages = device(2 * tq_device_kv_page_size(d->kv));
+	for (i = 0; i < n; i++) {
+		w->keys[i] = noise();
+		w->values[i] = noise();
+	}
+	for (i = 0; i < HEADS * dim; i++)
+		w->query[i] = noise();
+	for (i = 0; i < TOKENS; i++)
+		w->slots[i] = i < 64 ? 64 + (int64_t)i : (int64_t)i - 64;
+	w->table[0] = 1;
+	w->length = TOKENS;
+	w->rows = (struct tq_device_kv_rows){ sizeof(w->rows), TOKENS, TQ_F32, w->keys, KV_HEADS * dim, w->values,
+					      KV_HEADS * dim, w->slots, w->pages };
+	w->call = (struct tq_device_kv_call){ .struct_size = sizeof(w->call), .sequences = 1, .tokens = 1,
+					      .max_tokens = 4096, .dtype = TQ_F32, .query = w->query,
+					      .query_stride = HEADS * dim, .out = w->out, .out_stride = HEADS * dim,
+					      .pages = w->pages, .table = w->table, .table_stride = 2, .lengths = &w->length };
+	w->scratch = w->call.scratch = device(tq_kv_attend_async_scratch(d->kv, &w->call));
+}
+
+static void end_work(struct work *w)
+{
+	free(w->scratch);
+	free(w->pages);
+	free(w->out);
+	free(w->query);
+	free(w->values);
+	free(w->keys);
+}
+
+/* Output of query head 3 against float64 over what the codec makes of its tokens 0 .. n - 1 */
+static double error_of(const struct device *d, const struct work *w, size_t n)
+{
+	size_t dim = tq_dim(d->q[0]), head = 3, at, t, i;
+	double *out = calloc(dim, sizeof(*out)), z, e, sum = 0.0, off = 0.0, norm = 0.0;
+	float *x = calloc(dim, sizeof(*x));
+	uint8_t row[600];
+
+	for (t = 0; t < n; t++) {
+		at = (t * KV_HEADS + head / 2) * dim;
+		tq_encode(d->q[0], w->keys + at, dim, 1, row);
+		tq_decode(d->q[0], row, 1, x, dim);
+		for (z = 0.0, i = 0; i < dim; i++)
+			z += (double)x[i] * (double)w->query[head * dim + i];
+		e = exp(z / sqrt((double)dim));
+		tq_encode(d->q[1], w->values + at, dim, 1, row);
+		tq_decode(d->q[1], row, 1, x, dim);
+		for (i = 0; i < dim; i++)
+			out[i] += e * (double)x[i];
+		sum += e;
+	}
+	for (i = 0; i < dim; i++) {
+		e = (double)w->out[head * dim + i] - out[i] / sum;
+		off += e * e;
+		norm += out[i] * out[i] / sum / sum;
+	}
+	free(x);
+	free(out);
+	return sqrt(off / norm);
+}
+
+static const struct {
+	const char *keys, *values;
+	uint32_t dim;
+} plans[] = {
+	{ "bits=4 correction=ls", "bits=4 correction=ls", 64 },
+	{ "bits=3 correction=ls scale=f16", "bits=2 scale=bf16 correction=none", 96 },
+	{ "bits=2 correction=unbiased rotation=givens:3", "bits=2 rotation=haar seed=9", 64 },
+	{ "bits=4 code=uniform correction=ls scale=bf16", "bits=3 effort=1 correction=ls", 128 },
+	{ "bits=4 query=s8", "bits=4 rotation=none scale=f16", 256 },
+};
+
+START_TEST(attention_gives_the_hosts_answers)
+{
+	long allocations, waits;
+	struct device d;
+	struct work w;
+
+	/* early launches are for 9.0 and later */
+	fake_machine.major = _i == 1 ? 8 : 9;
+	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].dim);
+	ck_assert_msg(open_kv(&d) == TQ_OK, "%s", tq_error_text());
+	ck_assert_uint_eq(tq_device_kv_page_size(d.kv) % 128, 0);
+	start_work(&w, &d);
+	allocations = fake_allocations();
+	waits = fake_waits();
+	w.slots[TOKENS - 1] = -1;
+	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, &w.rows), TQ_OK);
+	w.length = TOKENS - 1;
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
+	ck_assert_double_lt(error_of(&d, &w, TOKENS - 1), 1e-5);
+	/* the last token, alone, from another place */
+	w.slots[0] = TOKENS - 1 - 64;
+	w.rows.tokens = 1;
+	w.rows.keys = w.keys + (TOKENS - 1) * w.rows.key_stride;
+	w.rows.values = w.values + (TOKENS - 1) * w.rows.value_stride;
+	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, &w.rows), TQ_OK);
+	w.length = TOKENS;
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
+	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	ck_assert_int_eq(fake_early() > 0, fake_machine.major == 9);
+	ck_assert_int_eq(fake_allocations(), allocations);
+	ck_assert_int_eq(fake_waits(), waits);
+	ck_assert_int_eq(fake_depth(), 0);
+	end_work(&w);
+	close_all(&d);
+	ck_assert_int_eq(fake_held(), 0);
+}
+END_TEST
+
+static const char *const spoiled[] = { "tqc_kv_append", "tqc_kv_attend_64_4_4", "tqc_kv_combine" };
+
+START_TEST(no_attention_passes_with_one_wrong_kernel)
+{
+	struct device d;
+
+	open_codecs(&d, "bits=4", "bits=4", 64, 64);
+	strcpy(scalar_kernels.wrong, spoiled[_i]);
+	ck_assert_int_eq(open_kv(&d), TQ_ERR_SELFTEST);
+	ck_assert_msg(strstr(tq_error_text(), "attention: ") != NULL, "%s", tq_error_text());
+	ck_assert_ptr_null(d.kv);
+	close_all(&d);
+	ck_assert_int_eq(fake_held(), 0);
+}
+END_TEST
+
+static const struct {
+	const char *keys, *values;
+	uint32_t dim, value_dim;
+	const char *text;
+} unserved[] = {
+	{ "bits=4", "bits=4", 48, 48, "keys of 48 and values of 48 coordinates: 64, 96, 128 and 256 are served" },
+	{ "bits=4", "bits=4", 64, 96, "keys of 64 and values of 96" },
+	{ "bits=5", "bits=4", 64, 64, "5-bit keys and 4-bit values: 2 to 4 bits are served, no more for values" },
+	{ "bits=4", "bits=1", 64, 64, "4-bit keys and 1-bit values" },
+	{ "bits=3", "bits=4", 64, 64, "3-bit keys and 4-bit values" },
+	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch" },
+	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch" },
+};
+
+START_TEST(what_is_not_served_is_said)
+{
+	struct device d;
+
+	open_codecs(&d, unserved[_i].keys, unserved[_i].values, unserved[_i].dim, unserved[_i].value_dim);
+	ck_assert_int_eq(open_kv(&d), TQ_ERR_UNSUPPORTED);
+	ck_assert_msg(strstr(tq_error_text(), unserved[_i].text) != NULL, "%s", tq_error_text());
+	ck_assert_ptr_null(d.kv);
+	close_all(&d);
+}
+END_TEST
+
+/* A copy of @from with one member changed, for one call */
+#define WITH(type, from, member, value)                                                            \
+	(tmp_##type = (from), tmp_##type.member = (value), &tmp_##type)
+
+START_TEST(bad_arguments_are_named)
+{
+	struct tq_device_kv_options tmp_options;
+	struct tq_device_kv_rows tmp_rows;
+	struct tq_device_kv_call tmp_call;
+	struct tq_device_kv *none;
+	struct tq_queue *other;
+	struct device d;
+	struct work w;
+	long calls;
+
+	open_codecs(&d, "bits=4", "bits=4", 64, 64);
+	ck_assert_int_eq(tq_queue_wrap_cuda(d.ctx, 1, NULL, &other), TQ_OK);
+	ck_assert_msg(open_kv(&d) == TQ_OK, "%s", tq_error_text());
+	start_work(&w, &d);
+	calls = fake_calls();
+#define CREATE(member, value)                                                                      \
+	REFUSED("options." #member,                                                                \
+		tq_device_kv_create(d.codec[0], d.codec[1], d.queue, WITH(options, shape, member, value), &none))
+	CREATE(struct_size, 7);
+	CREATE(kv_heads, 0);
+	CREATE(kv_heads, 1025);
+	CREATE(query_heads, 5);
+	CREATE(query_heads, 1 << 20);
+	CREATE(page_tokens, 16);
+	CREATE(page_tokens, 96);
+	CREATE(page_tokens, 8192);
+	REFUSED("queue", tq_device_kv_create(d.codec[0], d.codec[1], other, &shape, &none));
+	REFUSED("keys", tq_device_kv_create(NULL, d.codec[1], d.queue, &shape, &none));
+#define APPEND(text, member, value)                                                                \
+	REFUSED(text, tq_kv_append_async(d.kv, d.queue, WITH(rows, w.rows, member, value)))
+	REFUSED("queue", tq_kv_append_async(d.kv, other, &w.rows));
+	REFUSED("kv", tq_kv_append_async(NULL, d.queue, &w.rows));
+	APPEND("rows.struct_size", struct_size, 0);
+	APPEND("rows.tokens", tokens, 1u << 30);
+	APPEND("dtype", dtype, 9);
+	APPEND("rows.keys is NULL", keys, NULL);
+	APPEND("rows.values: not aligned", values, (const char *)w.values + 1);
+	APPEND("rows.key_stride", key_stride, KV_HEADS * 64 - 1);
+	APPEND("rows.value_stride", value_stride, SIZE_MAX / 8);
+	APPEND("rows.slots", slots, NULL);
+	APPEND("rows.pages: not aligned", pages, (char *)w.pages + 8);
+	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, WITH(rows, w.rows, tokens, 0)), TQ_OK);
+#define ATTEND(text, member, value)                                                                \
+	REFUSED(text, tq_kv_attend_async(d.kv, d.queue, WITH(call, w.call, member, value)))
+	REFUSED("queue", tq_kv_attend_async(d.kv, other, &w.call));
+	ATTEND("call.struct_size", struct_size, 0);
+	ATTEND("call.tokens", tokens, 0);
+	ATTEND("call.tokens", tokens, 1u << 20);
+	ATTEND("call.splits", splits, 513);
+	ATTEND("call.sequences", sequences, UINT32_MAX);
+	ATTEND("call.sequences", sequences, 1u << 22);
+	ATTEND("call.scale", scale, -1.0f);
+	ATTEND("call.scale", scale, (float)INFINITY);
+	ATTEND("call.query is NULL", query, NULL);
+	ATTEND("call.query_stride", query_stride, HEADS * 64 - 1);
+	ATTEND("call.out: not aligned", out, (char *)w.out + 2);
+	ATTEND("call.out_stride", out_stride, 1);
+	ATTEND("call.pages is NULL", pages, NULL);
+	ATTEND("call.table", table, NULL);
+	ATTEND("call.lengths", lengths, NULL);
+	ATTEND("call.scratch", scratch, NULL);
+	ATTEND("call.scratch", scratch, (char *)w.scratch + 64);
+	ck_assert_uint_eq(tq_kv_attend_async_scratch(d.kv, WITH(call, w.call, tokens, 0)), 0);
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, WITH(call, w.call, sequences, 0)), TQ_OK);
+	ck_assert_int_eq(fake_calls(), calls);
+	end_work(&w);
+	tq_queue_destroy(other);
+	close_all(&d);
+	ck_assert_int_eq(fake_held(), 0);
+}
+END_TEST
+
+/* Attention from its creation to its end; call number @n of the driver fails, or @sticky: it and all later ones */
+static int life(struct device *d, long n, int sticky)
+{
+	struct work w;
+	int ret;
+
+	fake_fail_at(n, sticky);
+	ret = open_kv(d);
+	if (!ret) {
+		start_work(&w, d);
+		ret = tq_kv_append_async(d->kv, d->queue, &w.rows);
+		if (!ret)
+			ret = tq_kv_attend_async(d->kv, d->queue, &w.call);
+		end_work(&w);
+		tq_device_kv_destroy(d->kv);
+		d->kv = NULL;
+	}
+	fake_fail_at(-1, 0);
+	return ret;
+}
+
+START_TEST(every_call_of_the_driver_can_fail)
+{
+	long n, held, failures, failed = 0;
+	struct device d;
+	int ret;
+
+	open_codecs(&d, "bits=2", "bits=2", 64, 64);
+	for (n = 0; n < 1000; n++) {
+		held = fake_held();
+		failures = fake_failures();
+		ret = life(&d, n, _i);
+		if (fake_failures() == failures)
+			break;
+		ck_assert_msg(!ret || strstr(tq_error_text(), "made to fail") ||
+				      strstr(tq_error_text(), "cannot be made current"),
+			      "call %ld: %d %s", n, ret, tq_error_text());
+		ck_assert_int_eq(fake_depth(), 0);
+		/* what was to be given back in a context that could not be made current stays */
+		if (!fake_push_failed())
+			ck_assert_int_eq(fake_held(), held);
+		failed += ret != 0;
+	}
+	ck_assert_msg(n > 90 && n < 1000, "%ld calls", n);
+	ck_assert_int_gt(failed, 60);
+	ck_assert_int_eq(life(&d, -1, 0), TQ_OK);
+	close_all(&d);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *device = tcase_create("device"), *failure = tcase_create("failure");
+	Suite *s = suite_create("cuda kv");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_loop_test(device, attention_gives_the_hosts_answers, 0, sizeof(plans) / sizeof(plans[0]));
+	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
+	tcase_add_loop_test(device, what_is_not_served_is_said, 0, sizeof(unserved) / sizeof(unserved[0]));
+	tcase_add_test(device, bad_arguments_are_named);
+	tcase_add_loop_test(failure, every_call_of_the_driver_can_fail, 0, 2);
+	tcase_set_timeout(device, 60);
+	tcase_set_timeout(failure, 240);
+	suite_add_tcase(s, device);
+	suite_add_tcase(s, failure);
+	sr = srunner_create(s);
+	srunner_set_fork_status(sr, CK_FORK);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}

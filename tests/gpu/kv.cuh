@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The part of bench.cu about attention over a KV cache: kv_check_all(), kv_time_all(). */
+#pragma once
+#include <random>
+
+/* Sequences of @tokens tokens in shuffled pages of one layer, keys of @key and values of @value */
+struct kv_cache {
+	struct tq_quantizer *q[2];
+	struct tq_device_codec *codec[2];
+	struct tq_device_kv *kv = NULL;
+	size_t dim, kv_heads, heads, page_tokens, sequences, tokens, pages_each, page, copies;
+	std::vector<uint32_t> table;
+	uint8_t *pages;
+	uint32_t *dtable, *dlengths;
+
+	kv_cache(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t n, size_t longest,
+		 size_t ncopies = 1)
+		: dim(d), kv_heads(nkv), heads(nq), page_tokens(per_page), sequences(n), tokens(longest),
+		  pages_each((longest + per_page - 1) / per_page), copies(ncopies)
+	{
+		struct tq_device_kv_options o = { sizeof(o), (uint32_t)nkv, (uint32_t)nq, (uint32_t)per_page };
+		std::mt19937 rng(7);
+
+		q[0] = quantizer(key, (uint32_t)d);
+		q[1] = quantizer(value, (uint32_t)d);
+		for (int i = 0; i < 2; i++)
+			TQ(tq_device_codec_create(q[i], queue, &codec[i]));
+		if (tq_device_kv_create(codec[0], codec[1], queue, &o, &kv)) {
+			printf("DIFFERS: attention %s / %s, d=%zu: %s\n", key, value, d, tq_error_text());
+			exit(1);
+		}
+		page = tq_device_kv_page_size(kv);
+		table.resize(n * pages_each);
+		for (size_t i = 0; i < table.size(); i++)
+			table[i] = (uint32_t)i;
+		std::shuffle(table.begin(), table.end(), rng);
+		pages = device<uint8_t>(copies * table.size() * page);
+		dtable = device<uint32_t>(table.size());
+		dlengths = device<uint32_t>(n);
+		CK(cudaMemcpy(dtable, table.data(), table.size() * 4, cudaMemcpyHostToDevice));
+		set_lengths(std::vector<uint32_t>(n, (uint32_t)longest));
+	}
+
+	void set_lengths(const std::vector<uint32_t> &lengths)
+	{
+		CK(cudaMemcpy(dlengths, lengths.data(), lengths.size() * 4, cudaMemcpyHostToDevice));
+	}
+
+	int64_t slot(size_t sequence, size_t token) const
+	{
+		return (int64_t)table[sequence * pages_each + token / page_tokens] * (int64_t)page_tokens +
+		       (int64_t)(token % page_tokens);
+	}
+
+	struct tq_device_kv_call call(size_t query_tokens, int dtype, const void *query, void *out) const
+	{
+		struct tq_device_kv_call c = {};
+
+		c.struct_size = sizeof(c);
+		c.sequences = (uint32_t)sequences;
+		c.tokens = (uint32_t)query_tokens;
+		c.max_tokens = (uint32_t)tokens;
+		c.dtype = dtype;
+		c.query = query;
+		c.query_stride = c.out_stride = heads * dim;
+		c.out = out;
+		c.pages = pages;
+		c.table = dtable;
+		c.table_stride = pages_each;
+		c.lengths = dlengths;
+		return c;
+	}
+
+	~kv_cache()
+	{
+		tq_device_kv_destroy(kv);
+		for (int i = 0; i < 2; i++) {
+			tq_device_codec_destroy(codec[i]);
+			tq_quantizer_destroy(q[i]);
+		}
+		for (void *p : { (void *)pages, (void *)dtable, (void *)dlengths })
+			CK(cudaFree(p));
+	}
+};
+
+/* Rows as scalar decodes them from its own codes */
+static std::vector<float> decoded(const struct tq_quantizer *q, const std::vector<float> &x)
+{
+	size_t d = tq_dim(q), n = x.size() / d;
+	std::vector<uint8_t> codes(n * tq_code_size(q));
+	std::vector<float> y(x.size());
+
+	TQ(tq_encode(q, x.data(), d, n, codes.data()));
+	TQ(tq_decode(q, codes.data(), n, y.data(), d));
+	return y;
+}
+
+/* What an output row should be, in float64; returns log(sum(exp)) */
+static double attend_row(const float *query, const float *k, const float *v, size_t step, size_t d, size_t from, size_t to,
+			 double scale, std::vector<double> &out)
+{
+	std::vector<double> z(to);
+	double top = -HUGE_VAL, sum = 0;
+
+	for (size_t t = from; t < to; t++) {
+		z[t] = 0;
+		for (size_t i = 0; i < d; i++)
+			z[t] += (double)k[t * step + i] * query[i];
+		z[t] *= scale;
+		top = std::max(top, z[t]);
+	}
+	out.assign(d, 0.0);
+	for (size_t t = from; t < to; t++) {
+		double e = exp(z[t] - top);
+
+		sum += e;
+		for (size_t i = 0; i < d; i++)
+			out[i] += e * v[t * step + i];
+	}
+	for (size_t i = 0; i < d && sum > 0; i++)
+		out[i] /= sum;
+	return top + log(sum);
+}
+
+/*
+ * Sequences of different lengths, keys with directions that some queries like much (peaked weights) and rows
+ * of very different norms; several query tokens, splits and windows; recorded into a graph and replayed.
+ */
+static void kv_check(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t query_tokens,
+		     size_t longest, float heat)
+{
+	const std::vector<uint32_t> lengths = { (uint32_t)longest, (uint32_t)(longest / 2 + 5), (uint32_t)(longest / 3), 33, 1 };
+	kv_cache c(key, value, d, nkv, nq, per_page, lengths.size(), longest);
+	size_t n = lengths.size(), rows = n * query_tokens * nq, all = 0;
+	std::mt19937 rng((unsigned)(d + longest));
+	std::normal_distribution<float> normal;
+	std::vector<int64_t> slots;
+	char what[200];
+
+	for (size_t s = 0; s < n; s++) {
+		for (size_t t = 0; t < lengths[s]; t++)
+			slots.push_back(c.slot(s, t));
+		all += lengths[s];
+	}
+	c.set_lengths(lengths);
+	std::vector<float> k(all * nkv * d), v(all * nkv * d), query(rows * d);
+	for (size_t i = 0; i < all * nkv; i++) {
+		float a = expf(0.3f * normal(rng)), b = expf(0.7f * normal(rng));
+
+		for (size_t j = 0; j < d; j++) {
+			k[i * d + j] = a * normal(rng);
+			v[i * d + j] = b * normal(rng);
+		}
+	}
+	for (auto &x : query)
+		x = heat * normal(rng);
+	float *dk = device<float>(k.size()), *dv = device<float>(v.size()), *dq = device<float>(query.size()),
+	      *out = device<float>(rows * d), *lse = device<float>(rows), *again = device<float>(rows * d);
+	int64_t *ds = device<int64_t>(all);
+	CK(cudaMemcpy(dk, k.data(), k.size() * 4, cudaMemcpyHostToDevice));
+	CK(cudaMemcpy(dv, v.data(), v.size() * 4, cudaMemcpyHostToDevice));
+	CK(cudaMemcpy(dq, query.data(), query.size() * 4, cudaMemcpyHostToDevice));
+	CK(cudaMemcpy(ds, slots.data(), all * 8, cudaMemcpyHostToDevice));
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, dk, nkv * d, dv, nkv * d, ds, c.pages };
+	std::vector<float> y = decoded(c.q[0], k), x = decoded(c.q[1], v);
+
+	for (uint32_t mode = 0; mode < 4; mode++) {
+		struct tq_device_kv_call call = c.call(query_tokens, TQ_F32, dq, out);
+		cudaGraph_t graph;
+		cudaGraphExec_t exec;
+
+		call.lse = lse;
+		call.splits = mode == 1 ? 1 : mode == 2 ? 7 : 0;
+		call.window = mode == 3 ? 45 : 0;
+		uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
+		call.scratch = scratch;
+		CK(cudaStreamSynchronize(stream));
+		CK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+		TQ(tq_kv_append_async(c.kv, queue, &r));
+		TQ(tq_kv_attend_async(c.kv, queue, &call));
+		call.out = again;
+		TQ(tq_kv_attend_async(c.kv, queue, &call));
+		CK(cudaStreamEndCapture(stream, &graph));
+		CK(cudaGraphInstantiate(&exec, graph, 0));
+		for (int i = 0; i < 2; i++)
+			CK(cudaGraphLaunch(exec, stream));
+		std::vector<float> got = fetch(out, rows * d), twice = fetch(again, rows * d), gl = fetch(lse, rows);
+		std::vector<double> want;
+		double worst = 0, worst_lse = 0;
+		size_t base = 0;
+
+		for (size_t s = 0; s < n; base += lengths[s], s++)
+			for (size_t t = 0; t < query_tokens; t++)
+				for (size_t h = 0; h < nq; h++) {
+					size_t row = (s * query_tokens + t) * nq + h, to = lengths[s] - std::min<size_t>(lengths[s], query_tokens - 1 - t);
+					size_t from = call.window && to > call.window ? to - call.window : 0, at = (base * nkv + h / (nq / nkv)) * d;
+					double l, off = 0, norm = 0;
+
+					/* a long sequence costs the host much: some of its heads will do */
+					if (lengths[s] > 8000 && h % 5)
+						continue;
+					l = attend_row(query.data() + row * d, y.data() + at, x.data() + at, nkv * d, d, from, to, 1 / sqrt((double)d), want);
+					for (size_t i = 0; i < d; i++) {
+						off += (got[row * d + i] - want[i]) * (got[row * d + i] - want[i]);
+						norm += want[i] * want[i];
+					}
+					if (!(off <= 1e30))
+						off = 1e30;
+					if (to)
+						worst = std::max(worst, sqrt(off / norm));
+					else if (off != 0)
+						worst = 1e9;
+					double e = to ? fabs(gl[row] - l) : gl[row] < -1e38f ? 0 : 1e9;
+					worst_lse = e <= worst_lse ? worst_lse : e;
+				}
+		snprintf(what, sizeof(what), "attention, %zu/%zu heads, %zu query tokens, %zu tokens, splits %u, window %u: error %.1e, lse %.1e", nq, nkv,
+			 query_tokens, longest, call.splits, call.window, worst, worst_lse);
+		verdict(worst <= 1e-3 && worst_lse <= 1e-3, what, key, (unsigned)d);
+		verdict(!memcmp(got.data(), twice.data(), rows * d * 4), "attention twice", key, (unsigned)d);
+		if (mode == 0)
+			printf("%s | %s, d=%zu: %s\n", key, value, d, what);
+		CK(cudaGraphExecDestroy(exec));
+		CK(cudaGraphDestroy(graph));
+		CK(cudaFree(scratch));
+	}
+	for (void *p : { (void *)dk, (void *)dv, (void *)dq, (void *)out, (void *)lse, (void *)again, (void *)ds })
+		CK(cudaFree(p));
+}
+
+/* 16-bit queries and outputs give what 32-bit ones give, rounded */
+static void kv_check_dtypes(void)
+{
+	const size_t d = 128, n = 3, longest = 300, all = n * longest, heads = 8, nkv = 2;
+	kv_cache c("bits=4 correction=ls", "bits=4 correction=ls", d, nkv, heads, 64, n, longest);
+	std::vector<int64_t> slots;
+	float *k = device<float>(all * nkv * d), *q = device<float>(n * heads * d), *out = device<float>(n * heads * d);
+	uint16_t *q16 = device<uint16_t>(n * heads * d), *out16 = device<uint16_t>(n * heads * d), *k16 = device<uint16_t>(all * nkv * d);
+	int64_t *ds = device<int64_t>(all);
+
+	for (size_t i = 0; i < all; i++)
+		slots.push_back(c.slot(i / longest, i % longest));
+	CK(cudaMemcpy(ds, slots.data(), all * 8, cudaMemcpyHostToDevice));
+	fill_bf16<<<64, 256, 0, stream>>>(k16, all * nkv * d, 3);
+	fill_bf16<<<64, 256, 0, stream>>>(q16, n * heads * d, 4);
+	std::vector<uint16_t> hk = fetch(k16, all * nkv * d), hq = fetch(q16, n * heads * d);
+	std::vector<float> fk(hk.size()), fq(hq.size());
+	for (size_t i = 0; i < hk.size(); i++) {
+		uint32_t b = (uint32_t)hk[i] << 16;
+		memcpy(&fk[i], &b, 4);
+	}
+	for (size_t i = 0; i < hq.size(); i++) {
+		uint32_t b = (uint32_t)hq[i] << 16;
+		memcpy(&fq[i], &b, 4);
+	}
+	CK(cudaMemcpy(k, fk.data(), fk.size() * 4, cudaMemcpyHostToDevice));
+	CK(cudaMemcpy(q, fq.data(), fq.size() * 4, cudaMemcpyHostToDevice));
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, k, nkv * d, k, nkv * d, ds, c.pages };
+	struct tq_device_kv_call call = c.call(1, TQ_F32, q, out);
+	uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
+	call.scratch = scratch;
+	TQ(tq_kv_append_async(c.kv, queue, &r));
+	TQ(tq_kv_attend_async(c.kv, queue, &call));
+	std::vector<float> want = fetch(out, n * heads * d);
+	CK(cudaMemset(c.pages, 0x5a, c.table.size() * c.page));
+	r.dtype = TQ_BF16;
+	r.keys = r.values = k16;
+	call.dtype = TQ_BF16;
+	call.query = q16;
+	call.out = out16;
+	TQ(tq_kv_append_async(c.kv, queue, &r));
+	TQ(tq_kv_attend_async(c.kv, queue, &call));
+	std::vector<uint16_t> got = fetch(out16, n * heads * d);
+	bool same = true;
+	for (size_t i = 0; i < got.size(); i++) {
+		uint32_t b;
+		memcpy(&b, &want[i], 4);
+		same = same && got[i] == (uint16_t)((b + 0x7fff + (b >> 16 & 1)) >> 16);
+	}
+	verdict(same, "attention in bf16", "bits=4", d);
+	for (void *p : { (void *)k, (void *)q, (void *)out, (void *)q16, (void *)out16, (void *)k16, (void *)ds, (void *)scratch })
+		CK(cudaFree(p));
+}
+
+static void kv_check_all(bool brief)
+{
+	if (brief) {
+		kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 300, 1.0f);
+		kv_check("bits=3 scale=f16", "bits=2 correction=ls", 64, 2, 6, 32, 2, 200, 1.0f);
+		return;
+	}
+	kv_check_dtypes();
+	for (size_t d : { 64, 96, 128, 256 })
+		for (int bits = 2; bits <= 4; bits++) {
+			char key[80], value[80];
+
+			snprintf(key, sizeof(key), "bits=%d correction=ls scale=%s", bits, bits == 3 ? "f16" : "f32");
+			for (int more = 2; more <= bits; more++) {
+				snprintf(value, sizeof(value), "bits=%d correction=ls scale=%s", more, more == 2 ? "bf16" : "f32");
+				kv_check(key, value, d, 2, 2 * (size_t)(bits + more - 3), 32u << (bits + more) % 3, 1 + (bits * more + d / 32) % 3, 500, 1.0f);
+			}
+		}
+	kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 40000, 1.0f);
+	kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 20000, 4.0f);
+	kv_check("bits=3 rotation=haar", "bits=3 rotation=givens:3 code=uniform", 128, 1, 4, 128, 1, 3000, 0.1f);
+}
+
+/* ---- time ---- */
+
+/* random codes and scales about 1: cheap to make, as slow to read as any */
+__global__ static void fill_tiles(uint8_t *x, size_t tiles, unsigned bytes, unsigned scales_at, unsigned key_scale, unsigned value_scale)
+{
+	for (size_t t = blockIdx.x; t < tiles; t += gridDim.x)
+		for (unsigned i = threadIdx.x; i < bytes; i += blockDim.x) {
+			uint64_t z = (t * bytes + i + 1) * 0x9e3779b97f4a7c15ull;
+			uint8_t v = (uint8_t)((z ^ z >> 29) * 0xbf58476d1ce4e5b9ull >> 56);
+			unsigned at = i - scales_at, size = at < 32 * key_scale ? key_scale : value_scale;
+
+			if (i >= scales_at)
+				v = at % size == size - 1 ? (size == 4 ? 0x3f : 0x3c) : size == 4 && at % size == 2 ? v | 0x80 : v;
+			x[t * bytes + i] = v;
+		}
+}
+
+static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n, size_t longest, size_t per_page)
+{
+	size_t scale = strstr(spec, "scale=f16") ? 2 : 4;
+	/* as many copies as make the L2 cold */
+	size_t copies = 1 + ((size_t)160 << 20) / (n * longest * nkv * d * 2 * 4 / 8 / 2);
+	kv_cache c(spec, spec, d, nkv, nq, per_page, n, longest, copies > 4 ? 4 : copies);
+	unsigned bytes = (unsigned)(c.page / nkv / (per_page / 32));
+	uint16_t *query = device<uint16_t>(n * nq * d), *out = device<uint16_t>(n * nq * d);
+	struct tq_device_kv_call call = c.call(1, TQ_BF16, query, out);
+	uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
+	std::vector<cudaGraphExec_t> exec(c.copies);
+	char what[200];
+
+	fill_tiles<<<8192, 256, 0, stream>>>(c.pages, c.copies * c.table.size() * c.page / bytes, bytes, (unsigned)(bytes - 64 * scale),
+					     (unsigned)scale, (unsigned)scale);
+	fill_bf16<<<64, 256, 0, stream>>>(query, n * nq * d, 4);
+	CK(cudaStreamSynchronize(stream));
+	call.scratch = scratch;
+	for (size_t i = 0; i < c.copies; i++) {
+		cudaGraph_t graph;
+
+		call.pages = c.pages + i * c.table.size() * c.page;
+		CK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+		TQ(tq_kv_attend_async(c.kv, queue, &call));
+		CK(cudaStreamEndCapture(stream, &graph));
+		CK(cudaGraphInstantiate(&exec[i], graph, 0));
+		CK(cudaGraphDestroy(graph));
+	}
+	snprintf(what, sizeof(what), "attend %zu x %zu, %zu/%zu heads, d=%zu, pages of %zu, %s", n, longest, nq, nkv, d, per_page, spec);
+	line(what, median_ms(15, [&](int i) { CK(cudaGraphLaunch(exec[i % c.copies], stream)); }),
+	     (double)n * longest * nkv * bytes / 32 + 4.0 * n * nq * d);
+	for (auto e : exec)
+		CK(cudaGraphExecDestroy(e));
+	for (void *p : { (void *)query, (void *)out, (void *)scratch })
+		CK(cudaFree(p));
+}
+
+/* One token for each of @n sequences */
+static void kv_time_append(const char *spec, size_t d, size_t nkv, size_t n)
+{
+	const size_t longest = 4096;
+	kv_cache c(spec, spec, d, nkv, nkv, 64, n, longest);
+	uint16_t *k = device<uint16_t>(n * nkv * d), *v = device<uint16_t>(n * nkv * d);
+	std::vector<std::vector<int64_t>> slots(8);
+	std::vector<int64_t *> ds;
+	char what[200];
+
+	fill_bf16<<<64, 256, 0, stream>>>(k, n * nkv * d, 4);
+	fill_bf16<<<64, 256, 0, stream>>>(v, n * nkv * d, 5);
+	for (size_t j = 0; j < slots.size(); j++) {
+		for (size_t s = 0; s < n; s++)
+			slots[j].push_back(c.slot(s, 777 + 131 * j));
+		ds.push_back(device<int64_t>(n));
+		CK(cudaMemcpy(ds[j], slots[j].data(), n * 8, cudaMemcpyHostToDevice));
+	}
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)n, TQ_BF16, k, nkv * d, v, nkv * d, NULL, c.pages };
+	double ms = median_ms(31, [&](int i) {
+		r.slots = ds[i % ds.size()];
+		TQ(tq_kv_append_async(c.kv, queue, &r));
+	});
+	snprintf(what, sizeof(what), "append a token for %zu sequences, %zu heads, d=%zu, %s", n, nkv, d, spec);
+	printf("| %s | %.1f us | | |\n", what, ms * 1e3);
+	CK(cudaFree(k));
+	CK(cudaFree(v));
+	for (auto p : ds)
+		CK(cudaFree(p));
+}
+
+static void kv_time_all(void)
+{
+	const char *four = "bits=4 correction=ls";
+
+	kv_time(four, 128, 8, 32, 8, 32768, 64);
+	kv_time(four, 128, 8, 32, 8, 64, 64);
+	kv_time(four, 128, 8, 32, 64, 32768, 64);
+	kv_time(four, 128, 8, 32, 1, 131072, 64);
+	kv_time(four, 128, 8, 32, 8, 32768, 32);
+	kv_time("bits=4 correction=ls scale=f16", 128, 8, 32, 8, 32768, 64);
+	for (const char *s : { "bits=3 correction=ls", "bits=2 correction=ls" }) {
+		kv_time(s, 128, 8, 32, 8, 32768, 64);
+		kv_time(s, 128, 8, 32, 64, 32768, 64);
+		kv_time(s, 128, 8, 32, 1, 131072, 64);
+	}
+	for (size_t d : { 64, 96, 256 }) {
+		kv_time(four, d, 8, 32, 8, 32768, 64);
+		kv_time(four, d, 8, 32, 64, 32768 * 64 / d / 2, 64);
+	}
+	kv_time(four, 128, 8, 64, 8, 32768, 64);
+	kv_time(four, 128, 8, 8, 8, 32768, 64);
+	kv_time_append(four, 128, 8, 64);
+	kv_time_append(four, 128, 8, 1);
+	kv_time_append(four, 128, 8, 4096);
+}
