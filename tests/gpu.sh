@@ -62,8 +62,14 @@ for what in "$@"; do
 			continue
 		fi
 		backends
-		echo 'plugins: { opencl: { device = "NVIDIA"; cache = "off"; }; };' >$dir/opencl.conf
-		run opencl env TQ_PLUGIN_PATH="$PWD/$dir/plugins/opencl" TQ_CONFIG="$PWD/$dir/opencl.conf" \
+		# GPUs come first; the gate's table names the one that serves
+		TQ_PLUGIN_PATH="$PWD/$dir/plugins/opencl" $dir/tools/tq-probe --selftest >$dir/probe.log
+		grep 'score-opencl .*NVIDIA' $dir/probe.log || {
+			echo "== opencl: no device of NVIDIA"
+			failed=$((failed + 1))
+			continue
+		}
+		run opencl env TQ_PLUGIN_PATH="$PWD/$dir/plugins/opencl" XDG_CACHE_HOME="$PWD/$dir" \
 			$dir/backends --max-dim 1536 --sparse 4 opencl
 		;;
 	host)

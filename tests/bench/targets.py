@@ -75,6 +75,10 @@ def scalar_targets(res):
 FAISS = "FAISS"
 
 
+#: scores of rows as they are stored, and the search of an index, which keeps them in blocks
+OWN = ("libtq", "libtq index")
+
+
 def peer_pairs(res):
     """(data, bits, key of the figure, what it is, goal, libtq, the fastest of the peers it is held against)."""
     def fast(r):
@@ -85,18 +89,20 @@ def peer_pairs(res):
     for data in ("glove100", "lsa512", "synthetic1536"):
         for bits, single, batch in ((4, 2.0, 2.0), (3, 2.0, 2.0), (2, 1.0, 1.5), (1, 2.0, 2.0)):
             rows = res.pick("peer", data=data, bits=bits, threads=1)
-            own = next((r for r in rows if r["method"] == "libtq"), None)
+            ours = [r for r in rows if r["method"] in OWN]
             for key, goal, text in (("single_ns", single, "one query"), ("batch_ns", batch, "batch of 64")):
                 for of, goal_of in ((fast, goal), (turbo, 1.1)):
                     others = [r for r in rows if of(r)]
-                    if own and others:
-                        yield data, bits, key, text, goal_of, own, min(others, key=lambda r, k=key: r[k])
+                    if ours and others:
+                        def time(r, k=key):
+                            return r[k]
+                        yield data, bits, key, text, goal_of, min(ours, key=time), min(others, key=time)
 
 
 def peer_text(data, bits, text, own, best):
     """libtq's rate against a peer's, unless the peer finds more than libtq."""
     more = "" if own["recall"] >= best["recall"] - 0.002 else f", which finds more: {best['recall']:.3f}"
-    return (f"{data}, {bits} bits, {text}: rate against {best['method']}{more} "
+    return (f"{data}, {bits} bits, {text}: {own['method']}'s rate against {best['method']}{more} "
             f"(recall {own['recall']:.3f})")
 
 
@@ -107,28 +113,26 @@ def peer_targets(res):
 
 #: why a peer is faster, by the bits and by whether queries come alone
 ALONE = {
-    4: "rows are scored as they are stored, so 16 lanes are added across for each of them; the peer keeps 32 rows "
-       "interleaved by nibbles and adds bytes of rounded tables, without products",
+    4: "the peer adds rounded tables of bytes, libtq multiplies every level exactly: a multiplication for four "
+       "dimensions of 16 rows against a look-up for two of 32",
     3: "a third field per code has to be joined before the look-up; the peer's codes are 4 bits of 4/3 dimensions",
     2: "the peer looks up two dimensions at once in a rounded table of bytes, libtq multiplies each level exactly",
     1: "the peer looks up four dimensions at once in a rounded table of bytes; exact sums of four take two look-ups "
        "or, from 129 dimensions on, a product per bit",
 }
-TOGETHER = "a product per level and query, exact; the peer adds bytes of rounded tables, four dimensions to a byte at 1 bit"
-TILES = "matrix products leave the decoding of 16 rows and what ends each score; both are paid again every 64 queries"
+TOGETHER = ("decoding 16 rows and ending each score stay beside the products, and are paid again every 64 queries; the "
+            "peer adds bytes of rounded tables")
 
 
-def why_lost(bits, key, own):
-    if key == "single_ns":
-        return ALONE[bits]
-    return TILES if "score-amx" in own["note"] else TOGETHER
+def why_lost(bits, key):
+    return ALONE[bits] if key == "single_ns" else TOGETHER
 
 
 def peer_losses(res):
     """(what, how many times the peer's rate, target, why) of each target that was missed."""
     for data, bits, key, text, goal, own, best in peer_pairs(res):
         if best[key] < goal * own[key]:
-            yield peer_text(data, bits, text, own, best), best[key] / own[key], goal, why_lost(bits, key, own)
+            yield peer_text(data, bits, text, own, best), best[key] / own[key], goal, why_lost(bits, key)
 
 
 def all_targets(res):
