@@ -42,12 +42,16 @@ char *tq_conf_strdup(struct tq_context *ctx, struct tq_config *config, const cha
 
 int tq_conf_fail(const struct tq_origin *origin, const char *fmt, ...)
 {
-	char text[FAIL_TEXT_MAX];
+	char text[FAIL_TEXT_MAX], *c;
 	va_list args;
 
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	/* a value may have any byte, the text is one line */
+	for (c = text; *c; c++)
+		if ((unsigned char)*c < ' ')
+			*c = ' ';
 	switch (origin->kind) {
 	case TQ_FROM_FILE:
 		return tq_fail(TQ_ERR_CONFIG, "%s:%u: %s", origin->name, origin->line, text);
