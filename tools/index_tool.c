@@ -141,7 +141,8 @@ int index_parse(int argc, char **argv, struct index_options *o, const char *allo
 
 	*o = (struct index_options){.k = 10};
 	while (!ret && (letter = getopt_long(argc, argv, "k:", long_options, NULL)) != -1) {
-		if (strchr("smiklpocgrqvnfa", letter) && !strchr(allowed, letter))
+		/* what every command takes has capitals */
+		if (letter >= 'a' && letter <= 'z' && !strchr(allowed, letter))
 			return cli_fail(CLI_USAGE, "'%s' is no option of this command; usage: %s",
 					argv[optind - 1], usage);
 		ret = take_option(o, letter);

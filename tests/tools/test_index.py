@@ -123,6 +123,7 @@ class Index(unittest.TestCase):
         self.assertAlmostEqual(told["exactness"], .99, places=6)
         for wrong in "0", "1.01", "x", "nan":
             self.refused(2, ["--exactness"], "search", "i.tq", "q.npy", "--exactness", wrong)
+        self.refused(2, ["no option of this command"], "build", "base.npy", "o.tq", "--exactness", ".9")
 
     def test_threads_and_order_do_not_change_the_file(self):
         self.ok("build", "base.npy", "a.tq", "--ivf", "5", "--threads", "1")
