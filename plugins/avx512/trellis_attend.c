@@ -8,60 +8,14 @@
 
 #include "attend.h"
 #include "trellis.h"
+#include "weights.h"
 
-#define MOST_WEIGHTS 16
 #define TILE_ROWS 128
-
-/* Integer weights of a call, the sum of each, and what a unit of it is worth */
-struct weights {
-	_Alignas(64) int8_t plane[MOST_WEIGHTS][2][TQ_MIX_ROWS + 64];
-	int32_t sum[MOST_WEIGHTS];
-	float unit[MOST_WEIGHTS];
-};
 
 /* Sums of 64 coordinates: [weight][plane][register] */
 struct unit_sums {
 	__m512i at[MOST_WEIGHTS][2][4];
 };
-
-/* Scalar's quantize_weights() */
-static void quantize(const float *weights, const float *scale, size_t n, struct weights *to, size_t w)
-{
-	__m512 top = _mm512_setzero_ps(), a[TQ_MIX_ROWS / 16];
-	__m512i sum = _mm512_setzero_si512(), q, hi;
-	float most, inv;
-	size_t t;
-
-	for (t = 0; t < n; t += 16) {
-		a[t / 16] = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes(n - t), weights + t),
-					  _mm512_maskz_loadu_ps(lanes(n - t), scale + t));
-		top = _mm512_max_ps(top, _mm512_abs_ps(a[t / 16]));
-	}
-	most = _mm512_reduce_max_ps(top);
-	to->unit[w] = most >= TQ_MIX_TINY ? most / (float)TQ_MIX_TOP : 0.0f;
-	inv = most >= TQ_MIX_TINY ? (float)TQ_MIX_TOP / most : 0.0f;
-	for (t = 0; t < n; t += 16) {
-		q = _mm512_cvtps_epi32(_mm512_mul_ps(a[t / 16], _mm512_set1_ps(inv)));
-		sum = _mm512_add_epi32(sum, q);
-		hi = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(64)), 7);
-		_mm_store_si128((__m128i *)(void *)(to->plane[w][0] + t), _mm512_cvtepi32_epi8(hi));
-		q = _mm512_sub_epi32(q, _mm512_slli_epi32(hi, 7));
-		_mm_store_si128((__m128i *)(void *)(to->plane[w][1] + t), _mm512_cvtepi32_epi8(q));
-	}
-	to->sum[w] = _mm512_reduce_add_epi32(sum);
-}
-
-/* Four rows: register m has, in dword j of 128 bits L, coordinate 16 L + 4 m + j of each */
-AVX512_INLINE void interleave(const __m512i *row, __m512i *to)
-{
-	__m512i ab0 = _mm512_unpacklo_epi8(row[0], row[1]), ab1 = _mm512_unpackhi_epi8(row[0], row[1]);
-	__m512i cd0 = _mm512_unpacklo_epi8(row[2], row[3]), cd1 = _mm512_unpackhi_epi8(row[2], row[3]);
-
-	to[0] = _mm512_unpacklo_epi16(ab0, cd0);
-	to[1] = _mm512_unpackhi_epi16(ab0, cd0);
-	to[2] = _mm512_unpacklo_epi16(ab1, cd1);
-	to[3] = _mm512_unpackhi_epi16(ab1, cd1);
-}
 
 /* A unit of rows @first .. of @n; rows past the end repeat the last, their weights are 0. Returns the groups. */
 AVX512_INLINE size_t fill(const struct tq_plan *plan, const struct trellis_tables *t, size_t u, const uint8_t *codes,
@@ -106,38 +60,22 @@ AVX512_INLINE void multiply(__m512i (*tile)[4], size_t groups, const int8_t *q, 
 /* A of 64 coordinates: twice the sum over (level + 127) / 2, less 127 times the weights */
 AVX512_INLINE void finish(__m512i (*sum)[4], int32_t weights, __m512 step, float *sums, size_t n)
 {
-	__m512i a[4], ab, cd, off = _mm512_set1_epi32(127 * weights);
+	__m512i a, off = _mm512_set1_epi32(127 * weights);
+	_Alignas(64) float by_coordinate[TRELLIS_UNIT];
+	__m512 x[4];
 	size_t i;
 
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++) {
-		a[i] = _mm512_add_epi32(_mm512_slli_epi32(sum[0][i], 7), sum[1][i]);
-		a[i] = _mm512_sub_epi32(_mm512_slli_epi32(a[i], 1), off);
+		a = _mm512_add_epi32(_mm512_slli_epi32(sum[0][i], 7), sum[1][i]);
+		x[i] = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_slli_epi32(a, 1), off));
 	}
-	for (i = 0; 16 * i < n; i++) {
-		switch (i) {
-		case 0:
-			ab = _mm512_shuffle_i32x4(a[0], a[1], 0x00);
-			cd = _mm512_shuffle_i32x4(a[2], a[3], 0x00);
-			break;
-		case 1:
-			ab = _mm512_shuffle_i32x4(a[0], a[1], 0x55);
-			cd = _mm512_shuffle_i32x4(a[2], a[3], 0x55);
-			break;
-		case 2:
-			ab = _mm512_shuffle_i32x4(a[0], a[1], 0xaa);
-			cd = _mm512_shuffle_i32x4(a[2], a[3], 0xaa);
-			break;
-		default:
-			ab = _mm512_shuffle_i32x4(a[0], a[1], 0xff);
-			cd = _mm512_shuffle_i32x4(a[2], a[3], 0xff);
-		}
-		ab = _mm512_shuffle_i32x4(ab, cd, 0x88);
-		store_floats(sums + 16 * i,
-			     _mm512_add_ps(load_floats(sums + 16 * i, lanes(n - 16 * i)),
-					   _mm512_mul_ps(_mm512_cvtepi32_ps(ab), step)),
-			     lanes(n - 16 * i));
-	}
+	store_quarters(x, by_coordinate, 16);
+	for (i = 0; i < n; i += 16)
+		store_floats(sums + i,
+			     _mm512_add_ps(load_floats(sums + i, lanes(n - i)),
+					   _mm512_mul_ps(_mm512_load_ps(by_coordinate + i), step)),
+			     lanes(n - i));
 }
 
 /* Up to MOST_WEIGHTS weights */
@@ -160,7 +98,7 @@ static void mix_some(const struct tq_plan *plan, const struct trellis_tables *t,
 		}
 		for (w = 0; w < nw; w++)
 			if (q->unit[w] != 0.0f)
-				finish(sum.at[w], q->sum[w], _mm512_set1_ps(q->unit[w] * plan->codebook.half_step),
+				finish(sum.at[w], (int32_t)q->sum[w], _mm512_set1_ps(q->unit[w] * plan->codebook.half_step),
 				       sums + w * ld + TRELLIS_UNIT * u,
 				       d - TRELLIS_UNIT * u < TRELLIS_UNIT ? d - TRELLIS_UNIT * u : TRELLIS_UNIT);
 	}
@@ -171,14 +109,13 @@ static void mix(const struct tq_plan *plan, const void *state, const float *weig
 {
 	float scale[TQ_MIX_ROWS];
 	struct weights q;
-	size_t t, w, some;
+	size_t w, some;
 
-	for (t = 0; t < n; t++)
-		scale[t] = tq_load_scale(plan, codes + t * plan->layout.row_bytes);
+	load_scales(plan, codes, n, scale);
 	for (; nw; nw -= some, weights += some * ldw, sums += some * ld) {
 		some = nw < MOST_WEIGHTS ? nw : MOST_WEIGHTS;
 		for (w = 0; w < some; w++)
-			quantize(weights + w * ldw, scale, n, &q, w);
+			q.unit[w] = quantize(weights + w * ldw, scale, n, &q, (int)w);
 		mix_some(plan, state, &q, some, codes, n, sums, ld);
 	}
 }
