@@ -21,23 +21,6 @@ int open_context(struct tq_context **ctx)
 	return tq_context_create(&o, ctx);
 }
 
-int open_quantizer(struct tq_context *ctx, const char *text, uint32_t d, const char *driver,
-			  struct tq_quantizer **q)
-{
-	static float centre[4096];
-	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = driver};
-	struct tq_spec spec;
-	uint32_t i;
-
-	for (i = 0; i < d; i++)
-		centre[i] = (float)(i % 5) * 0.125f;
-	tq_spec_init(&spec);
-	if (tq_spec_parse(&spec, text))
-		return TQ_ERR_SPEC;
-	o.centre = spec.center ? centre : NULL;
-	return tq_quantizer_create(ctx, &spec, d, &o, q);
-}
-
 /* Let launches do the work of this plan */
 void use_plan(struct tq_context *ctx, const struct tq_plan *plan)
 {

@@ -2,15 +2,11 @@
 #ifndef TQ_TEST_CUDA_FIXTURE_H
 #define TQ_TEST_CUDA_FIXTURE_H
 
+#include "../open_quantizer.h"
 #include "codec.h"
-#include "tq/tq.h"
 
 /** open_context - a context whose only plugin is the CUDA one */
 int open_context(struct tq_context **ctx);
-
-/** open_quantizer - of a spec, with a centre where it wants one; @driver: a pin or NULL */
-int open_quantizer(struct tq_context *ctx, const char *text, uint32_t d, const char *driver,
-		   struct tq_quantizer **q);
 
 /** use_plan - launches do the work of this plan until forget_plan() */
 void use_plan(struct tq_context *ctx, const struct tq_plan *plan);

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../open_quantizer.h"
 #include "fake_opencl.h"
-#include "tq/tq.h"
 
 static char cache[64], logged[8192];
 static struct tq_allocator allocator;
@@ -39,23 +39,6 @@ static struct tq_context *open_context(void)
 	o.allocator = allocator.alloc ? &allocator : NULL;
 	tq_context_create(&o, &ctx);
 	return ctx;
-}
-
-static int open_quantizer(struct tq_context *ctx, const char *text, uint32_t d, const char *driver,
-			  struct tq_quantizer **q)
-{
-	static float centre[4096];
-	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = driver};
-	struct tq_spec spec;
-	uint32_t i;
-
-	for (i = 0; i < d; i++)
-		centre[i] = (float)(i % 5) * 0.125f;
-	tq_spec_init(&spec);
-	if (!ctx || tq_spec_parse(&spec, text))
-		return TQ_ERR_SPEC;
-	o.centre = spec.center ? centre : NULL;
-	return tq_quantizer_create(ctx, &spec, d, &o, q);
 }
 
 /* What a quantizer makes of rows: the same bytes from every backend */
