@@ -154,6 +154,37 @@ START_TEST(a_full_pool_leaves_the_cache_usable)
 }
 END_TEST
 
+/* Beyond 2 MiB pages share slabs: those that were given back are taken again, the others stay as they are */
+START_TEST(pages_of_a_large_cache_are_given_out_once)
+{
+	struct tq_kv_options o = { BASE(8, 2, 2, 256, 0, 256), .key_spec = "bits=8", .value_spec = "bits=8" };
+	struct model m[8];
+	struct tq_kv *kv;
+	size_t i, turn;
+
+	ck_assert_msg(tq_kv_create(kv_ctx, &o, &kv) == TQ_OK, "%s", tq_error_text());
+	for (i = 0; i < 8; i++) {
+		model_open(&m[i], kv, &o);
+		ck_assert_int_eq(append(&m[i], &o, 128), TQ_OK);
+	}
+	ck_assert_uint_gt(tq_kv_used(kv), 6 << 20);
+	for (turn = 0; turn < 2; turn++) {
+		for (i = turn; i < 8; i += 2)
+			model_close(&m[i]);
+		for (i = turn; i < 8; i += 2) {
+			model_open(&m[i], kv, &o);
+			ck_assert_int_eq(append(&m[i], &o, 96), TQ_OK);
+		}
+		for (i = 0; i < 8; i++)
+			check_sequence(&m[i], &o, NULL);
+	}
+	for (i = 0; i < 8; i++)
+		model_close(&m[i]);
+	ck_assert_uint_eq(tq_kv_used(kv), 0);
+	tq_kv_destroy(kv);
+}
+END_TEST
+
 START_TEST(sizes_are_told_before)
 {
 	struct tq_kv_options mla = { BASE(1, 1, 128, 512, 64, 0) }, o = { BASE(2, 4, 4, 128, 0, 128) };
@@ -308,6 +339,7 @@ int main(void)
 	tcase_add_loop_test(tc, every_backend_answers_alike_at_every_size, 0, SIZES);
 	tcase_add_loop_test(tc, threads_change_nothing, 0, SHAPES);
 	tcase_add_test(tc, a_full_pool_leaves_the_cache_usable);
+	tcase_add_test(tc, pages_of_a_large_cache_are_given_out_once);
 	tcase_add_test(tc, sizes_are_told_before);
 	tcase_add_test(tc, wrong_calls_are_refused_and_change_nothing);
 	tcase_add_test(tc, damaged_and_foreign_files_are_refused);
