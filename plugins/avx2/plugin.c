@@ -7,6 +7,7 @@
  */
 
 #include "tq/plugin.h"
+#include "../simd/trellis_plan.h"
 
 extern const struct tq_rotation_ops avx2_rht_ops;
 extern const struct tq_rotation_ops avx2_dense_ops;
@@ -17,6 +18,7 @@ extern const struct tq_quantizer_ops avx2_attend_ops;
 extern const struct tq_quantizer_ops avxvnni_attend_ops;
 extern const struct tq_quantizer_ops avx2_score_ops;
 extern const struct tq_quantizer_ops avxvnni_score_ops;
+extern const struct tq_quantizer_ops avx2_trellis_ops;
 
 #define PRIORITY 200
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -93,6 +95,13 @@ static const struct tq_driver drivers[] = {
 		.bits = ONE_TO_EIGHT_BITS,
 		.effort_max = 2,
 		.ops = &avxvnni_attend_ops,
+	},
+	{
+		AVX2_DRIVER("quantize(tcq)", "quantize-tcq-avx2", PRIORITY),
+		.need = NEED_V3,
+		.dim_max = 4096,
+		.supports = trellis_supports,
+		.ops = &avx2_trellis_ops,
 	},
 };
 

@@ -6,7 +6,7 @@
  */
 
 #include "amx.h"
-#include "trellis_plan.h"
+#include "../simd/trellis_plan.h"
 
 extern const struct tq_rotation_ops avx512_rht_ops;
 extern const struct tq_rotation_ops avx512_dense_ops;
@@ -115,21 +115,21 @@ static const struct tq_driver drivers[] = {
 		AVX512_DRIVER("quantize(tcq)", "quantize-tcq-avx512"),
 		.need = NEED_VBMI,
 		.dim_max = 4096,
-		.supports = avx512_trellis_supports,
+		.supports = trellis_supports,
 		.ops = &avx512_trellis_ops,
 	},
 	{
 		AVX512_DRIVER("score(tcq)", "score-tcq-avx512"),
 		.need = NEED_VNNI_VBMI,
 		.dim_max = 4096,
-		.supports = avx512_trellis_score_supports,
+		.supports = trellis_score_supports,
 		.ops = &avx512_trellis_score_ops,
 	},
 	{
 		AVX512_DRIVER("attend(tcq)", "attend-tcq-avx512"),
 		.need = NEED_VNNI_VBMI,
 		.dim_max = 4096,
-		.supports = avx512_trellis_supports,
+		.supports = trellis_supports,
 		.ops = &avx512_trellis_attend_ops,
 	},
 };

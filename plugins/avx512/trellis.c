@@ -3,16 +3,7 @@
  * Rows of trellis codes: tables, rotated rows to codes and back.
  */
 
-#include <stdio.h>
 #include "trellis.h"
-
-int avx512_trellis_supports(const struct tq_plan *plan, char *why, size_t size)
-{
-	if (plan->dim % 8 == 0)
-		return 1;
-	snprintf(why, size, "does not serve dimensions that are no multiple of 8");
-	return 0;
-}
 
 /* Unit @u begins at coordinate 64 u; its eights of coordinates are @bits bytes each. */
 static void set_unit(const struct tq_plan *plan, size_t u, struct trellis_unit *unit)
@@ -27,22 +18,6 @@ static void set_unit(const struct tq_plan *plan, size_t u, struct trellis_unit *
 		for (k = 0; k < 8; k++)
 			unit->order[8 * q + k] =
 				(uint8_t)(((TRELLIS_UNIT * u - start) * bits / 8 + q * bits + k) % ring);
-}
-
-static void set_search(const struct tq_plan *plan, struct trellis_tables *t)
-{
-	unsigned bits = plan->index_bits, groups = 1u << (plan->window - bits), i, c, j, at = 0;
-	unsigned held = groups < 32 ? groups : 32;
-
-	for (i = 0; i < 1u << plan->window; i++)
-		t->level[i] = (int16_t)(plan->trellis[i] * TQ_TRELLIS_UNIT);
-	for (j = 0; j < groups; j += 32)
-		for (c = 0; c < 1u << bits; c++)
-			for (i = 0; i < 32; i++)
-				t->target[at++] = t->level[(j + i) % groups << bits | c];
-	for (i = 0; i < 32; i++)
-		t->transpose[(i % held % (1u << bits)) * (held >> bits) + (i % held >> bits)] =
-			(uint16_t)(i % held);
 }
 
 int avx512_trellis_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
@@ -61,7 +36,7 @@ int avx512_trellis_create(const struct tq_host *host, const struct tq_plan *plan
 	}
 	for (i = 0; TRELLIS_UNIT * i < plan->dim; i++)
 		set_unit(plan, i, &t->unit[i]);
-	set_search(plan, t);
+	avx512_trellis_search_tables(plan, t);
 	*state = t;
 	return TQ_OK;
 }
@@ -87,9 +62,8 @@ AVX512_INLINE void fit_add(const float *y, __mmask16 mask, __m128i grid, __m512 
 	*cc = _mm512_mask_add_epi32(*cc, mask, *cc, _mm512_mullo_epi32(whole, whole));
 }
 
-/* The scale of a row whose bits are there */
-static float fit(const struct tq_plan *plan, const struct trellis_tables *t, const float *y,
-		 const struct tq_row_stat *stat, const uint8_t *row)
+static float trellis_fit(const struct tq_plan *plan, const struct trellis_tables *t, const float *y,
+			 const uint8_t *row, int64_t *sum)
 {
 	struct trellis_lookup lookup = trellis_lookup_load(t);
 	__m512i cc = _mm512_setzero_si512(), grid;
@@ -106,45 +80,13 @@ static float fit(const struct tq_plan *plan, const struct trellis_tables *t, con
 		if (at + 48 < d)
 			fit_add(y + at + 48, lanes(d - at - 48), _mm512_extracti32x4_epi32(grid, 3), &yc, &cc);
 	}
-	return tq_row_scale(plan, stat->norm2, sum_tree(yc), _mm512_reduce_add_epi32(cc));
+	*sum = _mm512_reduce_add_epi32(cc);
+	return sum_tree(yc);
 }
 
-static void finish(const struct tq_plan *plan, const struct trellis_tables *t, const float *y,
-		   const struct tq_row_stat *stat, uint8_t *row)
+static void trellis_floats(const struct tq_plan *plan, const struct trellis_tables *t, const uint8_t *row,
+			   float step, float *y)
 {
-	float scale = fit(plan, t, y, stat, row);
-
-	tq_store_scale(plan, row + plan->layout.scale_at, tq_scale_up(scale, stat->exponent));
-	if (plan->layout.cross_at != TQ_NO_FIELD)
-		memcpy(row + plan->layout.cross_at, &stat->cross, sizeof(stat->cross));
-}
-
-static void quantize(const struct tq_plan *plan, const void *state, const float *y,
-		     const struct tq_row_stat *stat, size_t n, uint8_t *codes)
-{
-	size_t most = avx512_trellis_together(plan), rows, k;
-	const float *from[2];
-	uint8_t *row[2];
-	float r[2];
-
-	for (; n; n -= rows, y += rows * plan->dim, stat += rows, codes += rows * plan->layout.row_bytes) {
-		rows = n < most ? n : most;
-		for (k = 0; k < rows; k++) {
-			from[k] = y + k * plan->dim;
-			row[k] = codes + k * plan->layout.row_bytes;
-			r[k] = sqrtf(stat[k].norm2 / (float)plan->dim);
-		}
-		avx512_trellis_search(plan, state, from, r, rows, row);
-		for (k = 0; k < rows; k++)
-			finish(plan, state, from[k], &stat[k], row[k]);
-	}
-}
-
-static void dequantize_row(const struct tq_plan *plan, const struct trellis_tables *t, const uint8_t *row,
-			   float *y, int32_t *exponent)
-{
-	float step = tq_split_scale(tq_load_scale(plan, row + plan->layout.scale_at), exponent) *
-		     plan->codebook.half_step;
 	struct trellis_lookup lookup = trellis_lookup_load(t);
 	uint8_t grid[TRELLIS_UNIT] __attribute__((aligned(64)));
 	size_t d = plan->dim, at, i;
@@ -159,15 +101,9 @@ static void dequantize_row(const struct tq_plan *plan, const struct trellis_tabl
 	}
 }
 
-static void dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n,
-		       float *y, int32_t *exponent)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		dequantize_row(plan, state, codes + i * plan->layout.row_bytes, y + i * plan->dim,
-			       &exponent[i]);
-}
+#define trellis_together avx512_trellis_together
+#define trellis_search avx512_trellis_search
+#include "../simd/trellis_rows.h"
 
 const struct tq_quantizer_ops avx512_trellis_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),

@@ -18,7 +18,6 @@
 
 #include "lanes.h"
 #include "tq/trellis.h"
-#include "trellis_plan.h"
 
 #define TRELLIS_DIM_MAX 4096
 #define TRELLIS_UNIT 64
@@ -40,8 +39,8 @@ struct trellis_unit {
 /**
  * struct trellis_tables - state of the drivers
  * @grid:   (level + 127) / 2 of the states whose top bit is clear
- * @target: by vector of groups and low bits, the levels of 32 states in search units
- * @level:  by state, with room for a register behind the last
+ * @target, @level: see search_tables()
+ * @transpose: order of costs that turns a register
  */
 struct trellis_tables {
 	uint8_t grid[256];
@@ -58,6 +57,9 @@ void avx512_trellis_destroy(const struct tq_host *host, void *state);
 
 /** avx512_trellis_together - rows that a search works on at once: 1 or 2 */
 size_t avx512_trellis_together(const struct tq_plan *plan);
+
+/** avx512_trellis_search_tables - what a search wants of the tables */
+void avx512_trellis_search_tables(const struct tq_plan *plan, struct trellis_tables *t);
 
 /**
  * avx512_trellis_search - scalar's: the bits of least error

@@ -7,7 +7,6 @@
  *	for each 64 coordinates	64 bytes of the upper plane, then 64 of the lower one if there are two
  */
 
-#include <stdio.h>
 #include "finish.h"
 #include "sums.h"
 #include "trellis.h"
@@ -20,14 +19,6 @@ struct grid {
 static size_t units(const struct tq_plan *plan)
 {
 	return (plan->dim + TRELLIS_UNIT - 1) / TRELLIS_UNIT;
-}
-
-int avx512_trellis_score_supports(const struct tq_plan *plan, char *why, size_t size)
-{
-	if (plan->query != TQ_QUERY_F32)
-		return avx512_trellis_supports(plan, why, size);
-	snprintf(why, size, "does not serve query=f32");
-	return 0;
 }
 
 static size_t query_size(const struct tq_plan *plan, const void *state)
