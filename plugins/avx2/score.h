@@ -28,11 +28,25 @@
 /** Rows that go together: a row per lane once their sums are added across */
 #define ROWS 8
 
+/* Chunks of a tile */
+#define TILE_CHUNKS 16
+
+/** struct tile - the levels of eight rows: register v of chunk c of row r at [2 c + v][r] */
+struct tile {
+	__m256i hi[2 * TILE_CHUNKS][ROWS];
+	__m256i lo[2 * TILE_CHUNKS][ROWS];
+};
+
 /**
  * struct shape - how the bits of some fields become a sum over a row
+ * @decode:  rows to a tile, if that takes more than @tables; up to 4 bits
+ * @trellis: what it takes
  * @bits: of an index, or 1 for a sketch
  */
 struct shape {
+	void (*decode)(const struct shape *s, const uint8_t *const *row, size_t first, size_t chunks,
+		       struct tile *tile);
+	const void *trellis;
 	struct level_tables tables;
 	struct tq_section section[3];
 	uint32_t bits;
@@ -64,6 +78,7 @@ AVX2_INLINE void level_shape(const struct tq_plan *plan, const struct avx2_table
 {
 	uint32_t bits = plan->index_bits;
 
+	s->decode = NULL;
 	memcpy(s->section, plan->layout.section, sizeof(s->section));
 	s->bits = bits;
 	s->dim = plan->dim;
@@ -75,6 +90,7 @@ AVX2_INLINE void level_shape(const struct tq_plan *plan, const struct avx2_table
 /** sketch_shape - of the sketch's bits */
 AVX2_INLINE void sketch_shape(const struct tq_plan *plan, struct shape *s)
 {
+	s->decode = NULL;
 	s->section[0] = (struct tq_section){.width = 1, .at = plan->layout.sketch_at};
 	s->bits = 1;
 	s->dim = plan->dim;

@@ -8,15 +8,6 @@
 
 #include "score.h"
 
-/* Chunks of a tile */
-#define TILE_CHUNKS 16
-
-/* The levels of eight rows: register v of chunk c of row r at [2 c + v][r] */
-struct tile {
-	__m256i hi[2 * TILE_CHUNKS][ROWS];
-	__m256i lo[2 * TILE_CHUNKS][ROWS];
-};
-
 /* The queries of one tile, from its first chunk on */
 struct tile_queries {
 	const char *q;
@@ -148,7 +139,7 @@ void sum_tile(const struct shape *s, const uint8_t *const *row, const char *q, s
 	lo = (const __m256i(*)[ROWS])tile.lo;
 	for (first = 0; first < all; first += chunks, queries.q += chunks * queries.step) {
 		chunks = all - first < TILE_CHUNKS ? all - first : TILE_CHUNKS;
-		decoders[s->bits](s, row, first, chunks, &tile);
+		(s->decode ? s->decode : decoders[s->bits])(s, row, first, chunks, &tile);
 		dot_tile(hi, chunks, &queries, 0, total[0], first > 0);
 		if (wide)
 			dot_tile(lo, chunks, &queries, 0, total[1], first > 0);
