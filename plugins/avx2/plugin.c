@@ -21,6 +21,8 @@ extern const struct tq_quantizer_ops avxvnni_score_ops;
 extern const struct tq_quantizer_ops avx2_trellis_ops;
 extern const struct tq_quantizer_ops avx2_trellis_score_ops;
 extern const struct tq_quantizer_ops avxvnni_trellis_score_ops;
+extern const struct tq_quantizer_ops avx2_trellis_attend_ops;
+extern const struct tq_quantizer_ops avxvnni_trellis_attend_ops;
 
 #define PRIORITY 200
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -118,6 +120,20 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.supports = trellis_score_supports,
 		.ops = &avxvnni_trellis_score_ops,
+	},
+	{
+		AVX2_DRIVER("attend(tcq)", "attend-tcq-avx2", PRIORITY),
+		.need = NEED_V3,
+		.dim_max = 4096,
+		.supports = trellis_supports,
+		.ops = &avx2_trellis_attend_ops,
+	},
+	{
+		AVX2_DRIVER("attend(tcq)", "attend-tcq-avxvnni", PRIORITY + 50),
+		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
+		.dim_max = 4096,
+		.supports = trellis_supports,
+		.ops = &avxvnni_trellis_attend_ops,
 	},
 };
 

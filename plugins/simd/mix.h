@@ -3,14 +3,14 @@
 #define TQ_SIMD_MIX_H
 
 /*
- * The operation mix of attend(grid), FORMAT.md section 8, for every instruction set: up to MOST_WEIGHTS weights
+ * The operation mix of attend(grid) and, if MIX_WINDOWS is defined, attend(tcq), FORMAT.md section 8, for every instruction set: up to MOST_WEIGHTS weights
  * at a time to integers, then chunk by chunk the integer sums of all rows, and those to floats. The file that
  * includes this one defines
  *
  *	struct weights		integer weights; unit[w]: what one unit is worth, 0 if no weight counts
  *	struct source		the rows: plan, codes, n, and chunk, the one in work
  *	struct chunk_sums	integer sums of a chunk
- *	source_open()		the rest of a source, for so many bits
+ *	source_open()		the rest of a source, for so many bits; MIX_WINDOWS: of a window, here and below
  *	chunk_dim()		coordinates of a chunk
  *	quantize()		one weight to integers; returns its unit
  *	sum_chunk()		integer sums of a chunk
@@ -52,6 +52,17 @@ static inline __attribute__((always_inline)) void mix_bits(struct source *s, con
 		mix_bits(s, state, w, nw, sums, ld, bits);                                                   \
 	}
 
+typedef void (*mix_fn)(struct source *s, const void *state, const struct weights *w, int nw, float *sums, size_t ld);
+
+#ifdef MIX_WINDOWS
+MIX_BITS(8)
+MIX_BITS(9)
+
+static inline mix_fn mix_of(const struct tq_plan *plan)
+{
+	return plan->window == 8 ? mix_8 : mix_9;
+}
+#else
 MIX_BITS(1)
 MIX_BITS(2)
 MIX_BITS(3)
@@ -61,12 +72,17 @@ MIX_BITS(6)
 MIX_BITS(7)
 MIX_BITS(8)
 
+static inline mix_fn mix_of(const struct tq_plan *plan)
+{
+	static const mix_fn by_bits[9] = {NULL, mix_1, mix_2, mix_3, mix_4, mix_5, mix_6, mix_7, mix_8};
+
+	return by_bits[plan->index_bits];
+}
+#endif
+
 static void mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw, size_t nw,
 		const uint8_t *codes, size_t n, float *sums, size_t ld)
 {
-	static void (*const by_bits[9])(struct source *s, const void *state, const struct weights *w, int nw,
-					float *sums, size_t ld) = {
-		NULL, mix_1, mix_2, mix_3, mix_4, mix_5, mix_6, mix_7, mix_8};
 	float scale[TQ_MIX_ROWS];
 	struct weights w;
 	struct source s;
@@ -82,7 +98,7 @@ static void mix(const struct tq_plan *plan, const void *state, const float *weig
 		m = nw < MOST_WEIGHTS ? (int)nw : MOST_WEIGHTS;
 		for (i = 0; i < m; i++)
 			w.unit[i] = quantize(weights + (size_t)i * ldw, scale, n, &w, i);
-		by_bits[plan->index_bits](&s, state, &w, m, sums, ld);
+		mix_of(plan)(&s, state, &w, m, sums, ld);
 	}
 }
 
