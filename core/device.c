@@ -244,7 +244,7 @@ int tq_query_prepare_async(const struct tq_device_codec *codec, struct tq_queue 
 	if (ret)
 		return ret;
 	TQ_DEVICE_RUN("tq_query_prepare_async",
-	    codec->ops->query(codec->state, &queue->where, x, stride, nq, prepared));
+	    codec->ops->query(codec->state, &queue->where, x, stride, nq, NULL, prepared));
 	return TQ_OK;
 }
 

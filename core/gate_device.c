@@ -159,13 +159,16 @@ struct scene {
 	size_t query_bytes;
 };
 
+/* With @off each query has a number of its own to add */
 static void scene(struct test *t, size_t off, struct scene *s)
 {
 	const struct tq_served *score = &t->want.op[TQ_OP_SCORE];
-	size_t d = t->bed.b->dim, bytes = t->want.query_bytes;
+	size_t d = t->bed.b->dim, bytes = t->want.query_bytes, i;
 	float *x = (float *)(void *)host(t, QUERIES * d * sizeof(float));
+	bool own = off && t->want.plan->center == TQ_CENTER_BOTH;
 	uint8_t *packed = host(t, QUERIES * bytes), *codes = host(t, t->max * t->row);
 	uint8_t *dx = tq_gate_place(&t->bed, QUERIES * d * sizeof(float));
+	float adds[QUERIES], *dadds = (float *)(void *)tq_gate_place(&t->bed, sizeof(adds));
 
 	s->want = (float *)(void *)host(t, QUERIES * t->max * sizeof(float));
 	s->query_bytes = t->bed.ops->query_size(t->bed.state);
@@ -176,15 +179,18 @@ static void scene(struct test *t, size_t off, struct scene *s)
 	s->codes += off;
 	tq_gate_vectors(t->bed.b, x, QUERIES, true);
 	tq_gate_codes(t->bed.b, t->want.plan, codes, t->max);
-	t->bed.b->err = tq_pipeline_prepare(&t->want, x, d, QUERIES, packed);
+	for (i = 0; i < QUERIES; i++)
+		adds[i] = tq_gate_normal(t->bed.b);
+	t->bed.b->err = tq_pipeline_prepare_adds(&t->want, x, d, QUERIES, own ? adds : NULL, 1, packed);
 	score->ops->score(t->want.plan, score->state, packed, QUERIES, codes, t->max, s->want,
 			  t->max);
 	tq_gate_in(&t->bed, dx, x, QUERIES * d * sizeof(float));
+	tq_gate_in(&t->bed, dadds, adds, sizeof(adds));
 	tq_gate_in(&t->bed, s->codes, codes, t->max * t->row);
 	if (!t->bed.b->err)
 		tq_gate_did(&t->bed, "query",
 		    t->bed.ops->query(t->bed.state, t->bed.queue, (const float *)(const void *)dx, d, QUERIES,
-				  s->prepared));
+				  own ? dadds : NULL, s->prepared));
 }
 
 /* Scores of the first @nq queries and @n rows; @batch of 2: the same again, one query and 16 rows
@@ -263,7 +269,7 @@ static void test_topk(struct test *t, const struct scene *s, size_t nq, size_t n
 	tq_gate_out(&t->bed, scores, dscores, nq * BEST * sizeof(*scores));
 	for (q = 0; q < nq && !t->bed.b->err; q++)
 		check_best(t, s->want + q * t->max, n, ids + q * BEST, scores + q * BEST);
-	while (t->bed.nplaces > 3)
+	while (t->bed.nplaces > 4)
 		t->bed.ops->memory_free(t->bed.state, t->bed.place[--t->bed.nplaces]);
 }
 

@@ -51,7 +51,7 @@ int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t strid
 	return TQ_OK;
 }
 
-static int check_adds(const float *adds, size_t n, size_t each)
+int tq_index_check_adds(const float *adds, size_t n, size_t each)
 {
 	size_t i;
 
@@ -72,7 +72,7 @@ int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *l
 
 	for (i = 0; i < nprobe; i++)
 		work[i] = tq_index_add_of(ix, x, lists[i] < 0 ? 0 : (uint32_t)lists[i]);
-	ret = check_adds(work, nprobe, nprobe);
+	ret = tq_index_check_adds(work, nprobe, nprobe);
 	if (ret)
 		return ret;
 	/* without partitions the codec takes the mean off */
@@ -228,7 +228,7 @@ static int scan_flat(struct search *s)
 
 	for (i = 0; i < s->nq; i++)
 		adds[i] = tq_index_add_of(s->ix, s->x + i * s->stride, 0);
-	ret = check_adds(adds, s->nq, 1);
+	ret = tq_index_check_adds(adds, s->nq, 1);
 	if (!ret)
 		ret = tq_query_prepare_adds(s->ix->q, s->x, s->stride, s->nq, adds, 1, s->lanes);
 	if (!ret && wants_stages(s))
@@ -342,8 +342,8 @@ static int search_blocks(struct search *s, size_t nq)
 	return ret;
 }
 
-static int check_call(const struct tq_index *ix, const float *x, size_t stride, size_t nq, size_t k,
-		      const int64_t *ids, const struct tq_index_search_options *o)
+int tq_index_check_call(const struct tq_index *ix, const float *x, size_t stride, size_t nq, size_t k,
+			const int64_t *ids, const struct tq_index_search_options *o)
 {
 	int ret;
 
@@ -374,7 +374,7 @@ int tq_index_search(const struct tq_index *index, const float *x, size_t stride,
 			   .keys = scores, .k = rerank ? options->rerank : k};
 	int ret;
 
-	ret = check_call(index, x, stride, nq, k, ids, options);
+	ret = tq_index_check_call(index, x, stride, nq, k, ids, options);
 	if (ret || nq == 0)
 		return ret;
 	if (rerank)

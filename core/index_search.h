@@ -8,6 +8,13 @@
 
 int tq_index_check_options(const struct tq_index *ix, const struct tq_index_search_options *o);
 
+/** tq_index_check_call - the arguments of a search; fails as tq_index_search(). With no queries only some are looked at */
+int tq_index_check_call(const struct tq_index *ix, const float *x, size_t stride, size_t nq, size_t k,
+			const int64_t *ids, const struct tq_index_search_options *o);
+
+/** tq_index_check_adds - numbers to add, @each of a query: TQ_ERR_RANGE with the query where one is not finite */
+int tq_index_check_adds(const float *adds, size_t n, size_t each);
+
 /** tq_index_probe_count - how many partitions a query looks at: 1 without partitions */
 int tq_index_probe_count(const struct tq_index *ix, const struct tq_index_search_options *o,
 			 size_t *nprobe);

@@ -4,7 +4,7 @@
 # What needs an NVIDIA GPU, in one call: build; the device calls against the host, the host path and OpenCL
 # against scalar, compute-sanitizer, PyTorch on the same device; then the figures of docs/BENCHMARKS.md.
 #
-#	sh tests/gpu.sh [check] [host] [opencl] [sanitize] [torch] [time]
+#	sh tests/gpu.sh [check] [index] [host] [opencl] [sanitize] [torch] [time]
 #
 # needs gcc, meson, ninja, nvcc, the driver; for opencl also CL/cl.h and libOpenCL.so.1
 #
@@ -20,7 +20,7 @@ ninja -C $dir >$dir/build.log 2>&1 || { tail -20 $dir/build.log; exit 1; }
 TQ_PLUGIN_PATH=$PWD/$dir/plugins/cuda
 LD_LIBRARY_PATH=$PWD/$dir/core${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export TQ_PLUGIN_PATH LD_LIBRARY_PATH
-[ $# -gt 0 ] || set -- check host opencl sanitize torch time
+[ $# -gt 0 ] || set -- check index host opencl sanitize torch time
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 nvcc -std=c++17 -O2 -arch=native -Iinclude tests/gpu/bench.cu -o $dir/bench -L$dir/core -ltq || exit 1
 passed=0 failed=0
@@ -54,6 +54,10 @@ for what in "$@"; do
 	case $what in
 	check)
 		run device $dir/bench check
+		;;
+	index)
+		gcc -O2 -Iinclude tests/gpu/index.c -o $dir/index -L$dir/core -ltq || exit 1
+		run index env TQ_PLUGIN_PATH="$TQ_PLUGIN_PATH:$PWD/$dir/plugins/avx2:$PWD/$dir/plugins/avx512" $dir/index check
 		;;
 	opencl)
 		if [ ! -e $dir/plugins/opencl/tq-opencl.so ]; then

@@ -43,7 +43,7 @@ static const struct option long_options[] = {
 	{"gt", required_argument, NULL, 'g'},	  {"rows", required_argument, NULL, 'r'},
 	{"nq", required_argument, NULL, 'q'},	  {"svg", required_argument, NULL, 'v'},
 	{"refine", required_argument, NULL, 'f'}, {"rerank", required_argument, NULL, 'a'},
-	{"exactness", required_argument, NULL, 'x'}, SETTINGS_OPTIONS,			  {0},
+	{"exactness", required_argument, NULL, 'x'}, {"device", required_argument, NULL, 'd'}, SETTINGS_OPTIONS, {0},
 };
 
 static int take_metric(struct index_options *o, const char *text)
@@ -108,6 +108,9 @@ static int take_option(struct index_options *o, int letter)
 		return take_number("--rerank", TQ_TOP_K_MAX, &o->rerank);
 	case 'x':
 		return take_exactness(o);
+	case 'd':
+		o->on_device = true;
+		return cli_number("--device", optarg, 0, INT32_MAX, &o->device);
 	case 'f':
 		o->refine = optarg;
 		return 0;

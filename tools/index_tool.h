@@ -23,7 +23,8 @@ struct index_options {
 	uint32_t metric, nlist;
 	uint64_t k, rows, nq, rerank;
 	const char *ids, *out, *scores, *gt, *svg, *refine;
-	bool log;
+	bool log, on_device;
+	uint64_t device; /* if @on_device: the GPU's number */
 	float exactness;
 };
 

@@ -13,6 +13,7 @@
 #include "index_tool.h"
 #include "json.h"
 #include "ranks.h"
+#include "tq/device_index.h"
 
 /** report - what an index holds, after @seconds of work on it */
 static int report(const struct index_options *o, const char *path, const struct tq_index *ix)
@@ -230,9 +231,12 @@ static void print_found(const struct index_options *o, const char *index, const 
 		       (double)found->rows / seconds);
 }
 
-/** search - this rank's part of the index for all queries; free() what @found and @scores receive */
-static int search(const struct index_options *o, const struct tq_index *ix, const struct vectors *in,
-		  struct ids *found, float **scores, double *seconds)
+/**
+ * search - this rank's part of the index for all queries; free() what @found and @scores receive
+ * @gpu: the same rows in a GPU's memory, or NULL
+ */
+static int search(const struct index_options *o, const struct tq_index *ix, struct tq_device_index *gpu,
+		  const struct vectors *in, struct ids *found, float **scores, double *seconds)
 {
 	struct tq_index_search_options so = {.struct_size = sizeof(so), .rerank = rerank_of(o, o->k)};
 	struct timespec begin, end;
@@ -249,7 +253,8 @@ static int search(const struct index_options *o, const struct tq_index *ix, cons
 	if (ret)
 		return ret;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	status = tq_index_search(ix, rows, in->dim, in->count, o->k, &so, found->ids, *scores);
+	status = gpu ? tq_device_index_search(gpu, rows, in->dim, in->count, o->k, found->ids, *scores) :
+		       tq_index_search(ix, rows, in->dim, in->count, o->k, &so, found->ids, *scores);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	*seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec) + 1e-9;
 	free(rows);
@@ -258,10 +263,26 @@ static int search(const struct index_options *o, const struct tq_index *ix, cons
 	return status ? cli_fail_status(status, in->path) : 0;
 }
 
+/** copy_rows - to the GPU that --device names, if it was given */
+static int copy_rows(const struct index_options *o, struct tq_context *ctx, const struct tq_index *ix,
+		     struct tq_queue **queue, struct tq_device_index **gpu)
+{
+	int status;
+
+	if (!o->on_device)
+		return 0;
+	status = tq_queue_wrap_cuda(ctx, (int)o->device, NULL, queue);
+	if (!status)
+		status = tq_device_index_create(ix, *queue, gpu);
+	return status ? cli_fail_status(status, "--device") : 0;
+}
+
 static int open_and_search(const struct index_options *o, const char *index, const char *queries, uint32_t *metric,
 			   struct ids *found, float **scores, double *seconds)
 {
 	struct tq_index_info info = {.struct_size = sizeof(info)};
+	struct tq_device_index *gpu = NULL;
+	struct tq_queue *queue = NULL;
 	struct tq_context *ctx;
 	struct tq_index *ix;
 	struct vectors in;
@@ -274,9 +295,13 @@ static int open_and_search(const struct index_options *o, const char *index, con
 	*metric = info.metric;
 	ret = vectors_open(&in, queries, info.dim, VECTORS_TEST);
 	if (!ret) {
-		ret = search(o, ix, &in, found, scores, seconds);
+		ret = copy_rows(o, ctx, ix, &queue, &gpu);
+		if (!ret)
+			ret = search(o, ix, gpu, &in, found, scores, seconds);
 		vectors_close(&in);
 	}
+	tq_device_index_destroy(gpu);
+	tq_queue_destroy(queue);
 	tq_index_destroy(ix);
 	tq_context_destroy(ctx);
 	return ret;
@@ -290,10 +315,12 @@ int index_search(int argc, char **argv)
 	double seconds = 1;
 	uint32_t metric = 0;
 	char *path = NULL;
-	int ret = index_parse(argc, argv, &o, "kpocax", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
+	int ret = index_parse(argc, argv, &o, "kpocaxd", 2, "tq index search INDEX.tq QUERIES [-k K] --out IDS.npy");
 
 	if (!ret && o.nnprobes > 1)
 		ret = cli_fail(CLI_USAGE, "--nprobe: a search has one");
+	if (!ret && o.on_device && (o.nnprobes || o.rerank || o.exactness > 0.0f))
+		ret = cli_fail(CLI_USAGE, "--device: a GPU scans all rows; --nprobe, --rerank and --exactness are not for it");
 	if (!ret && o.out && o.scores && !strcmp(o.out, o.scores))
 		ret = cli_fail(CLI_USAGE, "--scores: %s is where the ids go", o.scores);
 	/* each rank would look again at the best of its own, one process at the best of all */

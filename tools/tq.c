@@ -30,7 +30,7 @@ static const char usage[] =
 	"                                                    an index to search\n"
 	"  tq index add INDEX.tq IN [--ids F] [--log]        add vectors to it\n"
 	"  tq index search INDEX.tq QUERIES [-k K] [--nprobe P] [--rerank N] [--exactness E]\n"
-	"             [--out IDS] [--scores F]\n"
+	"             [--device N] [--out IDS] [--scores F]\n"
 	"                                                    the nearest of each query\n"
 	"  tq index info INDEX.tq                            what it holds\n"
 	"  tq index eval BASE QUERIES [-k K] [--spec S]... [--metric ip|cos|l2] [--ivf N]\n"

@@ -382,7 +382,8 @@ struct tq_device_queue {
  * @encode:     device pointers; starts work and returns. No allocation, no waiting: may be recorded
  *              into a graph. Input is not checked: see @check
  * @decode:     likewise
- * @query:      prepare @nq queries of f32
+ * @query:      prepare @nq queries of f32; @adds: device memory, what is added to each one's scores in the
+ *              place of the centre's part, with center=both; NULL: that part
  * @score:      @batch independent problems of equal shape, their arrays the given strides apart
  *              (bytes, bytes, floats)
  * @topk_scratch: bytes of device memory that @topk needs, aligned to 256
@@ -414,7 +415,7 @@ struct tq_device_ops {
 	int (*decode)(const void *state, const struct tq_device_queue *queue, const void *codes,
 		      size_t n, void *x, int dtype, size_t stride);
 	int (*query)(const void *state, const struct tq_device_queue *queue, const float *x,
-		     size_t stride, size_t nq, void *prepared);
+		     size_t stride, size_t nq, const float *adds, void *prepared);
 	int (*score)(const void *state, const struct tq_device_queue *queue, const void *prepared,
 		     size_t nq, const void *codes, size_t n, float *scores, size_t ld, size_t batch,
 		     size_t query_stride, size_t code_stride, size_t score_stride);

@@ -36,6 +36,21 @@ typedef struct CUlaunchConfig_st {
 	unsigned nattributes;
 } CUlaunchConfig;
 
+/* CUDA_MEMCPY2D */
+typedef struct CUmemcpy2D_st {
+	size_t source_x, source_y;
+	int source_type;
+	const void *source_host;
+	CUdeviceptr source;
+	void *source_array;
+	size_t source_pitch, x, y;
+	int type;
+	void *host;
+	CUdeviceptr to;
+	void *array;
+	size_t pitch, width, height;
+} CUmemcpy2D;
+
 enum {
 	CU_SUCCESS = 0,
 	CU_ERROR_NO_DEVICE = 100,
@@ -47,6 +62,7 @@ enum {
 	CU_FUNC_ATTRIBUTE_NUM_REGS = 4,
 	CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
 	CU_STREAM_NON_BLOCKING = 1,
+	CU_MEMORYTYPE_DEVICE = 2,
 	CU_EVENT_DISABLE_TIMING = 2,
 	CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6,
 };
@@ -81,6 +97,7 @@ enum {
 	  (CUdeviceptr to, const void *from, size_t size, CUstream stream))                        \
 	X(copy_out, "cuMemcpyDtoHAsync_v2",                                                        \
 	  (void *to, CUdeviceptr from, size_t size, CUstream stream))                              \
+	X(copy_2d, "cuMemcpy2DAsync_v2", (const CUmemcpy2D *copy, CUstream stream))                \
 	X(stream_create, "cuStreamCreate", (CUstream * stream, unsigned flags))                    \
 	X(stream_destroy, "cuStreamDestroy_v2", (CUstream stream))                                 \
 	X(stream_sync, "cuStreamSynchronize", (CUstream stream))

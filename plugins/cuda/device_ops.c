@@ -106,7 +106,7 @@ static int decode(const void *state, const struct tq_device_queue *queue, const 
 }
 
 static int query(const void *state, const struct tq_device_queue *queue, const float *x,
-		 size_t stride, size_t nq, void *prepared)
+		 size_t stride, size_t nq, const float *adds, void *prepared)
 {
 	const struct tqc_device_state *s = state;
 	int ret = tqc_ops_enter(s, "query");
@@ -114,7 +114,7 @@ static int query(const void *state, const struct tq_device_queue *queue, const f
 	return ret ? ret
 		   : tqc_ops_leave(s, "query",
 			   tqc_work_query(&s->plan, queue->stream, (CUdeviceptr)x, stride, nq,
-					  (CUdeviceptr)prepared));
+					  (CUdeviceptr)adds, (CUdeviceptr)prepared));
 }
 
 static int score(const void *state, const struct tq_device_queue *queue, const void *prepared,

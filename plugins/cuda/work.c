@@ -106,14 +106,24 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 }
 
 CUresult tqc_work_query(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x,
-			size_t stride, size_t nq, CUdeviceptr prepared)
+			size_t stride, size_t nq, CUdeviceptr adds, CUdeviceptr prepared)
 {
+	CUmemcpy2D copy = {
+		.source_type = CU_MEMORYTYPE_DEVICE, .source = adds, .source_pitch = sizeof(float),
+		.type = CU_MEMORYTYPE_DEVICE, .x = offsetof(struct tqc_query_head, add), .to = prepared,
+		.pitch = s->plan.query_bytes, .width = sizeof(float), .height = nq,
+	};
 	struct tqc_launch l = {id_tqc_query, "query_prepare",  0,     1,
 			       s->threads,   s->encode_shared, stream};
 	void *params[] = {(void *)&s->plan, &x, &stride, &nq, &prepared};
 
+	CUresult err;
+
+	if (nq == 0)
+		return CU_SUCCESS;
 	l.gx = blocks_for(s->dev, nq, 16);
-	return nq ? tqc_launch(s->dev, &l, params) : CU_SUCCESS;
+	err = tqc_launch(s->dev, &l, params);
+	return err || !adds ? err : s->dev->api.copy_2d(&copy, stream);
 }
 
 CUresult tqc_work_check(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,

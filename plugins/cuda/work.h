@@ -14,8 +14,9 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 			 size_t stride, size_t n, CUdeviceptr codes);
 CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr codes,
 			 size_t n, CUdeviceptr x, int dtype, size_t stride);
+/** tqc_work_query - @adds: a float for each query in the place of what the centre adds, or 0 */
 CUresult tqc_work_query(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x,
-			size_t stride, size_t nq, CUdeviceptr prepared);
+			size_t stride, size_t nq, CUdeviceptr adds, CUdeviceptr prepared);
 CUresult tqc_work_check(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,
 			size_t stride, size_t n, CUdeviceptr first);
 

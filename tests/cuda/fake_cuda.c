@@ -308,6 +308,20 @@ CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t size, CUstream 
 	return CU_SUCCESS;
 }
 
+CUresult cuMemcpy2DAsync_v2(const CUmemcpy2D *c, CUstream stream)
+{
+	size_t i;
+
+	CALL();
+	if (depth <= 0 || c->source_type != CU_MEMORYTYPE_DEVICE || c->type != CU_MEMORYTYPE_DEVICE ||
+	    c->source_pitch < c->source_x + c->width || c->pitch < c->x + c->width)
+		abort();
+	for (i = 0; i < c->height; i++)
+		memcpy((char *)c->to + (c->y + i) * c->pitch + c->x,
+		       (const char *)c->source + (c->source_y + i) * c->source_pitch + c->source_x, c->width);
+	return CU_SUCCESS;
+}
+
 CUresult cuStreamCreate(CUstream *stream, unsigned flags)
 {
 	CALL();

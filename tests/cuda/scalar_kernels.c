@@ -6,6 +6,7 @@
  */
 #include "scalar_kernels.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,11 @@
 
 #define MAX_DIM 4096
 #define SAVED 512
+#define ADD offsetof(struct tqc_query_head, add)
 
 struct scalar_kernels scalar_kernels;
 
-/* Queries that were prepared; the prepared form holds their number */
+/* Queries that were prepared; the prepared form holds their number, and what is added unless it is NaN */
 static float saved[SAVED][MAX_DIM];
 static uint64_t nsaved;
 
@@ -33,10 +35,12 @@ static void query(void **params)
 	size_t stride = ARG(size_t, 2), n = ARG(size_t, 3), d = scalar_kernels.pipe->plan->dim, i;
 	const float *x = ARG(const float *, 1);
 	uint8_t *prepared = ARG(uint8_t *, 4);
+	float none = NAN;
 
 	for (i = 0; i < n; i++, nsaved++) {
 		memcpy(saved[nsaved % SAVED], x + i * stride, d * sizeof(float));
 		memcpy(prepared + i * scalar_kernels.query_bytes, &nsaved, sizeof(nsaved));
+		memcpy(prepared + i * scalar_kernels.query_bytes + ADD, &none, sizeof(none));
 	}
 }
 
@@ -47,11 +51,14 @@ static void score(const uint8_t *prepared, size_t nq, const uint8_t *codes, size
 	const struct tq_served *op = &pipe->op[TQ_OP_SCORE];
 	uint8_t *packed = aligned_alloc(64, pipe->query_bytes);
 	uint64_t which;
+	float add;
 	size_t i;
 
 	for (i = 0; i < nq; i++) {
 		memcpy(&which, prepared + i * scalar_kernels.query_bytes, sizeof(which));
-		tq_pipeline_prepare(pipe, saved[which % SAVED], pipe->plan->dim, 1, packed);
+		memcpy(&add, prepared + i * scalar_kernels.query_bytes + ADD, sizeof(add));
+		tq_pipeline_prepare_adds(pipe, saved[which % SAVED], pipe->plan->dim, 1,
+					 isnan(add) ? NULL : &add, 1, packed);
 		op->ops->score(pipe->plan, op->state, packed, 1, codes, n, scores + i * ld, n);
 	}
 	free(packed);

@@ -125,6 +125,14 @@ class Index(unittest.TestCase):
             self.refused(2, ["--exactness"], "search", "i.tq", "q.npy", "--exactness", wrong)
         self.refused(2, ["no option of this command"], "build", "base.npy", "o.tq", "--exactness", ".9")
 
+    def test_device(self):
+        self.ok("build", "base.npy", "i.tq", "--ivf", "3")
+        for wrong in "-1", "x", "2147483648":
+            self.refused(2, ["--device"], "search", "i.tq", "q.npy", "--device", wrong)
+        for more in ["--nprobe", "2"], ["--rerank", "20"], ["--exactness", ".9"]:
+            self.refused(2, ["--device", more[0]], "search", "i.tq", "q.npy", "--device", "0", *more)
+        self.refused(2, ["no option of this command"], "eval", "base.npy", "q.npy", "--device", "0")
+
     def test_threads_and_order_do_not_change_the_file(self):
         self.ok("build", "base.npy", "a.tq", "--ivf", "5", "--threads", "1")
         self.ok("build", "base.npy", "b.tq", "--ivf", "5", "--threads", "4")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data sets of the comparison, unit rows, with the true neighbours by brute force."""
 import os
+import sys
 
 import numpy as np
 
@@ -31,15 +32,21 @@ def synthetic(rows, dim=1536, seed=1):
     return out
 
 
+def read(name, shared):
+    """(base, queries) of a set in files, or None: in @shared, or where peers/run.sh has made it"""
+    for folder in (shared, os.path.join(sys.prefix, "data")):
+        paths = [os.path.join(folder, f"{name}-{part}.npy") for part in ("base", "query")]
+        if all(map(os.path.exists, paths)):
+            return tuple(unit(np.load(p)) for p in paths)
+    return None
+
+
 def load(name, shared, quick):
-    """(base, queries) or None where the files are absent."""
-    if name == "synthetic1536":
-        return synthetic(20000 if quick else 100000)
-    paths = [os.path.join(shared, f"{name}-{part}.npy") for part in ("base", "query")]
-    if not all(map(os.path.exists, paths)):
-        return None
-    base, queries = (unit(np.load(p)) for p in paths)
-    return base[:20000] if quick else base, queries[:QUERIES]
+    """(base, queries) or None where the files are absent. synthetic512, synthetic1536: 100,000 rows made here"""
+    if name.startswith("synthetic"):
+        return synthetic(20000 if quick else 100000, int(name[9:]))
+    found = read(name, shared)
+    return found and (found[0][:20000] if quick else found[0], found[1][:QUERIES])
 
 
 def true_neighbours(base, queries):

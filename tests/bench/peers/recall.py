@@ -8,7 +8,7 @@ Recall of libtq and its peers at the same bits, without clocks: full scans over 
 Prints a table for docs/BENCHMARKS.md: bytes per vector, the part of the true ten nearest among the ten found
 (10@10) and how often the true nearest is among them (1@10); true neighbours in f64. Pairs of sparse sets,
 sparse1032 and sparse1024, sparse300 and sparse256: rows of few large coordinates, and the same rows with the last
-coordinates left out.
+coordinates left out. sentences256 is made by peers/run.sh, whose virtual environment this is run in.
 """
 import argparse
 import os
@@ -38,11 +38,8 @@ def sparse(cut, rows=20000, queries=500, seed=5):
 def load(name, shared, nq):
     if name.startswith("sparse"):
         return sparse(int(name[6:]))
-    paths = [os.path.join(shared, f"{name}-{part}.npy") for part in ("base", "query")]
-    if not all(map(os.path.exists, paths)):
-        return None
-    base, queries = (data.unit(np.load(p)) for p in paths)
-    return base, queries[:nq]
+    found = data.read(name, shared)
+    return found and (found[0], found[1][:nq])
 
 
 def truth_of(base, queries):
@@ -70,7 +67,7 @@ def main():
     p.add_argument("--shared", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../../shared/data"))
     p.add_argument("--bits", default="1,2,3,4", type=lambda s: [int(b) for b in s.split(",")])
     p.add_argument("--queries", default=2000, type=int)
-    p.add_argument("--data", default="glove100,lsa512,sparse256,sparse300,sparse1024,sparse1032", type=lambda s: s.split(","))
+    p.add_argument("--data", default="glove100,lsa512,sentences256,sparse256,sparse300,sparse1024,sparse1032", type=lambda s: s.split(","))
     args = p.parse_args()
     methods.set_threads(os.cpu_count())
     print("| data | bits | method | bytes | 10@10 | 1@10 |\n|---|---|---|---|---|---|")

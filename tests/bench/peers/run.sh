@@ -25,10 +25,18 @@ venv=${build:-$out}/venv
 if [ ! -x "$venv/bin/python" ]; then
 	python3 -m venv "$venv" || { echo "peers: skipped: no python3-venv"; rm -rf "$venv"; exit 0; }
 fi
-"$venv/bin/pip" install -q --disable-pip-version-check numpy faiss-cpu turbovec rabitqlib simsimd numkong || {
+"$venv/bin/pip" install -q --disable-pip-version-check numpy faiss-cpu turbovec rabitqlib simsimd numkong wordllama || {
 	echo "peers: skipped: the packages cannot be installed"
 	exit 0
 }
+
+# sentence embeddings: WordNet of Debian, through a model that comes with its package
+if [ ! -f "$venv/data/sentences256-query.npy" ]; then
+	mkdir -p "$venv/data" &&
+		(cd "$venv/data" && apt-get -q download wordnet-base && dpkg -x wordnet-base*.deb wordnet) >"$venv/data/log" 2>&1 &&
+		"$venv/bin/python" "$here/sentences.py" "$venv/data" ||
+		echo "peers: no sentence embeddings: $(tail -1 "$venv/data/log")"
+fi
 if [ -n "$build" ]; then
 	TQ_LIBRARY=$build/core/libtq.so
 	TQ_PLUGIN_PATH=
