@@ -270,6 +270,8 @@ static int consider(const struct query *q, struct tq_entry *e)
 	}
 	err = q->rot ? tq_gate_rotation(e, q->rot, why, sizeof(why)) :
 		       tq_gate_ops(e, q->plan, why, sizeof(why));
+	if (err == TQ_ERR_SPEC)
+		return tq_fail(err, "%s: %s", d->driver_name, why);
 	if (tq_entry_pass(e, err, why))
 		return TQ_ERR_NOMEM;
 	if (!err)

@@ -52,11 +52,11 @@ void tq_gate_forget(struct tq_entry *e)
 	e->records = NULL;
 }
 
-/* Failures that are not the driver's: out of memory, or no driver for another stage. */
+/* Failures that are not the driver's: out of memory, a spec that it has no map for, or no driver for another stage. */
 static int verdict(struct tq_gate_bench *b)
 {
 	tq_gate_close(b);
-	if (!b->err || b->err == TQ_ERR_NOMEM || b->err == TQ_ERR_SELFTEST)
+	if (!b->err || b->err == TQ_ERR_NOMEM || b->err == TQ_ERR_SPEC || b->err == TQ_ERR_SELFTEST)
 		return b->err;
 	snprintf(b->why, b->why_size, "%.200s", tq_error_text());
 	return TQ_ERR_SELFTEST;
@@ -86,6 +86,20 @@ static int created(struct tq_gate_bench *b, int err)
 	return b->err;
 }
 
+/* A rotation of a plugin's own says itself what arguments and settings it can be made from. */
+static int rotation_created(struct tq_gate_bench *b, const struct tq_rotation *rot)
+{
+	int err;
+
+	tq_note(NULL);
+	err = b->driver->rotation_ops->create(b->host, rot, &b->state);
+	if (err != TQ_ERR_SPEC || rot->kind != TQ_ROT_PLUGIN)
+		return created(b, err);
+	snprintf(b->why, b->why_size, "%.200s", tq_noted(tq_status_text(err)));
+	b->err = err;
+	return err;
+}
+
 /* What a driver could not do is not what it did wrong: its own word on a failed test. */
 static void ask(struct tq_gate_bench *b, int (*failed)(const void *))
 {
@@ -110,7 +124,7 @@ int tq_gate_rotation(struct tq_entry *e, const struct tq_rotation *rot, char *wh
 		return err;
 	tq_entry_move(e, TQ_STATE_TESTED, "");
 	tq_gate_open(&b, e, rot->dim, why, size);
-	if (!ops->create || !created(&b, ops->create(b.host, rot, &b.state))) {
+	if (!ops->create || !rotation_created(&b, rot)) {
 		tq_gate_test_rotation(&b, rot);
 		ask(&b, ops->failed);
 		if (ops->destroy)
@@ -265,7 +279,7 @@ int tq_gate_entry(struct tq_entry *e, const struct tq_plan *plan, bool *passed)
 		return TQ_OK;
 	err = rot ? tq_gate_rotation(e, rot, why, sizeof(why)) : tq_gate_ops(e, plan, why, sizeof(why));
 	*passed = !err;
-	return tq_entry_pass(e, err, why);
+	return err == TQ_ERR_SPEC ? TQ_OK : tq_entry_pass(e, err, why);
 }
 
 static int test_plan(struct tq_context *ctx, const struct tq_plan *plan)

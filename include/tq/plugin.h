@@ -273,7 +273,8 @@ struct tq_host;
 
 /**
  * struct tq_rotation_ops - rotate and its transpose
- * @create:   make what the maps need beyond the core's tables; may be NULL
+ * @create:   make what the maps need beyond the core's tables; may be NULL. TQ_ERR_SPEC: a rotation of the
+ *            plugin's own does not serve this argument, or with this configuration; logs why at level 0
  * @destroy:  release it; may be NULL
  * @rotate:   y = R x for @n rows of dim floats, packed; x and y do not overlap;
  *            @scratch has room for dim floats. Rows are 64-byte aligned only if dim allows.

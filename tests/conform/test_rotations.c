@@ -101,6 +101,8 @@ START_TEST(every_rotation_is_orthogonal)
 	check_orthogonal("haar", 0, d);
 	check_orthogonal("givens", 16, d);
 	check_orthogonal("none", 0, d);
+	for (r = 1; r <= 4; r++)
+		check_orthogonal("blocks", r, d);
 }
 END_TEST
 
@@ -217,6 +219,53 @@ START_TEST(givens_needs_more_than_sixteen_layers)
 }
 END_TEST
 
+/* Blocks of 2, 3 or 4 coordinates, from a plugin's file: what rht:2 is for. On Gaussian vectors any rotation will do. */
+START_TEST(blocks_leave_outliers_where_they_are)
+{
+	static const struct {
+		int size;
+		const char *rest;
+		double least, most;
+	} cases[] = {
+		{ 4, "bits=2 correction=none", 6.5, 7.5 }, { 2, "bits=3 correction=none", 16, 20 },
+		{ 3, "bits=3 correction=none", 15, 18 },   { 4, "bits=3 correction=none", 14, 17 },
+		{ 4, "bits=4 correction=ls", 20, 26 },
+	};
+	char spec[64], same[64];
+	double gauss, good, got;
+
+	snprintf(spec, sizeof(spec), "rotation=blocks:%d %s", cases[_i].size, cases[_i].rest);
+	snprintf(same, sizeof(same), "rotation=rht:2 %s", cases[_i].rest);
+	good = worst_class(same, 128);
+	gauss = class_error(spec, 0, 128) / class_error(same, 0, 128);
+	got = worst_class(spec, 128) / good;
+	printf("%s: %.1f times the error of rht:2, on Gaussian vectors %.3f\n", spec, got, gauss);
+	ck_assert_msg(got >= cases[_i].least && got <= cases[_i].most, "%f", got);
+	ck_assert_msg(fabs(gauss - 1) < .02, "%f", gauss);
+}
+END_TEST
+
+/* What the plugin says to an argument is the text of the error, and the driver serves others after it. */
+START_TEST(blocks_of_a_wrong_size_are_refused)
+{
+	struct tq_quantizer *q = NULL;
+	struct tq_spec spec;
+
+	tq_spec_init(&spec);
+	ck_assert_int_eq(tq_spec_parse(&spec, "rotation=blocks:5"), TQ_OK);
+	ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 128, NULL, &q), TQ_ERR_SPEC);
+	ck_assert_ptr_null(q);
+	ck_assert_msg(strstr(tq_error_text(), "blocks:5: blocks have 1..4 coordinates"), "%s", tq_error_text());
+	spec.rotation_arg = 2;
+	ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 128, NULL, &q), TQ_OK);
+	ck_assert_str_eq(tq_quantizer_driver(q, TQ_STAGE_ROTATE), "blocks");
+	tq_quantizer_destroy(q);
+	spec.rotation_arg = 5;
+	ck_assert_int_eq(tq_quantizer_create(ctx, &spec, 128, NULL, &q), TQ_ERR_SPEC);
+	ck_assert_msg(strstr(tq_error_text(), "blocks:5: blocks have 1..4 coordinates"), "%s", tq_error_text());
+}
+END_TEST
+
 /* Squared norm of the unbiased one-bit estimator's mean error over many seeds, relative to x. */
 static double bias(uint32_t rounds, int kind, uint32_t d, uint32_t seeds)
 {
@@ -291,6 +340,8 @@ int main(void)
 	tcase_add_loop_test(tc, outliers_cost_no_more_than_the_bound, 0, 9);
 	tcase_add_test(tc, one_round_fails_on_one_hot_vectors);
 	tcase_add_test(tc, givens_needs_more_than_sixteen_layers);
+	tcase_add_loop_test(tc, blocks_leave_outliers_where_they_are, 0, 5);
+	tcase_add_test(tc, blocks_of_a_wrong_size_are_refused);
 	tcase_add_loop_test(tc, two_rounds_are_unbiased_and_one_is_not, 0, 4);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

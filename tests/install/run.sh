@@ -41,6 +41,10 @@ for so in "$(pkg-config --variable=plugindir tq-plugin)"/tq-*.so; do
 	[ ! -e "$so" ] || grep -q "$(basename "$so" .so | sed 's/^tq-//')" probe
 done
 
+# A rotation that is a plugin of its own, by its word in a spec.
+LD_LIBRARY_PATH=$lib ./program "rotation=blocks:4 bits=4 correction=ls" >used
+grep -q blocks used
+
 # The example: out of tree, knows the headers only.
 cp -r "$root/plugins/example" example
 meson setup example-build example --prefix "$prefix" -Dwerror=true
