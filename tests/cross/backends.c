@@ -7,7 +7,8 @@
  *
  *	backends [--full] [--dim D] [--min-dim D] [--max-dim D] [--sparse N] PLUGIN...
  *
- * The product is every dimension x rotation x correction x code x bits. What else a spec has
+ * The product is every dimension x rotation x correction x code x bits; of trellis codes, which scalar searches
+ * slowly, one point in TRELLIS_SPARSE, of large dimensions LARGE_SPARSE. What else a spec has
  * (effort, centre, scale, query) and the type of the input follow from a hash of the point, so a
  * point is the same on every machine and in every run. Dense maps (haar, qjl:gauss, qjl:ortho) take
  * O(d^3) to make and O(d^2) a row: without --full they stop at DENSE_DIM. --sparse takes about one point in N.
@@ -30,6 +31,8 @@
 #define LARGE_DIM 300
 #define DENSE_DIM 256
 #define SPARSE 16
+#define TRELLIS_SPARSE 16
+#define LARGE_SPARSE 96
 #define QUERIES 3
 #define GAP 3
 #define SKIPPED 77
@@ -44,6 +47,9 @@ static const char *const rotations[] = {"rht:1", "rht:2", "rht:3", "haar", "give
 static const char *const corrections[] = {"none",      "norm",	    "ls",     "unbiased",
 					  "qjl:gauss", "qjl:ortho", "qjl:rht"};
 static const char *const codes[] = {"lm", "uniform", "sign"};
+static const char *const trellises[] = {"tcq:8", "tcq:9"};
+#define TRELLIS_BITS 4
+#define TRELLIS_CORRECTIONS 4
 static const char *const centers[] = {"off", "data", "both"};
 static const char *const scales[] = {"f32", "bf16", "f16"};
 static const char *const queries[] = {"auto", "s8", "s16", "f32"};
@@ -374,7 +380,8 @@ static void point(struct run *r, const char *rotation, const char *correction, u
 	h = hash(base) ^ r->dim;
 	if (h / 2592 % sparse)
 		return;
-	snprintf(text, sizeof(text), "%s effort=%u seed=7 center=%s scale=%s query=%s", base, h % 3,
+	snprintf(text, sizeof(text), "%s effort=%u seed=7 center=%s scale=%s query=%s", base,
+		 strncmp(code, "tcq", 3) ? h % 3 : 0,
 		 centers[h / 3 % 3], scales[h / 9 % 3], queries[h / 27 % 4]);
 	compare_all(r, text, (int)(h / 108 % 3), bits == 1 + h / 324 % 8, sums);
 }
@@ -404,6 +411,19 @@ static void keep_dense(struct run *r, struct tq_quantizer **keep)
 	}
 }
 
+static void trellis_points(struct run *r, const char *rotation, int full, unsigned sparse, struct sums *sums)
+{
+	unsigned c, k, bits;
+
+	if (!full && r->dim > DENSE_DIM && is_dense(rotation, ""))
+		return;
+	sparse *= r->dim > LARGE_DIM ? LARGE_SPARSE : TRELLIS_SPARSE;
+	for (c = 0; c < TRELLIS_CORRECTIONS; c++)
+		for (bits = 1; bits <= TRELLIS_BITS; bits++)
+			for (k = 0; k < COUNT(trellises) && r->dim * bits >= 9; k++)
+				point(r, rotation, corrections[c], bits, trellises[k], sparse, sums);
+}
+
 static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 {
 	struct tq_quantizer *keep[2] = {NULL, NULL};
@@ -424,6 +444,7 @@ static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 					point(r, rotations[i], corrections[c], bits, codes[k],
 					      sparse, sums);
 		}
+		trellis_points(r, rotations[i], full, sparse, sums);
 		for (p = 0; p < r->count; p++)
 			if (sums[p].specs)
 				printf("d=%u rotation=%s specs=%u codes=%08x files=%08x decoded=%08x scores=%08x %s\n",
