@@ -8,11 +8,17 @@
 int avx2_trellis_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
 	struct trellis_tables *t = host->alloc(host, sizeof(*t));
+	size_t i;
 
 	if (!t)
 		return TQ_ERR_NOMEM;
 	memset(t, 0, sizeof(*t));
 	lanes_create(plan, &t->lanes);
+	for (i = 0; i < 1u << (plan->window - 1); i++) {
+		t->grid[i] = (uint8_t)((plan->trellis[i] + 127) / 2);
+		if (i % 128 >= 16)
+			t->grid[i] ^= (uint8_t)((plan->trellis[i - 16] + 127) / 2);
+	}
 	avx2_trellis_search_tables(plan, t);
 	*state = t;
 	return TQ_OK;

@@ -14,9 +14,15 @@
 #include "lanes.h"
 #include "../simd/trellis_lanes.h"
 
-/** struct trellis_tables - state of the drivers; @target, @level: see search_tables() */
+/**
+ * struct trellis_tables - state of the drivers
+ * @grid:   (level + 127) / 2 of the states whose top bit is clear; from 16 on xored with that of 16 states
+ *          before, but for number 128 to 143
+ * @target, @level: see search_tables()
+ */
 struct trellis_tables {
 	struct trellis_lanes lanes;
+	uint8_t grid[256] __attribute__((aligned(32)));
 	int16_t target[TQ_TRELLIS_STATES] __attribute__((aligned(32)));
 	int16_t level[TQ_TRELLIS_STATES + 32];
 };
@@ -34,7 +40,7 @@ size_t avx2_trellis_together(const struct tq_plan *plan);
 void avx2_trellis_search(const struct tq_plan *plan, const struct trellis_tables *t, const float *const *y,
 			 const float *r, size_t rows, uint8_t *const *row);
 
-AVX2_INLINE __m256i trellis_table(const struct trellis_lanes *t, unsigned k)
+AVX2_INLINE __m256i trellis_table(const struct trellis_tables *t, unsigned k)
 {
 	return _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)t->grid + k));
 }
@@ -64,7 +70,7 @@ AVX2_INLINE __m256i trellis_states(const struct trellis_lanes *t, const uint8_t 
 }
 
 /* Levels of @state 128 @half .. in two registers */
-AVX2_INLINE void trellis_look_up(const struct trellis_lanes *t, __m256i x, __m256i y, unsigned half, __m256i *grid)
+AVX2_INLINE void trellis_look_up(const struct trellis_tables *t, __m256i x, __m256i y, unsigned half, __m256i *grid)
 {
 	const __m256i step = _mm256_set1_epi8(16);
 	__m256i table = trellis_table(t, 8 * half);
@@ -87,14 +93,14 @@ AVX2_INLINE void trellis_look_up(const struct trellis_lanes *t, __m256i x, __m25
  * anything
  * @field: as lanes_field() gives it
  */
-AVX2_INLINE void trellis_grid(const struct trellis_lanes *t, const uint8_t *field, size_t lane, unsigned window,
+AVX2_INLINE void trellis_grid(const struct trellis_tables *t, const uint8_t *field, size_t lane, unsigned window,
 			      __m256i *grid)
 {
 	const __m256i low = _mm256_set1_epi8(127);
 	__m256i sign[2], x, y, high[2];
 
-	x = trellis_states(t, field, lane, window, &sign[0]);
-	y = trellis_states(t, field, lane + 2, window, &sign[1]);
+	x = trellis_states(&t->lanes, field, lane, window, &sign[0]);
+	y = trellis_states(&t->lanes, field, lane + 2, window, &sign[1]);
 	if (window == 8) {
 		trellis_look_up(t, x, y, 0, grid);
 	} else {
@@ -118,9 +124,9 @@ AVX2_INLINE void trellis_row(const struct tq_plan *plan, const struct trellis_ta
 
 	for (lane = 0; TRELLIS_LANE * lane < plan->dim; lane += TRELLIS_GROUP, to += 64) {
 		if (plan->window == 8)
-			trellis_grid(&t->lanes, field, lane, 8, grid);
+			trellis_grid(t, field, lane, 8, grid);
 		else
-			trellis_grid(&t->lanes, field, lane, 9, grid);
+			trellis_grid(t, field, lane, 9, grid);
 		_mm256_store_si256((__m256i *)to, grid[0]);
 		_mm256_store_si256((__m256i *)to + 1, grid[1]);
 	}

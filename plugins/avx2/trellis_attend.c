@@ -23,7 +23,6 @@ struct source {
 AVX2_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, unsigned window,
 			   __m256i (*tile)[2 * REGISTERS])
 {
-	const struct trellis_lanes *lanes = &s->tables->lanes;
 	uint8_t room[16] __attribute__((aligned(16)));
 	__m256i grid[4][2], rows[4];
 	const uint8_t *field;
@@ -33,8 +32,8 @@ AVX2_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, 
 	for (g = 0; g < groups; g++, tile++) {
 		for (r = 0; r < 4; r++) {
 			t = first + 4 * g + r < s->n ? first + 4 * g + r : s->n - 1;
-			field = lanes_field(lanes, s->codes + t * s->plan->layout.row_bytes, room);
-			trellis_grid(lanes, field, TRELLIS_GROUP * s->chunk, window, grid[r]);
+			field = lanes_field(&s->tables->lanes, s->codes + t * s->plan->layout.row_bytes, room);
+			trellis_grid(s->tables, field, TRELLIS_GROUP * s->chunk, window, grid[r]);
 		}
 		for (v = 0; v < 2; v++) {
 			for (r = 0; r < 4; r++)

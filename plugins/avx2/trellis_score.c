@@ -49,7 +49,7 @@ AVX2_INLINE void decode_row(const struct trellis_tables *t, const uint8_t *row, 
 	size_t c;
 
 	for (c = 0; c < chunks; c++) {
-		trellis_grid(&t->lanes, field, TRELLIS_GROUP * (first + c), window, grid);
+		trellis_grid(t, field, TRELLIS_GROUP * (first + c), window, grid);
 		_mm256_store_si256(&tile->hi[2 * c][r], grid[0]);
 		_mm256_store_si256(&tile->hi[2 * c + 1][r], grid[1]);
 	}

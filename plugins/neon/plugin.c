@@ -7,6 +7,7 @@
  */
 
 #include "drivers.h"
+#include "../simd/trellis_plan.h"
 
 #define PRIORITY 200
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -77,6 +78,36 @@ static const struct tq_driver drivers[] = {
 		.bits = ONE_TO_EIGHT_BITS,
 		.effort_max = 2,
 		.ops = &neon_attend_dotprod_ops,
+	},
+	{
+		NEON_DRIVER("quantize(tcq)", "quantize-tcq-neon", PRIORITY, 0),
+		.dim_max = 4096,
+		.supports = trellis_supports,
+		.ops = &neon_trellis_ops,
+	},
+	{
+		NEON_DRIVER("score(tcq)", "score-tcq-neon", PRIORITY, 0),
+		.dim_max = 4096,
+		.supports = trellis_score_supports,
+		.ops = &neon_trellis_score_ops,
+	},
+	{
+		NEON_DRIVER("score(tcq)", "score-tcq-dotprod", PRIORITY + 50, TQ_CPU_DOTPROD),
+		.dim_max = 4096,
+		.supports = trellis_score_supports,
+		.ops = &neon_trellis_score_dotprod_ops,
+	},
+	{
+		NEON_DRIVER("attend(tcq)", "attend-tcq-neon", PRIORITY, 0),
+		.dim_max = 4096,
+		.supports = trellis_supports,
+		.ops = &neon_trellis_attend_ops,
+	},
+	{
+		NEON_DRIVER("attend(tcq)", "attend-tcq-dotprod", PRIORITY + 50, TQ_CPU_DOTPROD),
+		.dim_max = 4096,
+		.supports = trellis_supports,
+		.ops = &neon_trellis_attend_dotprod_ops,
 	},
 };
 

@@ -27,8 +27,6 @@
 
 /**
  * struct trellis_lanes - where levels come from
- * @grid:   (level + 127) / 2 of the states whose top bit is clear; those from 16 k on have those from
- *          16 (k - 1) on xored to them if @k is no multiple of 8
  * @order:  places of the two bytes of coordinates 0-7 and 8-15 of every lane
  * @first:  0xff where the first byte of the segment goes
  * @at:     where the 16 bytes begin, from @field on
@@ -37,7 +35,6 @@
  * @field:  of the row; @bytes of it
  */
 struct trellis_lanes {
-	uint8_t grid[256] __attribute__((aligned(32)));
 	uint8_t order[2][TRELLIS_LANES][16] __attribute__((aligned(32)));
 	uint8_t first[TRELLIS_LANES][16] __attribute__((aligned(32)));
 	uint16_t at[TRELLIS_LANES];
@@ -83,11 +80,6 @@ static inline void lanes_create(const struct tq_plan *plan, struct trellis_lanes
 	memset(t, 0, sizeof(*t));
 	t->field = plan->layout.section[0].at;
 	t->bytes = plan->dim * plan->index_bits / 8;
-	for (i = 0; i < 1u << (plan->window - 1); i++) {
-		t->grid[i] = (uint8_t)((plan->trellis[i] + 127) / 2);
-		if (i % 128 >= 16)
-			t->grid[i] ^= (uint8_t)((plan->trellis[i - 16] + 127) / 2);
-	}
 	for (i = 0; i < 8; i++)
 		t->factor[i] = (uint16_t)(1u << (16 - plan->window - i * plan->index_bits % 8));
 	for (k = 0; TRELLIS_LANE * k < plan->dim; k++)

@@ -31,8 +31,8 @@
 #define LARGE_DIM 300
 #define DENSE_DIM 256
 #define SPARSE 16
-#define TRELLIS_SPARSE 16
-#define LARGE_SPARSE 96
+#define TRELLIS_SPARSE 32
+#define LARGE_SPARSE 192
 #define QUERIES 3
 #define GAP 3
 #define SKIPPED 77
