@@ -42,10 +42,13 @@ int tq_query_prepare_adds(const struct tq_quantizer *q, const float *x, size_t s
 
 struct tq_top_k_options;
 
-/** tq_top_k_blocks - tq_top_k() over rows in blocks, where the pipeline has @block_bytes; options->rows is NULL */
-int tq_top_k_blocks(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *blocks,
-		    size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
-		    float *scores);
+/**
+ * tq_top_k_heaps - tq_top_k() that adds to results which are heaps (heap.h), and leaves them so
+ * @blocks: @codes are in blocks, where the pipeline has @block_bytes; options->rows is NULL then
+ */
+int tq_top_k_heaps(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
+		   bool blocks, size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
+		   float *scores);
 
 /** tq_score_blocks - scores of one query and @n rows in blocks, in the caller's thread; fails as tq_score() */
 int tq_score_blocks(const struct tq_quantizer *q, const void *prepared, const void *blocks, size_t n,

@@ -65,26 +65,42 @@ static int make_quantizer(const struct tq_index *ix, const float *mean, struct t
 	return ret;
 }
 
-/* The centroids as rows of 8 bits: what a row or query is nearest to is found by a search. */
+/*
+ * The centroids as rows of 8 bits: what a row or query is nearest to is found by a search. With cos their directions
+ * count alone: the shorter a centroid, the wider its partition, and distances would put it too far behind.
+ */
 static int make_coarse(const struct tq_index *ix, const float *centroids, struct tq_index **coarse)
 {
-	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_L2,
-				     .driver = ix->driver};
+	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_L2, .driver = ix->driver};
+	const float *rows = centroids;
+	float *units = NULL;
 	struct tq_spec spec;
+	uint32_t i;
 	int ret;
+
+	if (ix->metric == TQ_METRIC_COS) {
+		o.metric = TQ_METRIC_IP;
+		rows = units = tq_alloc(ix->ctx, (size_t)ix->nlist * ix->dim * sizeof(*units));
+		if (!units)
+			return TQ_ERR_NOMEM;
+		for (i = 0; i < ix->nlist; i++)
+			tq_index_unit(centroids + (size_t)i * ix->dim, units + (size_t)i * ix->dim, ix->dim);
+	}
 
 	tq_spec_init(&spec);
 	spec.bits = 8;
 	spec.correction = TQ_CORR_UNBIASED;
 	spec.seed = ix->spec.seed;
+	spec.center = TQ_CENTER_BOTH;
 	ret = tq_index_create(ix->ctx, &spec, ix->dim, &o, coarse);
-	if (ret)
-		return ret;
-	ret = tq_index_train(*coarse, centroids, ix->dim, ix->nlist);
-	if (!ret)
-		ret = tq_index_add(*coarse, centroids, ix->dim, ix->nlist, NULL);
-	if (ret)
-		tq_index_destroy(*coarse);
+	if (!ret) {
+		ret = tq_index_train(*coarse, rows, ix->dim, ix->nlist);
+		if (!ret)
+			ret = tq_index_add(*coarse, rows, ix->dim, ix->nlist, NULL);
+		if (ret)
+			tq_index_destroy(*coarse);
+	}
+	tq_free(ix->ctx, units);
 	return ret;
 }
 

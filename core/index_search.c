@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Search of an index. Without partitions a batch of queries goes over every segment together; with them
- * each query goes over the segments of its own partitions. Either way tq_top_k() adds segment after
- * segment to the same results, in terms of the key of index.h.
+ * each query goes over the segments of its own partitions. Either way segment after segment is added to the
+ * same heaps of results, in terms of the key of index.h.
  */
 
 #include <math.h>
 #include "index_stage.h"
 #include "args.h"
+#include "heap.h"
 #include "parallel.h"
 
 #define QUERIES_PER_BLOCK 1024
@@ -173,7 +174,7 @@ static int scan_list(const struct search *s, uint32_t list, const void *prepared
 {
 	const struct tq_index_list *l = &s->ix->lists[list];
 	const struct tq_index_segment *segment;
-	struct tq_top_k_options o = {.struct_size = sizeof(o), .flags = TQ_TOP_K_ADD};
+	struct tq_top_k_options o = {.struct_size = sizeof(o)};
 	uint32_t i;
 	int ret = TQ_OK;
 
@@ -187,9 +188,8 @@ static int scan_list(const struct search *s, uint32_t list, const void *prepared
 			ret = scan_staged(s, segment, prepared, o.filter);
 			continue;
 		}
-		ret = (tq_index_in_blocks(s->ix, segment) ? tq_top_k_blocks : tq_top_k)(
-			s->ix->q, prepared, nq, segment->codes, segment->n, s->k, &o,
-			s->ids + first * s->k, s->keys + first * s->k);
+		ret = tq_top_k_heaps(s->ix->q, prepared, nq, segment->codes, tq_index_in_blocks(s->ix, segment),
+				     segment->n, s->k, &o, s->ids + first * s->k, s->keys + first * s->k);
 	}
 	return ret;
 }
@@ -283,10 +283,8 @@ static int search_block(struct search *s)
 	s->work_bytes = align64((packs + s->ix->dim) * sizeof(float));
 	s->lane_bytes = s->packed_bytes + s->work_bytes +
 			align64(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t));
-	for (i = 0; i < s->nq * s->k; i++) {
-		s->ids[i] = TQ_NO_ID;
-		s->keys[i] = -INFINITY;
-	}
+	for (i = 0; i < s->nq; i++)
+		tq_heap_clear(&(struct tq_heap){s->keys + i * s->k, s->ids + i * s->k, s->k});
 	s->lanes = tq_alloc(ctx, lanes * s->lane_bytes);
 	if (!s->lanes)
 		return ret;
@@ -302,6 +300,8 @@ static int search_block(struct search *s)
 		ret = tq_rows_run(ctx, s->nq, 1, lanes, scan_probed, s);
 	tq_free(ctx, s->lists);
 out_free:
+	for (i = 0; i < s->nq; i++)
+		tq_heap_sort(&(struct tq_heap){s->keys + i * s->k, s->ids + i * s->k, s->k}, TQ_NO_ID);
 	tq_free(ctx, s->lanes);
 	return ret;
 }

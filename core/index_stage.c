@@ -276,7 +276,6 @@ int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, 
 
 	if (n > 1)
 		lanes = tq_alloc(ix->ctx, n * (sizeof(*lanes) + k * (sizeof(*ids) + sizeof(*keys))));
-	tq_heap_make(&one.heap);
 	if (lanes) {
 		st.lanes = lanes;
 		lanes[0] = one;
@@ -293,7 +292,6 @@ int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, 
 	for (i = 1; lanes && i < n; i++)
 		for (j = 0; j < k; j++)
 			tq_heap_offer(&one.heap, lanes[i].heap.scores[j], lanes[i].heap.ids[j]);
-	tq_heap_sort(&one.heap, TQ_NO_ID);
 	tq_free(ix->ctx, lanes);
 	if (!ret)
 		ret = tq_pipeline_failed(&ix->sign->pipe);

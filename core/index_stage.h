@@ -39,7 +39,7 @@ bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k);
 
 /**
- * tq_index_stage - add the best rows of a segment to the results of one query
+ * tq_index_stage - add the best rows of a segment to the results of one query: @ids and @keys are a heap (heap.h)
  * @packed, @sign: the query for ix->q and ix->sign
  * @filter: rows that count, or NULL
  *

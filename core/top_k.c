@@ -37,13 +37,14 @@
  * @room:  floats in a tile
  * @packed: queries
  * @blocks: the codes are in blocks
+ * @heaps: results are heaps, before and after
  */
 struct scan {
 	const struct tq_quantizer *q;
 	const char *packed;
 	size_t nq;
 	const uint8_t *codes;
-	bool blocks;
+	bool blocks, heaps;
 	size_t n, k;
 	struct tq_top_k_options o;
 	int64_t *ids;
@@ -302,7 +303,7 @@ static void start_heaps(const struct scan *s)
 	uint32_t lane;
 	size_t i;
 
-	for (lane = 0; lane < s->lanes; lane++)
+	for (lane = s->heaps ? 1 : 0; lane < s->lanes; lane++)
 		for (i = 0; i < s->nq; i++) {
 			h = heap_of(s, lane, i);
 			if (lane == 0 && s->o.flags & TQ_TOP_K_ADD)
@@ -326,7 +327,8 @@ static void finish_heaps(const struct scan *s)
 			for (j = 0; j < s->k; j++)
 				tq_heap_offer(&h, from.scores[j], from.ids[j]);
 		}
-		tq_heap_sort(&h, TQ_NO_ID);
+		if (!s->heaps)
+			tq_heap_sort(&h, TQ_NO_ID);
 	}
 }
 
@@ -402,11 +404,11 @@ static int take_options(const struct tq_top_k_options *given, size_t n, struct t
 }
 
 static int best_rows(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
-		     bool blocks, size_t n, size_t k, const struct tq_top_k_options *options,
+		     bool blocks, bool heaps, size_t n, size_t k, const struct tq_top_k_options *options,
 		     int64_t *ids, float *scores)
 {
-	struct scan s = {.q = q, .packed = prepared, .nq = nq, .codes = codes, .blocks = blocks, .n = n,
-			 .k = k};
+	struct scan s = {.q = q, .packed = prepared, .nq = nq, .codes = codes, .blocks = blocks, .heaps = heaps,
+			 .n = n, .k = k};
 	int ret;
 
 	TQ_CHECK_POINTER(q);
@@ -444,12 +446,12 @@ int tq_top_k(const struct tq_quantizer *q, const void *prepared, size_t nq, cons
 	     size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
 	     float *scores)
 {
-	return best_rows(q, prepared, nq, codes, false, n, k, options, ids, scores);
+	return best_rows(q, prepared, nq, codes, false, false, n, k, options, ids, scores);
 }
 
-int tq_top_k_blocks(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *blocks,
-		    size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
-		    float *scores)
+int tq_top_k_heaps(const struct tq_quantizer *q, const void *prepared, size_t nq, const void *codes,
+		   bool blocks, size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
+		   float *scores)
 {
-	return best_rows(q, prepared, nq, blocks, true, n, k, options, ids, scores);
+	return best_rows(q, prepared, nq, codes, blocks, true, n, k, options, ids, scores);
 }
