@@ -8,7 +8,7 @@
 #include "conf.h"
 #include "context.h"
 
-static const char *const rotation_words[] = { "rht", "haar", "givens", "none", NULL };
+static const char *const rotation_words[] = { "rht", "haar", "givens", "given", "none", NULL };
 
 static int check_centre(const struct tq_spec *spec, uint32_t dim, const float *centre)
 {
@@ -34,7 +34,7 @@ static uint64_t table_bytes(const struct tq_spec *spec, uint32_t dim)
 
 	if (!strcmp(spec->rotation, "haar"))
 		bytes += dense;
-	else
+	else if (strcmp(spec->rotation, "given")) /* tq_given_add() has counted its own */
 		bytes += 2 * sizeof(float) * d * spec->rotation_arg;
 	if (spec->correction == TQ_CORR_QJL_GAUSS || spec->correction == TQ_CORR_QJL_ORTHO)
 		bytes += dense;

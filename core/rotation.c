@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include "context.h"
+#include "given.h"
 #include "rng.h"
 #include "rotation.h"
 
@@ -248,26 +249,28 @@ static void givens_fill(const struct tq_rotation *rot, uint32_t *order, float *c
 	}
 }
 
-static int givens_create(struct tq_context *ctx, struct tq_rotation *rot)
+/* Tables of @rot->rounds layers, not filled */
+static int givens_alloc(struct tq_context *ctx, struct tq_rotation *rot)
 {
 	size_t layers = rot->rounds, d = rot->dim;
-	float *cosines, *sines;
-	uint32_t *order;
 
-	order = tq_alloc(ctx, sizeof(*order) * layers * d);
-	cosines = tq_alloc(ctx, sizeof(*cosines) * layers * (d / 2));
-	sines = tq_alloc(ctx, sizeof(*sines) * layers * (d / 2));
-	rot->order = order;
-	rot->cosines = cosines;
-	rot->sines = sines;
-	if (!order || !cosines || !sines)
-		goto err_free_rotation;
-	givens_fill(rot, order, cosines, sines);
-	return TQ_OK;
-
-err_free_rotation:
+	rot->order = tq_alloc(ctx, sizeof(*rot->order) * layers * d);
+	rot->cosines = tq_alloc(ctx, sizeof(*rot->cosines) * layers * (d / 2));
+	rot->sines = tq_alloc(ctx, sizeof(*rot->sines) * layers * (d / 2));
+	if (rot->order && rot->cosines && rot->sines)
+		return TQ_OK;
 	tq_rotation_destroy(ctx, rot);
 	return TQ_ERR_NOMEM;
+}
+
+static int givens_create(struct tq_context *ctx, struct tq_rotation *rot)
+{
+	int ret = givens_alloc(ctx, rot);
+
+	if (!ret)
+		givens_fill(rot, (uint32_t *)(uintptr_t)rot->order, (float *)(uintptr_t)rot->cosines,
+			    (float *)(uintptr_t)rot->sines);
+	return ret;
 }
 
 static void describe(struct tq_rotation *rot, uint32_t kind, const char *name, uint32_t arg,
@@ -281,6 +284,32 @@ static void describe(struct tq_rotation *rot, uint32_t kind, const char *name, u
 	rot->dim = dim;
 	rot->seed = seed;
 	rot->rounds = kind == TQ_ROT_RHT || kind == TQ_ROT_GIVENS ? arg : 0;
+}
+
+int tq_rotation_givens(struct tq_context *ctx, uint32_t layers, uint32_t dim, struct tq_rotation *rot)
+{
+	describe(rot, TQ_ROT_GIVENS, "givens", layers, dim, 0);
+	return givens_alloc(ctx, rot);
+}
+
+int tq_rotation_dense(struct tq_context *ctx, uint32_t role, const float *matrix, uint32_t dim,
+		      uint64_t seed, struct tq_rotation *rot)
+{
+	float *rows, *columns;
+	int ret;
+
+	describe(rot, TQ_ROT_DENSE, "given", 0, dim, seed);
+	if (tq_shared_dense_get(ctx, role, rot))
+		return TQ_OK;
+	ret = dense_alloc(ctx, rot, &rows, &columns);
+	if (!ret) {
+		memcpy(rows, matrix, sizeof(*rows) * dim * dim);
+		transpose(rows, columns, dim);
+		ret = tq_shared_dense_add(ctx, role, rot);
+	}
+	if (ret)
+		tq_rotation_destroy(ctx, rot);
+	return ret;
 }
 
 int tq_rotation_create(struct tq_context *ctx, const char *name, uint32_t arg, uint32_t dim,
@@ -302,6 +331,8 @@ int tq_rotation_create(struct tq_context *ctx, const char *name, uint32_t arg, u
 		describe(rot, TQ_ROT_GIVENS, name, arg, dim, seed);
 		return givens_create(ctx, rot);
 	}
+	if (!strcmp(name, "given"))
+		return tq_given_rotation(ctx, arg, dim, seed, rot);
 	describe(rot, TQ_ROT_PLUGIN, name, arg, dim, seed);
 	return TQ_OK;
 }

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include "context.h"
+#include "given.h"
 #include "plan.h"
 
 struct tq_shared_book {
@@ -30,6 +31,7 @@ void tq_shared_free(struct tq_context *ctx)
 {
 	unsigned i;
 
+	tq_given_free(ctx);
 	for (i = 0; i < TQ_SHARED_BOOKS; i++)
 		tq_free(ctx, ctx->shared.books[i]);
 	pthread_mutex_destroy(&ctx->shared.lock);

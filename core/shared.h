@@ -15,6 +15,7 @@
 
 struct tq_shared_book;
 struct tq_shared_dense;
+struct tq_given_entry;
 
 /**
  * struct tq_shared - what a context keeps
@@ -22,12 +23,14 @@ struct tq_shared_dense;
  * @books: a ring, the oldest overwritten
  * @next:  where the next book goes
  * @dense: list of matrices in use
+ * @given: list of what tq_given_add() brought
  */
 struct tq_shared {
 	pthread_mutex_t lock;
 	struct tq_shared_book *books[TQ_SHARED_BOOKS];
 	unsigned next;
 	struct tq_shared_dense *dense;
+	struct tq_given_entry *given;
 };
 
 void tq_shared_init(struct tq_context *ctx);

@@ -334,6 +334,8 @@ static int check_rotation(const struct tq_spec *spec)
 	if (!strcmp(spec->rotation, "givens") && (arg < 1 || arg > GIVENS_MAX))
 		return tq_fail(TQ_ERR_SPEC, "rotation: givens has 1..%d layers, not %u", GIVENS_MAX,
 			       arg);
+	if (!strcmp(spec->rotation, "given") && !arg)
+		return tq_fail(TQ_ERR_SPEC, "rotation: given:SUM, the checksum that tq_given_add() tells");
 	if (!has_argument(spec->rotation) && arg)
 		return tq_fail(TQ_ERR_SPEC, "rotation: %s takes no argument", spec->rotation);
 	return TQ_OK;

@@ -67,8 +67,8 @@ enum tq_query_kind {
 /**
  * struct tq_spec - the parsed spec
  * @struct_size:  sizeof(struct tq_spec); tq_spec_init() sets it
- * @rotation:     "rht", "haar", "givens", "none", or the name of a plugin's rotation
- * @rotation_arg: rounds of rht (1..3), layers of givens (1..64); 0 where the rotation has no argument
+ * @rotation:     "rht", "haar", "givens", "given", "none", or the name of a plugin's rotation
+ * @rotation_arg: rounds of rht (1..3), layers of givens (1..64), checksum of given (tq/given.h); 0 where the rotation has no argument
  * @code:         enum tq_code
  * @bits:         stored bits per coordinate, 1..8, the sketch bit of qjl:* included
  * @correction:   enum tq_correction

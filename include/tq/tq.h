@@ -19,6 +19,7 @@
 #include "tq/status.h"
 #include "tq/spec.h"
 #include "tq/context.h"
+#include "tq/given.h"
 #include "tq/quantizer.h"
 #include "tq/device.h"
 #include "tq/device_kv.h"
