@@ -98,22 +98,21 @@ static struct moments moments_to(const struct density *s, double t)
 
 /*
  * Sixty steps of Newton's method from 1 for each number; a block whose numbers a step leaves alone
- * stays so. Blocks hide the latency of the divisions.
+ * stays so. Blocks hide the latency of the divisions, and a compiler divides several of their numbers at once.
  */
 static void cube_roots(const double *x, double *root)
 {
-	double y[BLOCK], next;
+	double y[BLOCK], next[BLOCK];
 	int i, at, step, moved;
 
 	for (at = 0; at < CELLS; at += BLOCK) {
 		for (i = 0; i < BLOCK; i++)
 			y[i] = 1.0;
 		for (step = 0, moved = 1; step < 60 && moved; step++) {
-			for (i = 0, moved = 0; i < BLOCK; i++) {
-				next = (2.0 * y[i] + x[at + i] / (y[i] * y[i])) / 3.0;
-				moved |= next != y[i];
-				y[i] = next;
-			}
+			for (i = 0; i < BLOCK; i++)
+				next[i] = (2.0 * y[i] + x[at + i] / (y[i] * y[i])) / 3.0;
+			moved = memcmp(next, y, sizeof(y));
+			memcpy(y, next, sizeof(y));
 		}
 		for (i = 0; i < BLOCK; i++)
 			root[at + i] = x[at + i] < 1e-30 ? 0.0 : y[i];
