@@ -18,6 +18,17 @@ static void state_free(const struct tq_driver *drv, void *state)
 		drv->ops->destroy(check_host(), state);
 }
 
+/* Coordinates of a trellis code far beyond its levels: costs at their limits, and ties of sums of them */
+static void extreme_row(struct trial *t, float *y, struct tq_row_stat *stat)
+{
+	static const float value[] = {-100.0f, -1.0f, 0.0f, 0.25f, 100.0f};
+	uint32_t i, n = 2 + rng_below(&t->rng, 4);
+
+	for (i = 0; i < t->plan->dim; i++)
+		y[i] = value[(rng_below(&t->rng, n) * 2) % 5];
+	stat->norm2 = (float)t->plan->dim;
+}
+
 /*
  * The fields that quantize leaves to the core keep what was there, so both outputs begin as the
  * same bytes.
@@ -40,6 +51,8 @@ static int check_quantize(struct trial *t)
 	for (i = 0; i < n; i++) {
 		tq_row_load(t->plan, x + i * dim, TQ_F32, row, &stat[i]);
 		rht->rotation_ops->rotate(t->rot, NULL, row, (float *)y.at + i * dim, 1, scratch);
+		if (t->plan->window && rng_below(&t->rng, 2))
+			extreme_row(t, (float *)y.at + i * dim, &stat[i]);
 	}
 	guarded_seal(&y);
 	ref->ops->quantize(t->plan, s, (float *)y.at, stat, n, want.at);
