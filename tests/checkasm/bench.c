@@ -173,6 +173,8 @@ static double bench_one(struct trial *t, const struct tq_driver *drv, size_t nq)
 	float *x = aligned_alloc(64, floats * sizeof(float));
 	double ns;
 
+	if (t->plan->window && t->op == OP_QUANTIZE) /* scalar searches a row for milliseconds */
+		b.n = ROWS / 16;
 	b.x = x;
 	b.y = aligned_alloc(64, floats * sizeof(float));
 	b.scratch = aligned_alloc(64, (dim + 16) / 16 * 64);
@@ -222,12 +224,16 @@ static double bench_one(struct trial *t, const struct tq_driver *drv, size_t nq)
 static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 {
 	const char *name = strchr(t->drv->name, '(') + 1;
-	int grid = !strncmp(name, "grid", 4), dense = !strncmp(name, "dense", 5);
+	int grid = !strncmp(name, "grid", 4), trellis = !strncmp(name, "tcq", 3), dense = !strncmp(name, "dense", 5);
 
 	tq_spec_init(&t->spec);
 	t->spec.bits = bits;
 	t->spec.correction = TQ_CORR_LS;
-	if (!grid) {
+	if (trellis) {
+		t->spec.code = TQ_CODE_TCQ9;
+		t->spec.effort = 0;
+	}
+	if (!grid && !trellis) {
 		snprintf(t->spec.rotation, sizeof(t->spec.rotation), "%.*s",
 			 dense ? 4 : (int)strcspn(name, ",)"), dense ? "haar" : name);
 		t->spec.rotation_arg = strcmp(t->spec.rotation, "rht") ? 0 : 2;
