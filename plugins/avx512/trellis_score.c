@@ -52,14 +52,17 @@ LEVELS_INLINE void decode_window(const struct tq_plan *plan, const struct trelli
 	const struct trellis_lookup lookup = trellis_lookup_load(t);
 	const uint8_t *const *row = strip->row + first;
 	size_t n = units(plan), u, r;
+	struct trellis_unit unit;
 
 	for (r = 0; r < BLOCK; r++)
 		for (u = 0; u < plan->layout.row_bytes; u += 64)
 			_mm_prefetch((const char *)row[r] + strip->ahead + u, _MM_HINT_T0);
-	for (u = 0; u < n; u++)
+	for (u = 0; u < n; u++) {
+		unit = t->unit[u]; /* stores do not change a copy: its mask stays where it is */
 #pragma GCC unroll 16
 		for (r = 0; r < BLOCK; r++)
-			_mm512_store_si512(&grid->at[BLOCK * u + r], trellis_grid(&lookup, &t->unit[u], row[r], window));
+			_mm512_store_si512(&grid->at[BLOCK * u + r], trellis_grid(&lookup, &unit, row[r], window));
+	}
 }
 
 static void decode(const struct tq_plan *plan, const struct trellis_tables *t, const struct strip *strip,
