@@ -131,7 +131,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	if (!ret && centroids)
 		ret = tq_index_find_add(q, &add_at);
 	if (!ret)
-		ret = tq_index_make_signer(ix, m, &sign);
+		ret = tq_index_make_signer(ix, tq_code_size(q), m, &sign);
 	if (ret)
 		goto err_coarse;
 	pthread_rwlock_wrlock(&ix->lock);

@@ -24,14 +24,15 @@
 
 /* ---- signs ---- */
 
-int tq_index_make_signer(const struct tq_index *ix, const float *centre, struct tq_quantizer **q)
+int tq_index_make_signer(const struct tq_index *ix, size_t row_bytes, const float *centre, struct tq_quantizer **q)
 {
 	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = ix->driver};
 	struct tq_spec spec = ix->spec;
 	int ret;
 
 	*q = NULL;
-	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || spec.correction >= TQ_CORR_QJL_GAUSS)
+	/* codes too short for two stages lie in blocks: full scans are faster so */
+	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || row_bytes < ROW_BYTES_MIN || spec.correction >= TQ_CORR_QJL_GAUSS)
 		return TQ_OK;
 	spec.bits = 1;
 	spec.code = TQ_CODE_LM;
@@ -106,7 +107,7 @@ bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment
 			const struct tq_index_search_options *o, size_t nq)
 {
 	return o && o->exactness > 0.0f && o->exactness < 1.0f && s->signs && s->n >= ROWS_MIN &&
-	       ix->row_bytes >= ROW_BYTES_MIN && nq <= QUERIES_MAX;
+	       nq <= QUERIES_MAX;
 }
 
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k)

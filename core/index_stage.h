@@ -20,8 +20,8 @@
 
 #include "index_search.h"
 
-/** tq_index_make_signer - the codec of signs, @q NULL where the index or its driver has no use for them */
-int tq_index_make_signer(const struct tq_index *ix, const float *centre, struct tq_quantizer **q);
+/** tq_index_make_signer - the codec of signs of codes of @row_bytes; NULL where index or driver has no use for them */
+int tq_index_make_signer(const struct tq_index *ix, size_t row_bytes, const float *centre, struct tq_quantizer **q);
 
 /** tq_index_sign_rows - signs of @n codes: rows of ix->sign, and @error of each */
 void tq_index_sign_rows(const struct tq_index *ix, const uint8_t *codes, size_t n, uint8_t *rows,

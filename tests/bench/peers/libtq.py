@@ -20,6 +20,16 @@ class IndexOptions(ctypes.Structure):
                 ("flags", ctypes.c_uint32)]
 
 
+class SearchOptions(ctypes.Structure):
+    _fields_ = [("struct_size", ctypes.c_uint32), ("nprobe", ctypes.c_uint32), ("filter", ctypes.c_void_p),
+                ("filter_bits", ctypes.c_uint64), ("allow", ctypes.c_void_p), ("allow_arg", ctypes.c_void_p),
+                ("rerank", ctypes.c_size_t), ("fetch", ctypes.c_void_p), ("fetch_arg", ctypes.c_void_p),
+                ("exactness", ctypes.c_float)]
+
+
+STAGED = 1 << 2
+
+
 def load():
     """The library that TQ_LIBRARY names, or the installed one."""
     return ctypes.CDLL(os.environ.get("TQ_LIBRARY", "libtq.so"))
@@ -92,14 +102,19 @@ class Codec:
 
 
 class Index(Codec):
-    """The same rows as a flat index of the library: in memory it has them in the order of its scans."""
+    """
+    The same rows as a flat index of the library: in memory it has them in the order of its scans. @exactness below 1:
+    scanned in two stages.
+    """
 
-    def __init__(self, spec, dim, centre, driver=None):
+    def __init__(self, spec, dim, centre, driver=None, exactness=1.0):
         super().__init__(spec, dim, centre, driver)
+        self.options = SearchOptions(struct_size=ctypes.sizeof(SearchOptions), exactness=exactness)
         spec_room, self.index = ctypes.create_string_buffer(4096), ctypes.c_void_p()
         self.lib.tq_spec_init(spec_room)
         self.check(self.lib.tq_spec_parse(spec_room, spec.encode()))
-        options = IndexOptions(ctypes.sizeof(IndexOptions), 0, 0, 0, driver.encode() if driver else None)
+        options = IndexOptions(ctypes.sizeof(IndexOptions), 0, 0, 0, driver.encode() if driver else None, None,
+                               STAGED if exactness < 1 else 0)
         self.check(self.lib.tq_index_create(self.ctx, spec_room, ctypes.c_uint32(dim), ctypes.byref(options),
                                             ctypes.byref(self.index)))
 
@@ -112,5 +127,6 @@ class Index(Codec):
         nq = len(queries)
         ids, scores = np.empty((nq, k), np.int64), np.empty((nq, k), np.float32)
         self.check(self.lib.tq_index_search(self.index, pointer(queries), ctypes.c_size_t(self.dim), ctypes.c_size_t(nq),
-                                            ctypes.c_size_t(k), None, pointer(ids), pointer(scores)))
+                                            ctypes.c_size_t(k), ctypes.byref(self.options), pointer(ids),
+                                            pointer(scores)))
         return ids

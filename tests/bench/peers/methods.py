@@ -3,6 +3,8 @@
 One class per way to code and scan. Each has label, row_bytes, add(base), search(queries, k) -> ids, and
 note, what a reader must know. All scan every row; none may re-rank with the floats.
 """
+import os
+
 import numpy as np
 
 import libtq
@@ -51,15 +53,18 @@ class Libtq:
 
 
 class LibtqIndex(Libtq):
-    def __init__(self, dim, bits, threads, driver=None):
+    def __init__(self, dim, bits, threads, driver=None, exactness=1.0):
         super().__init__(dim, bits, threads, driver)
-        self.label = "libtq index" + (f" {driver}" if driver else "")
+        self.exactness = exactness
+        self.label = "libtq index" + (f" {driver}" if driver else "") + (f" {exactness:g}" if exactness < 1 else "")
 
     def add(self, base):
-        self.codec = libtq.Index(*self.args, base.mean(axis=0), self.driver)
+        self.codec = libtq.Index(*self.args, base.mean(axis=0), self.driver, self.exactness)
         self.codec.add(base)
         self.row_bytes = self.codec.row_bytes + 8
         self.note = "tq_index_search, rows in blocks; 8 of the bytes are the id"
+        if self.exactness < 1:
+            self.note = "tq_index_search of one query in two stages; beside the bytes of a row its signs"
 
 
 class Faiss:
@@ -84,12 +89,13 @@ class Faiss:
 
 
 class Turbovec:
-    """Staging is off: TURBOVEC_2BIT_PLANES=0 and TURBOVEC_4BIT_PLANES=0, set before it is imported."""
+    """Staging is off with TURBOVEC_2BIT_PLANES=0 and TURBOVEC_4BIT_PLANES=0, set before it is imported."""
     fast = True
 
     def __init__(self, dim, bits, threads):
         self.label, self.pad = "turbovec", -dim % 8
-        self.note = "staging off" + (f", {self.pad} zeros added per row: it needs a multiple of 8" if self.pad else "")
+        self.note = "staging " + ("off" if "TURBOVEC_4BIT_PLANES" in os.environ else "on") + (
+            f", {self.pad} zeros added per row: it needs a multiple of 8" if self.pad else "")
         self.index = turbovec.TurboQuantIndex(dim=dim + self.pad, bit_width=bits)
         self.row_bytes = (dim + self.pad) * bits // 8 + 4
 
@@ -170,6 +176,19 @@ def faiss_methods(dim, bits, threads):
             yield lambda kind=kind, name=name: Faiss(f"FAISS ScalarQuantizer {name}",
                                                      lambda d: faiss.IndexScalarQuantizer(d, kind, ip), dim, threads,
                                                      rotate=True)
+
+
+def staged_methods(dim, bits, threads):
+    """Full and staged scans of indexes, beside the peers that have one or the other."""
+    for driver in None, "avx2":
+        yield lambda driver=driver: LibtqIndex(dim, bits, threads, driver)
+        yield lambda driver=driver: LibtqIndex(dim, bits, threads, driver, .999)
+    if faiss:
+        yield next(faiss_methods(dim, bits, threads))
+    if turbovec:
+        yield lambda: Turbovec(dim, bits, threads)
+    if rabitqlib:
+        yield lambda: Rabitqlib(dim, bits, threads)
 
 
 def methods(dim, bits, threads):

@@ -3,12 +3,13 @@
 """
 libtq and its peers on the same data, in one run: full scans for the best 10, one query and batches.
 
-    peers.py --json FILE [--quick] [--shared FOLDER] [--bits 4,3,2,1] [--data NAMES]
+    peers.py --json FILE [--quick] [--shared FOLDER] [--bits 4,3,2,1] [--data NAMES] [--threads 1,2] [--staged]
 
 Each number of threads is a process of its own, since some peers read it once. Within it all methods of one data
 set and number of bits are built first, then timed in turn; a figure is the median of the rounds. With one thread
 the clock is the process's CPU time, with several the wall. More than one thread: 4 bits and 1 bit, and only the
-methods that are meant to be fast; --quick: those too.
+methods that are meant to be fast; --quick: those too. --staged: 4 and 2 bits, staged scans beside full ones, and those
+peers that stage do so.
 """
 import argparse
 import datetime
@@ -101,10 +102,10 @@ def worker(args):
         base, queries = loaded
         truth = data.true_neighbours(base, queries)
         for bits in args.bits:
-            if threads > 1 and bits not in (4, 1):
+            if threads > 1 and bits not in (4, 1) and not args.staged:
                 continue
             built = []
-            for make in methods.methods(base.shape[1], bits, threads):
+            for make in (methods.staged_methods if args.staged else methods.methods)(base.shape[1], bits, threads):
                 m = build(make, base, queries, data, truth, threads, args.quick)
                 if m:
                     built.append(m)
@@ -124,10 +125,11 @@ def worker(args):
 
 
 def run_worker(args, threads, path):
-    env = dict(os.environ, TURBOVEC_2BIT_PLANES="0", TURBOVEC_4BIT_PLANES="0", TQ_THREADS=str(threads),
-               RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+    env = dict(os.environ, TQ_THREADS=str(threads), RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+    if not args.staged:
+        env.update(TURBOVEC_2BIT_PLANES="0", TURBOVEC_4BIT_PLANES="0")
     command = [sys.executable, os.path.abspath(__file__), "--worker", str(threads), "--json", path, "--shared", args.shared,
-               "--bits", ",".join(map(str, args.bits)), "--data", ",".join(args.data)] + ["--quick"] * args.quick
+               "--bits", ",".join(map(str, args.bits)), "--data", ",".join(args.data)] + ["--quick"] * args.quick + ["--staged"] * args.staged
     subprocess.run(command, env=env, check=True)
     with open(path, encoding="utf-8") as f:
         return json.load(f)
@@ -147,8 +149,11 @@ def main():
     p.add_argument("--bits", default="4,3,2,1", type=lambda s: [int(b) for b in s.split(",")])
     p.add_argument("--data", default=",".join(SETS), type=lambda s: s.split(","))
     p.add_argument("--threads", default="1,2", type=lambda s: [int(t) for t in s.split(",")])
+    p.add_argument("--staged", action="store_true")
     p.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     args = p.parse_args()
+    if args.staged:
+        args.bits = [b for b in args.bits if b in (4, 2)]
     if args.worker:
         return worker(args)
     report = {"schema": "tq-bench/1", "program": "peers", "quick": args.quick,
