@@ -107,6 +107,8 @@ static int choose_ops(struct tq_pipeline *pipe, const char *pin, unsigned *pinne
 	int ret;
 
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+		if (pipe->scales && wanted[i].rotation) /* drivers know of none */
+			continue;
 		tq_stage_name(pipe->plan, wanted[i].verb, wanted[i].rotation, name, sizeof(name));
 		ret = choose_op(pipe, wanted[i].op, name, wanted[i].slot, pin, pinned, why);
 		if (ret)
@@ -201,13 +203,14 @@ void tq_pipeline_start(struct tq_pipeline *pipe, struct tq_context *ctx, const s
 	pipe->coef = sketch_coef(plan);
 }
 
-int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const char *pin,
-		       struct tq_pipeline *pipe, struct tq_explain *why)
+int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const float *scales,
+		       const char *pin, struct tq_pipeline *pipe, struct tq_explain *why)
 {
 	unsigned pinned = 0;
 	int ret;
 
 	tq_pipeline_start(pipe, ctx, plan);
+	pipe->scales = scales;
 	pin = tq_effective_pin(ctx, pin);
 	ret = map_create(ctx, &plan->rotation, pin, &pinned, &pipe->rotation, why);
 	if (!ret && plan->sketch.kind != TQ_ROT_NONE)
@@ -296,6 +299,21 @@ static void sketch_rows(const struct tq_pipeline *pipe, struct tq_tile *tile,
 		pack_signs(tile->z + i * d, d, codes + i * layout->row_bytes + layout->sketch_at);
 }
 
+/* Rows over the scales of their channels, settled again: FORMAT.md section 4, step 3. */
+static void smooth_rows(const struct tq_pipeline *pipe, float *x, struct tq_row_stat *stat, size_t n)
+{
+	size_t d = pipe->plan->dim, i, j;
+	int32_t exponent;
+
+	for (i = 0; i < n; i++, x += d) {
+		for (j = 0; j < d; j++)
+			x[j] = x[j] / pipe->scales[j];
+		exponent = stat[i].exponent;
+		tq_row_settle(x, d, &stat[i]);
+		stat[i].exponent += exponent;
+	}
+}
+
 static void encode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, const void *x,
 			int dtype, size_t stride, size_t n, uint8_t *codes)
 {
@@ -307,6 +325,8 @@ static void encode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, co
 	for (i = 0; i < n; i++)
 		tq_row_load(pipe->plan, (const char *)x + i * row_bytes, dtype, tile->x + i * d,
 			    &stat[i]);
+	if (pipe->scales)
+		smooth_rows(pipe, tile->x, stat, n);
 	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, n, tile->scratch);
 	quantize->ops->quantize(pipe->plan, quantize->state, tile->y, stat, n, codes);
 	if (pipe->sketch.ops)
@@ -388,7 +408,7 @@ static void decode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, co
 		row = tile->x + i * d;
 		power = tq_pow2(exponent[i]);
 		for (j = 0; j < d; j++) {
-			v = row[j] * power;
+			v = pipe->scales ? row[j] * pipe->scales[j] * power : row[j] * power;
 			if (centre)
 				v = v + centre[j];
 			tq_store_element(x, dtype, i * stride + j, v);

@@ -6,6 +6,9 @@
 #include "plan.h"
 #include "select.h"
 
+/** What is stored as a scale where a float (bf16: its largest) is too small for it */
+#define TQ_SCALE_LIMIT 3.3895313892515355e38f
+
 /** A linear map with the driver that applies it. Unused if @choice.driver is NULL. */
 struct tq_map {
 	const struct tq_rotation *rot;
@@ -37,6 +40,7 @@ struct tq_served {
  * struct tq_pipeline - the stages of a plan, each with its driver
  * @query_bytes: size of a packed query, a multiple of 64
  * @block_bytes: of 16 rows in blocks, which the driver scores; 0: it takes rows only
+ * @scales:      of channels, taken off rows and put on queries; NULL for none
  * @coef:        constant of the sketch: FORMAT.md section 5
  * @split_encode: the drivers that encode run on the CPU and give a row the same result in any batch:
  *               a call may be cut into several. The others likewise
@@ -51,6 +55,7 @@ struct tq_pipeline {
 	struct tq_map sketch;
 	struct tq_served op[TQ_OP_COUNT];
 	size_t query_bytes, block_bytes;
+	const float *scales;
 	float coef;
 	bool may_fail;
 	bool split_encode, split_decode, split_prepare, split_score, split_pairs;
@@ -59,14 +64,21 @@ struct tq_pipeline {
 /**
  * tq_pipeline_create - choose a driver for every stage and make its state
  * @plan: outlives the pipeline
+ * @scales: of channels, likewise; NULL for none
  * @pin:  driver or plugin that must serve at least one stage; NULL for the context's pin or none
  * @why:  receives the explanation; may be NULL
  *
  * Return: TQ_OK; TQ_ERR_NO_DRIVER; TQ_ERR_NOMEM; what a driver's create returned.
  */
-int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const char *pin,
-		       struct tq_pipeline *pipe, struct tq_explain *why);
+int tq_pipeline_create(struct tq_context *ctx, const struct tq_plan *plan, const float *scales,
+		       const char *pin, struct tq_pipeline *pipe, struct tq_explain *why);
 void tq_pipeline_destroy(struct tq_pipeline *pipe);
+
+/** tq_pipeline_factor - what else may take a query out of range: "centre" or "scales" */
+static inline const char *tq_pipeline_factor(const struct tq_pipeline *pipe)
+{
+	return pipe->scales && pipe->plan->center == TQ_CENTER_OFF ? "scales" : "centre";
+}
 
 /**
  * tq_pipeline_failed - TQ_OK, or tq_fail() if an operation that returns nothing could not be done

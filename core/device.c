@@ -113,6 +113,8 @@ int tq_device_codec_create(const struct tq_quantizer *q, struct tq_queue *queue,
 	*codec = NULL;
 	if (q->ctx != queue->ctx)
 		return tq_fail(TQ_ERR_ARG, "queue: of another context than the quantizer");
+	if (q->pipe.scales)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "q: no device serves a rotation with scales of channels");
 	made = tq_alloc(q->ctx, sizeof(*made));
 	if (!made)
 		return TQ_ERR_NOMEM;

@@ -16,20 +16,38 @@
 /* The place of a random stream's role where matrices are shared; 0 is none. */
 #define ROLE_GIVEN 0
 #define SUM_VERSION 1u
+#define SUM_SCALED 16u /* added to the kind */
+#define SCALE_MAX 0x1p40f
 
 /*
  * struct tq_given_entry - one of them
  * @table:  dense or givens: its tables
  * @word:   else the library's rotation
+ * @scales: of channels, or NULL
  */
 struct tq_given_entry {
 	struct tq_given_entry *next;
 	uint32_t sum, dim;
 	struct tq_rotation table;
 	struct tq_spec word;
+	float *scales;
 };
 
 /* ---- what was given ---- */
+
+static int check_scales(const struct tq_given *g)
+{
+	uint32_t i;
+
+	for (i = 0; i < g->dim; i++) {
+		if (!isfinite(g->scales[i]))
+			return tq_fail(TQ_ERR_NONFINITE, "given.scales: element %u is not finite", i);
+		if (g->scales[i] < 1 / SCALE_MAX || g->scales[i] > SCALE_MAX)
+			return tq_fail(TQ_ERR_RANGE, "given.scales: element %u is %g, not in 2^-40..2^40", i,
+				       (double)g->scales[i]);
+	}
+	return TQ_OK;
+}
 
 static int check_matrix(const struct tq_given *g)
 {
@@ -137,6 +155,7 @@ static uint64_t table_bytes(const struct tq_given *g)
 static int check(struct tq_context *ctx, const struct tq_given *g, struct tq_spec *word)
 {
 	uint64_t bytes = table_bytes(g), limit = ctx->config->memory_limit;
+	int ret;
 
 	if (g->struct_size < sizeof(*g))
 		return tq_fail(TQ_ERR_ARG, "given.struct_size: %u is not %zu", g->struct_size, sizeof(*g));
@@ -147,6 +166,9 @@ static int check(struct tq_context *ctx, const struct tq_given *g, struct tq_spe
 	if (bytes > limit)
 		return tq_fail(TQ_ERR_FULL, "memory_limit is %" PRIu64 " bytes; the given tables take %" PRIu64,
 			       limit, bytes);
+	ret = g->scales ? check_scales(g) : TQ_OK;
+	if (ret)
+		return ret;
 	if (g->matrix)
 		return check_matrix(g);
 	return g->layers ? check_pairs(ctx, g) : read_word(g, word);
@@ -173,11 +195,14 @@ static uint32_t sum_u32(uint32_t crc, const void *words, size_t n)
 
 static uint32_t sum_of(const struct tq_given *g, const struct tq_spec *word)
 {
-	uint32_t head[] = { SUM_VERSION, g->dim, g->matrix ? TQ_ROT_DENSE : g->layers ? TQ_ROT_GIVENS : 0, g->layers,
+	uint32_t kind = g->matrix ? TQ_ROT_DENSE : g->layers ? TQ_ROT_GIVENS : 0;
+	uint32_t head[] = { SUM_VERSION, g->dim, g->scales ? kind + SUM_SCALED : kind, g->layers,
 			    g->layers ? g->npairs : 0 };
 	size_t d = g->dim, n = (size_t)g->layers * g->npairs;
 	uint32_t crc = sum_u32(0, head, sizeof(head) / sizeof(head[0]));
 
+	if (g->scales)
+		crc = sum_u32(crc, g->scales, d);
 	if (g->matrix)
 		crc = sum_u32(crc, g->matrix, d * d);
 	if (g->layers) {
@@ -254,6 +279,12 @@ static int make_table(struct tq_context *ctx, const struct tq_given *g, struct t
 	struct tq_rotation *rot = &e->table;
 	int ret;
 
+	if (g->scales) {
+		e->scales = tq_alloc(ctx, g->dim * sizeof(*e->scales));
+		if (!e->scales)
+			return TQ_ERR_NOMEM;
+		memcpy(e->scales, g->scales, g->dim * sizeof(*e->scales));
+	}
 	if (g->matrix)
 		return tq_rotation_dense(ctx, ROLE_GIVEN, g->matrix, g->dim, e->sum, rot);
 	if (!g->layers)
@@ -267,6 +298,7 @@ static void entry_free(struct tq_context *ctx, struct tq_given_entry *e)
 	if (!e)
 		return;
 	tq_rotation_destroy(ctx, &e->table);
+	tq_free(ctx, e->scales);
 	tq_free(ctx, e);
 }
 
@@ -275,7 +307,9 @@ static bool same_table(const struct tq_given_entry *a, const struct tq_given_ent
 	const struct tq_rotation *r = &a->table, *s = &b->table;
 	size_t d = a->dim, half = d / 2 * sizeof(float);
 
-	if (a->dim != b->dim || r->kind != s->kind || r->rounds != s->rounds)
+	if (a->dim != b->dim || r->kind != s->kind || r->rounds != s->rounds || !a->scales != !b->scales)
+		return false;
+	if (a->scales && memcmp(a->scales, b->scales, d * sizeof(*a->scales)))
 		return false;
 	if (r->kind == TQ_ROT_DENSE)
 		return !memcmp(r->rows, s->rows, d * d * sizeof(float));
@@ -373,6 +407,18 @@ int tq_given_rotation(struct tq_context *ctx, uint32_t sum, uint32_t dim, uint64
 	memcpy((void *)(uintptr_t)rot->cosines, e->table.cosines, e->table.rounds * half);
 	memcpy((void *)(uintptr_t)rot->sines, e->table.sines, e->table.rounds * half);
 	return TQ_OK;
+}
+
+const float *tq_given_scales(struct tq_context *ctx, const struct tq_spec *spec)
+{
+	const struct tq_given_entry *e;
+
+	if (strcmp(spec->rotation, "given"))
+		return NULL;
+	pthread_mutex_lock(&ctx->shared.lock);
+	e = find(ctx, spec->rotation_arg);
+	pthread_mutex_unlock(&ctx->shared.lock);
+	return e ? e->scales : NULL;
 }
 
 void tq_given_free(struct tq_context *ctx)

@@ -17,6 +17,9 @@ void tq_given_free(struct tq_context *ctx);
 int tq_given_rotation(struct tq_context *ctx, uint32_t sum, uint32_t dim, uint64_t seed,
 		      struct tq_rotation *rot);
 
+/** tq_given_scales - @spec's scales of channels, which live as long as the context; NULL if it has none */
+const float *tq_given_scales(struct tq_context *ctx, const struct tq_spec *spec);
+
 /** tq_given_turn - cosine and sine by fixed arithmetic, FORMAT.md section 2 */
 void tq_given_turn(float angle, float *cosine, float *sine);
 

@@ -4,6 +4,7 @@
  */
 
 #include <math.h>
+#include "given.h"
 #include "heap.h"
 #include "index_stage.h"
 #include "parallel.h"
@@ -31,8 +32,9 @@ int tq_index_make_signer(const struct tq_index *ix, size_t row_bytes, const floa
 	int ret;
 
 	*q = NULL;
-	/* codes too short for two stages lie in blocks: full scans are faster so */
-	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || row_bytes < ROW_BYTES_MIN || spec.correction >= TQ_CORR_QJL_GAUSS)
+	/* codes too short for two stages lie in blocks: full scans are faster so; bounds are of queries without scales */
+	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || row_bytes < ROW_BYTES_MIN ||
+	    spec.correction >= TQ_CORR_QJL_GAUSS || tq_given_scales(ix->ctx, &spec))
 		return TQ_OK;
 	spec.bits = 1;
 	spec.code = TQ_CODE_LM;

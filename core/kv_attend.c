@@ -264,6 +264,9 @@ static void combine_head(const struct tq_kv_block *b, uint32_t head)
 	if (codec) {
 		map = &codec->q->pipe.rotation;
 		map->ops->unrotate(map->rot, map->state, turned, back, b->rows, back + room);
+		if (codec->q->pipe.scales)
+			for (r = 0; r < b->rows * d; r++)
+				back[r] = back[r] * codec->q->pipe.scales[r % d];
 		for (r = 0; r < b->rows; r++)
 			add_scaled(plain + r * d, back + r * d, 1.0f, d);
 	}

@@ -52,11 +52,21 @@ static void scale_down(float *y, size_t n, int e)
 		}
 }
 
-/* The query scaled by a power of two into @y, which has @room, and what the centre adds to every score. */
-static int query_load(const struct tq_plan *plan, const float *x, float *y, size_t room, float *add)
+/* @y, @n of them, a multiple of 16, scaled so that its largest magnitude is in [1, 2): by 2^-e, e returned */
+static int settle(float *y, size_t n)
 {
+	float max = tq_bits_f32(largest_bits(y, n));
+	int e = tq_max_exponent(&max, 1);
+
+	scale_down(y, n, e);
+	return e;
+}
+
+/* The query scaled by a power of two into @y, which has @room, and what the centre adds to every score. */
+static int query_load(const struct tq_pipeline *pipe, const float *x, float *y, size_t room, float *add)
+{
+	const struct tq_plan *plan = pipe->plan;
 	size_t d = plan->dim, i;
-	float max;
 	int e;
 
 	memcpy(y, x, d * sizeof(*y));
@@ -69,10 +79,12 @@ static int query_load(const struct tq_plan *plan, const float *x, float *y, size
 		for (i = 0; i < d; i++)
 			y[i] = y[i] - plan->centre[i];
 	}
-	max = tq_bits_f32(largest_bits(y, room));
-	e = tq_max_exponent(&max, 1);
-	scale_down(y, room, e);
-	return e;
+	e = settle(y, room);
+	if (!pipe->scales)
+		return e;
+	for (i = 0; i < d; i++)
+		y[i] = y[i] * pipe->scales[i];
+	return e + settle(y, room);
 }
 
 /* @y, @n of them, a multiple of 64, to one or two planes; returns the step: y ~ q * step. */
@@ -143,7 +155,7 @@ static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, con
 	size_t i;
 	int e;
 
-	e = query_load(plan, x, tile->x, tile->room, &q.add);
+	e = query_load(pipe, x, tile->x, tile->room, &q.add);
 	if (!isfinite(q.add))
 		return TQ_ERR_RANGE;
 	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, 1, tile->scratch);
@@ -151,6 +163,8 @@ static int prepare_one(const struct tq_pipeline *pipe, struct tq_tile *tile, con
 		sketch->ops->rotate(sketch->rot, sketch->state, tile->y, tile->z, 1, tile->scratch);
 	q.planes = plan->query == TQ_QUERY_F32 ? 0 : plan->query == TQ_QUERY_S16 ? 2 : 1;
 	part_make(plan, tile->y, tile->room, bytes, plan->codebook.half_step, e, &part);
+	if (pipe->scales && part.scale >= TQ_SCALE_LIMIT)
+		return TQ_ERR_RANGE;
 	q.scale = part.scale;
 	q.sum = part.sum;
 	q.hi = part.hi;
@@ -193,7 +207,7 @@ int tq_pipeline_prepare_adds(const struct tq_pipeline *pipe, const float *x, siz
 		ret = prepare_one(pipe, &tile, x + i * stride, adds ? adds + i * nadds : NULL, nadds,
 				  (char *)prepared + i * nadds * pipe->query_bytes);
 		if (ret)
-			tq_fail_row(ret, i, "x: query %zu times the centre exceeds a float", i);
+			tq_fail_row(ret, i, "x: query %zu times the %s exceeds a float", i, tq_pipeline_factor(pipe));
 	}
 	tq_tile_close(pipe->ctx, &tile);
 	return ret ? ret : tq_pipeline_failed(pipe);

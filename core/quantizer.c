@@ -7,6 +7,7 @@
 #include "codec.h"
 #include "conf.h"
 #include "context.h"
+#include "given.h"
 
 static const char *const rotation_words[] = { "rht", "haar", "givens", "given", "none", NULL };
 
@@ -104,7 +105,8 @@ int tq_quantizer_create(struct tq_context *ctx, const struct tq_spec *spec, uint
 	ret = tq_plan_create(ctx, spec, dim, options ? options->centre : NULL, &q->plan);
 	if (ret)
 		goto err_free_quantizer;
-	ret = tq_pipeline_create(ctx, q->plan, options ? options->driver : NULL, &q->pipe, &q->why);
+	ret = tq_pipeline_create(ctx, q->plan, tq_given_scales(ctx, spec), options ? options->driver : NULL,
+				 &q->pipe, &q->why);
 	if (ret)
 		goto err_free_plan;
 	q->hash = tq_codebook_crc(q->plan->code, q->plan->index_bits, &q->plan->codebook);

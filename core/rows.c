@@ -24,14 +24,15 @@ static int is_f16_limit(const struct tq_plan *plan, const uint8_t *at)
 }
 
 /* What the stored types could not hold: scales beyond f16, an overflown <x, centre>. */
-static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t first, size_t n)
+static int check_stored(const struct tq_pipeline *pipe, const uint8_t *codes, size_t first, size_t n)
 {
+	const struct tq_plan *plan = pipe->plan;
 	const struct tq_layout *layout = &plan->layout;
 	const uint8_t *row;
 	uint32_t cross;
 	size_t i;
 
-	if (plan->scale != TQ_F16 && plan->center != TQ_CENTER_BOTH)
+	if (plan->scale != TQ_F16 && plan->center != TQ_CENTER_BOTH && !pipe->scales)
 		return TQ_OK;
 	for (i = first; i < first + n; i++) {
 		row = codes + i * layout->row_bytes;
@@ -39,6 +40,8 @@ static int check_stored(const struct tq_plan *plan, const uint8_t *codes, size_t
 		    (layout->rnorm_at != TQ_NO_FIELD && is_f16_limit(plan, row + layout->rnorm_at)))
 			return tq_fail_row(TQ_ERR_RANGE, i, "x: row %zu is too large for scale=f16",
 					   i);
+		if (pipe->scales && tq_load_scale(plan, row + layout->scale_at) >= TQ_SCALE_LIMIT)
+			return tq_fail_row(TQ_ERR_RANGE, i, "x: row %zu over the scales exceeds a float", i);
 		if (layout->cross_at == TQ_NO_FIELD)
 			continue;
 		memcpy(&cross, row + layout->cross_at, sizeof(cross));
@@ -87,7 +90,7 @@ static int encode_tile(void *arg, uint32_t lane, size_t first, size_t n)
 
 	ret = tq_pipeline_encode(&b->q->pipe, x, b->dtype, b->stride, n,
 				 codes + first * plan->layout.row_bytes);
-	return ret ? ret : check_stored(plan, codes, first, n);
+	return ret ? ret : check_stored(&b->q->pipe, codes, first, n);
 }
 
 int tq_encode_as(const struct tq_quantizer *q, const void *x, int dtype, size_t stride, size_t n,
@@ -168,7 +171,7 @@ static int prepare_tile(void *arg, uint32_t lane, size_t first, size_t n)
 	if (ret != TQ_ERR_RANGE)
 		return ret;
 	first += tq_error_row();
-	return tq_fail_row(ret, first, "x: query %zu times the centre exceeds a float", first);
+	return tq_fail_row(ret, first, "x: query %zu times the %s exceeds a float", first, tq_pipeline_factor(pipe));
 }
 
 int tq_query_prepare_adds(const struct tq_quantizer *q, const float *x, size_t stride, size_t nq,

@@ -148,6 +148,8 @@ int tq_score_pairs(const struct tq_quantizer *q, const void *a, size_t na, const
 		return tq_fail(TQ_ERR_UNSUPPORTED, "pairs: codes of signs alone have no levels");
 	if (q->plan->center == TQ_CENTER_DATA)
 		return tq_fail(TQ_ERR_UNSUPPORTED, "pairs: needs center=off or center=both");
+	if (q->pipe.scales)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "pairs: the rotation has scales of channels");
 	if (na == 0 || nb == 0)
 		return TQ_OK;
 	TQ_CHECK_POINTER(a);

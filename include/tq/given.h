@@ -30,9 +30,11 @@ extern "C" {
 #define TQ_GIVEN_ANGLE_MAX 1024.0f
 
 /**
- * struct tq_given - y = R x, or with scales y = R (x / scales)
+ * struct tq_given - y = R x, or with scales y = R (x / scales); of a query, R (q * scales)
  * @struct_size: sizeof(struct tq_given)
  * @dim:      coordinates
+ * @scales:   dim positive floats, 2^-40..2^40, or NULL. Inner products stay, decoded rows are multiplied again;
+ *            what is quantized is x / scales, so small scales are what the code takes care of
  * @matrix:   dim x dim floats, row i makes y_i; at most TQ_MAX_DENSE_DIM coordinates; or NULL
  * @layers:   1..TQ_GIVEN_LAYERS_MAX layers of pairs, the first is applied first; or 0
  * @npairs:   pairs in a layer, at most dim / 2
@@ -44,6 +46,7 @@ extern "C" {
 struct tq_given {
 	uint32_t struct_size;
 	uint32_t dim;
+	const float *scales;
 	const float *matrix;
 	uint32_t layers;
 	uint32_t npairs;
@@ -61,9 +64,12 @@ struct tq_given {
  * The same numbers may be added again. Thread-safe. A matrix takes O(dim^3) time to check and
  * 8 dim^2 bytes, which quantizers share.
  *
+ * With scales no driver encodes or decodes in one pass, and there are no scores of two rows
+ * (tq_score_pairs()) and no codecs on a device.
+ *
  * Return: TQ_OK; TQ_ERR_ARG: a shape, pairs that overlap, a matrix that is not orthogonal (the text
  * says by how much), another rotation of this checksum; TQ_ERR_NONFINITE; TQ_ERR_RANGE: an
- * angle; TQ_ERR_SPEC: @rotation; TQ_ERR_UNSUPPORTED: dimensions; TQ_ERR_FULL: memory_limit; TQ_ERR_NOMEM.
+ * angle, a scale; TQ_ERR_SPEC: @rotation; TQ_ERR_UNSUPPORTED: dimensions; TQ_ERR_FULL: memory_limit; TQ_ERR_NOMEM.
  */
 TQ_API int tq_given_add(struct tq_context *ctx, const struct tq_given *given, uint32_t *sum);
 

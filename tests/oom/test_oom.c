@@ -201,19 +201,22 @@ static int give_and_create(struct tq_context *ctx, const char *kind)
 	static const uint32_t pairs[] = { 3, 1, 0, 2, 7, 4, 5, 9 };
 	static const float angles[] = { 0.5f, -1, 2, 3 };
 	struct tq_given g = {.struct_size = sizeof(g), .dim = DIM};
-	static float unit[DIM * DIM];
+	static float unit[DIM * DIM], scales[DIM];
 	char spec[64];
 	uint32_t sum, i;
 	int ret;
 
-	for (i = 0; i < DIM; i++)
+	for (i = 0; i < DIM; i++) {
 		unit[i * DIM + (i + 1) % DIM] = 1;
+		scales[i] = (float)(i + 1);
+	}
 	if (strcmp(kind, "given pairs")) {
 		g.matrix = unit;
 	} else {
 		g.layers = g.npairs = 2;
 		g.pairs = pairs;
 		g.angles = angles;
+		g.scales = scales;
 	}
 	ret = tq_given_add(ctx, &g, &sum);
 	ck_assert(ret == TQ_OK || sum == 0);

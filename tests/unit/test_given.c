@@ -20,7 +20,7 @@
 #define ROWS 50
 
 static struct tq_context *ctx;
-static float x[ROWS * D], queries[ROWS * D], matrix[D * D], angles[LAYERS * NPAIRS];
+static float x[ROWS * D], queries[ROWS * D], matrix[D * D], angles[LAYERS * NPAIRS], scales[D];
 static uint32_t pairs[LAYERS * NPAIRS * 2];
 static uint64_t state;
 
@@ -90,6 +90,8 @@ static void setup(void)
 	}
 	draw_matrix();
 	draw_pairs();
+	for (i = 0; i < D; i++)
+		scales[i] = (float)exp2(6 * uniform() - 3);
 	ck_assert_int_eq(tq_context_create(NULL, &ctx), TQ_OK);
 }
 
@@ -303,6 +305,193 @@ START_TEST(scores_and_rows_come_back)
 }
 END_TEST
 
+/* Scales of powers of two are exact: codes, scores and rows of x / s, the query times s, to the bit. */
+START_TEST(scales_are_taken_off_rows_and_put_on_queries)
+{
+	static const char *const rest[] = { "bits=4 query=f32", "bits=3 correction=unbiased", "bits=6 effort=1", "bits=3 correction=qjl:rht" };
+	static uint8_t plain[ROWS * 400], scaled[ROWS * 400];
+	static float z[ROWS * D], w[ROWS * D], s[ROWS], t[ROWS];
+	struct tq_given g = given_pairs(), h = given_pairs();
+	struct tq_quantizer *p, *q;
+	void *prepared;
+	int i, k;
+
+	for (i = 0; i < D; i++)
+		scales[i] = (float)exp2(floor(9 * uniform()) - 4);
+	h.scales = scales;
+	p = open_given(ctx, &g, rest[_i]);
+	q = open_given(ctx, &h, rest[_i]);
+	prepared = aligned_alloc(64, tq_query_size(q));
+	encode(q, scaled);
+	ck_assert_int_eq(tq_query_prepare(q, queries, D, 1, prepared), TQ_OK);
+	ck_assert_int_eq(tq_score(q, prepared, 1, scaled, ROWS, s, ROWS), TQ_OK);
+	ck_assert_int_eq(tq_decode(q, scaled, ROWS, w, D), TQ_OK);
+	for (i = 0; i < ROWS; i++)
+		for (k = 0; k < D; k++)
+			x[i * D + k] /= scales[k];
+	for (k = 0; k < D; k++)
+		queries[k] *= scales[k];
+	encode(p, plain);
+	ck_assert_int_eq(tq_query_prepare(p, queries, D, 1, prepared), TQ_OK);
+	ck_assert_int_eq(tq_score(p, prepared, 1, plain, ROWS, t, ROWS), TQ_OK);
+	ck_assert_int_eq(tq_decode(p, plain, ROWS, z, D), TQ_OK);
+	ck_assert_mem_eq(plain, scaled, ROWS * tq_code_size(p));
+	ck_assert_mem_eq(s, t, sizeof(s));
+	for (i = 0; i < ROWS; i++)
+		for (k = 0; k < D; k++)
+			ck_assert_float_eq(z[i * D + k] * scales[k], w[i * D + k]);
+	ck_assert_int_eq(tq_score_pairs(p, plain, 1, plain, 1, s, 1), TQ_OK);
+	ck_assert_int_eq(tq_score_pairs(q, plain, 1, plain, 1, s, 1), TQ_ERR_UNSUPPORTED);
+	free(prepared);
+	tq_quantizer_destroy(q);
+	tq_quantizer_destroy(p);
+}
+END_TEST
+
+/* Rows with channels as large as their scales */
+START_TEST(scaled_scores_and_rows_come_back)
+{
+	struct tq_given g = given_word("rht:2");
+	int i;
+
+	for (i = 0; i < ROWS * D; i++)
+		x[i] *= scales[i % D] / 2;
+	g.scales = scales;
+	check_codec(&g, 6e-5);
+	g = given_matrix();
+	g.scales = scales;
+	check_codec(&g, 6e-5);
+}
+END_TEST
+
+/* Two channels 30 times the others: the square root of their size as scales halves the noise and more. */
+START_TEST(scales_help_keys_with_large_channels)
+{
+	struct tq_given g = given_word("rht:2");
+	double error[2] = { 0, 0 }, dot;
+	struct tq_quantizer *q;
+	uint8_t codes[ROWS * 64];
+	float scores[ROWS];
+	void *prepared;
+	int run, i, j, k;
+
+	for (i = 0; i < ROWS; i++)
+		x[i * D + 3] *= 30, x[i * D + 40] *= 30;
+	for (k = 0; k < D; k++)
+		scales[k] = k == 3 || k == 40 ? sqrtf(30) : 1;
+	for (run = 0; run < 2; run++) {
+		g.scales = run ? scales : NULL;
+		q = open_given(ctx, &g, "bits=3 correction=ls");
+		prepared = aligned_alloc(64, tq_query_size(q));
+		encode(q, codes);
+		for (i = 0; i < ROWS; i++) {
+			ck_assert_int_eq(tq_query_prepare(q, queries + i * D, D, 1, prepared), TQ_OK);
+			ck_assert_int_eq(tq_score(q, prepared, 1, codes, ROWS, scores, ROWS), TQ_OK);
+			for (j = 0; j < ROWS; j++) {
+				for (dot = 0, k = 0; k < D; k++)
+					dot += (double)queries[i * D + k] * x[j * D + k];
+				error[run] += (dot - (double)scores[j]) * (dot - (double)scores[j]);
+			}
+		}
+		free(prepared);
+		tq_quantizer_destroy(q);
+	}
+	/* (sum k^2)(sum q^2) against (sum |k||q|)^2: (94 + 1800) * 96 / (94 + 60)^2 = 7.7 */
+	printf("large channels: error of scores %.1f times less with scales\n", error[0] / error[1]);
+	ck_assert_msg(error[0] / error[1] > 6 && error[0] / error[1] < 9.5, "%g", error[0] / error[1]);
+}
+END_TEST
+
+/* Attention over a cache against float64 over what its codecs decode */
+START_TEST(caches_take_scales)
+{
+	struct tq_given g = given_word("rht:2");
+	struct tq_quantizer *q;
+	struct tq_kv_rows rows = { .struct_size = sizeof(rows), .tokens = ROWS, .dtype = TQ_F32, .keys = queries,
+				   .key_stride = D, .values = x, .value_stride = D };
+	static float keys[ROWS * D], values[ROWS * D], out[D];
+	double weight[ROWS], total = 0, want, norm = 0, error = 0;
+	struct tq_kv_call call = { .struct_size = sizeof(call), .tokens = 1, .dtype = TQ_F32, .query = queries + 5 * D,
+				   .query_stride = D, .out = out, .out_stride = D, .causal = 1, .position = ROWS - 1 };
+	uint8_t codes[ROWS * 64];
+	struct tq_kv_options o;
+	struct tq_kv_seq *seq;
+	struct tq_kv *kv;
+	char text[64];
+	int i, k;
+
+	g.scales = scales;
+	q = open_given(ctx, &g, "bits=4");
+	snprintf(text, sizeof(text), "rotation=given:%u bits=4", tq_quantizer_spec(q)->rotation_arg);
+	tq_kv_options_init(&o);
+	o.layers = o.kv_heads = o.query_heads = 1;
+	o.key_dim = o.value_dim = D;
+	o.sinks = o.window = 0;
+	o.page_tokens = 16;
+	o.key_spec = o.value_spec = text;
+	ck_assert_msg(tq_kv_create(ctx, &o, &kv) == TQ_OK, "%s", tq_error_text());
+	ck_assert_int_eq(tq_kv_seq_create(kv, &seq), TQ_OK);
+	ck_assert_int_eq(tq_kv_append(seq, 0, &rows), TQ_OK);
+	call.scratch_bytes = tq_kv_attend_scratch(seq, 0);
+	call.scratch = aligned_alloc(64, call.scratch_bytes);
+	ck_assert_msg(tq_kv_attend(seq, 0, &call) == TQ_OK, "%s", tq_error_text());
+	free(call.scratch);
+	encode(q, codes);
+	ck_assert_int_eq(tq_decode(q, codes, ROWS, values, D), TQ_OK);
+	ck_assert_int_eq(tq_encode(q, queries, D, ROWS, codes), TQ_OK);
+	ck_assert_int_eq(tq_decode(q, codes, ROWS, keys, D), TQ_OK);
+	/* a last page that is not full stays in 16 bits */
+	memcpy(keys + ROWS / 16 * 16 * D, queries + ROWS / 16 * 16 * D, ROWS % 16 * D * sizeof(*keys));
+	memcpy(values + ROWS / 16 * 16 * D, x + ROWS / 16 * 16 * D, ROWS % 16 * D * sizeof(*values));
+	for (i = 0; i < ROWS; i++) {
+		for (weight[i] = 0, k = 0; k < D; k++)
+			weight[i] += (double)keys[i * D + k] * queries[5 * D + k] / sqrt(D);
+		weight[i] = exp(weight[i]);
+		total += weight[i];
+	}
+	for (k = 0; k < D; k++) {
+		for (want = 0, i = 0; i < ROWS; i++)
+			want += weight[i] / total * values[i * D + k];
+		error += (want - out[k]) * (want - out[k]);
+		norm += want * want;
+	}
+	ck_assert_msg(sqrt(error / norm) < 2e-3, "%g", sqrt(error / norm));
+	tq_kv_seq_drop(seq);
+	tq_kv_destroy(kv);
+	tq_quantizer_destroy(q);
+}
+END_TEST
+
+/* Distances in an index are those of the rows as they are; with signs it has no bounds, and scans in full. */
+START_TEST(indexes_take_scales)
+{
+	struct tq_index_options o = { .struct_size = sizeof(o), .metric = TQ_METRIC_L2, .flags = TQ_INDEX_STAGED };
+	struct tq_given g = given_pairs();
+	struct tq_index *ix;
+	struct tq_spec spec;
+	int64_t id[ROWS];
+	float score[ROWS];
+	uint32_t sum;
+	char text[96];
+	int i;
+
+	g.scales = scales;
+	ck_assert_int_eq(tq_given_add(ctx, &g, &sum), TQ_OK);
+	snprintf(text, sizeof(text), "preset=search bits=8 rotation=given:%u", sum);
+	tq_spec_init(&spec);
+	ck_assert_int_eq(tq_spec_parse(&spec, text), TQ_OK);
+	ck_assert_msg(tq_index_create(ctx, &spec, D, &o, &ix) == TQ_OK, "%s", tq_error_text());
+	ck_assert_int_eq(tq_index_train(ix, x, D, ROWS), TQ_OK);
+	ck_assert_int_eq(tq_index_add(ix, x, D, ROWS, NULL), TQ_OK);
+	ck_assert_int_eq(tq_index_search(ix, x, D, ROWS, 1, NULL, id, score), TQ_OK);
+	for (i = 0; i < ROWS; i++) {
+		ck_assert_int_eq(id[i], i);
+		ck_assert_msg(fabs(score[i]) < 3, "%g", (double)score[i]);
+	}
+	tq_index_destroy(ix);
+}
+END_TEST
+
 /* A description names the numbers: it opens where they are known, and nowhere else. */
 START_TEST(codes_decode_with_their_own_numbers_only)
 {
@@ -357,6 +546,10 @@ START_TEST(checksums_are_those_of_the_format)
 	memcpy(head, (uint32_t[]){ 1, D, TQ_ROT_DENSE, 0, 0 }, sizeof(head));
 	ck_assert_int_eq(tq_given_add(ctx, &g, &sum), TQ_OK);
 	ck_assert_uint_eq(sum, crc(crc(0, head, sizeof(head)), matrix, sizeof(matrix)));
+	g.scales = scales;
+	head[2] += 16;
+	ck_assert_int_eq(tq_given_add(ctx, &g, &sum), TQ_OK);
+	ck_assert_uint_eq(sum, crc(crc(crc(0, head, sizeof(head)), scales, sizeof(scales)), matrix, sizeof(matrix)));
 	g = given_word("rht");
 	head[2] = 0;
 	ck_assert_int_eq(tq_given_add(ctx, &g, &sum), TQ_OK);
@@ -422,6 +615,35 @@ START_TEST(bad_pairs_are_refused)
 }
 END_TEST
 
+START_TEST(bad_scales_are_refused)
+{
+	struct tq_given g = given_word("rht:2");
+	uint8_t codes[400];
+	struct tq_quantizer *q;
+	void *prepared;
+
+	g.scales = scales;
+	scales[7] = 0;
+	refuse(&g, TQ_ERR_RANGE, "scales: element 7 is 0");
+	scales[7] = -1;
+	refuse(&g, TQ_ERR_RANGE, "element 7 is -1");
+	scales[7] = NAN;
+	refuse(&g, TQ_ERR_NONFINITE, "element 7 is not finite");
+	scales[7] = 0x1p-30f;
+	scales[8] = 0x1p30f;
+	q = open_given(ctx, &g, "bits=4");
+	prepared = aligned_alloc(64, tq_query_size(q));
+	x[7] = 1e38f;
+	ck_assert_int_eq(tq_encode(q, x, D, 1, codes), TQ_ERR_RANGE);
+	ck_assert_msg(strstr(tq_error_text(), "row 0 over the scales"), "%s", tq_error_text());
+	queries[D + 8] = 1e38f;
+	ck_assert_int_eq(tq_query_prepare(q, queries + D, D, 1, prepared), TQ_ERR_RANGE);
+	ck_assert_msg(strstr(tq_error_text(), "query 0 times the scales"), "%s", tq_error_text());
+	free(prepared);
+	tq_quantizer_destroy(q);
+}
+END_TEST
+
 START_TEST(bad_words_and_specs_are_refused)
 {
 	struct tq_given g = given_word("rht:9");
@@ -460,6 +682,12 @@ int main(void)
 	tcase_add_test(tc, turns_are_sine_and_cosine);
 	tcase_add_test(tc, own_rotations_given_back_make_the_same_bytes);
 	tcase_add_test(tc, scores_and_rows_come_back);
+	tcase_add_loop_test(tc, scales_are_taken_off_rows_and_put_on_queries, 0, 4);
+	tcase_add_test(tc, scaled_scores_and_rows_come_back);
+	tcase_add_test(tc, scales_help_keys_with_large_channels);
+	tcase_add_test(tc, caches_take_scales);
+	tcase_add_test(tc, indexes_take_scales);
+	tcase_add_test(tc, bad_scales_are_refused);
 	tcase_add_test(tc, codes_decode_with_their_own_numbers_only);
 	tcase_add_test(tc, checksums_are_those_of_the_format);
 	tcase_add_test(tc, bad_matrices_are_refused);
