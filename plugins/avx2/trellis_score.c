@@ -6,7 +6,6 @@
 
 #include "score.h"
 #include "trellis.h"
-#include "../simd/query_pack.h"
 
 /* Room for the queries of one pass over the other side: eight rows or more */
 #define PAIRS_ROOM 32768
@@ -28,16 +27,6 @@ static void query_pack_planes(const struct tq_plan *plan, uint32_t bits, const i
 	pack_plane(hi, plan->dim, stride, part);
 	if (lo)
 		pack_plane(lo, plan->dim, stride, part + QUERY_CHUNK);
-}
-
-static size_t query_size(const struct tq_plan *plan, const void *state)
-{
-	return query_bytes(plan);
-}
-
-static void query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q, void *packed)
-{
-	query_pack_all(plan, q, packed);
 }
 
 AVX2_INLINE void decode_row(const struct trellis_tables *t, const uint8_t *row, size_t first, size_t chunks, size_t r,
@@ -109,27 +98,8 @@ static void score_some(const struct score_job *job, const void *state)
 	}
 }
 
-static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq, const uint8_t *codes,
-		  size_t n, float *scores, size_t ld)
-{
-	struct score_job job = {plan, NULL, packed, nq, codes, NULL, n, scores, ld};
-	size_t left;
-
-	for (left = nq; left > 0; left -= job.nq) {
-		job.nq = left < TILE_QUERIES ? left : TILE_QUERIES;
-		score_some(&job, state);
-		job.packed += job.nq * query_bytes(plan);
-		job.scores += job.nq * ld;
-	}
-}
-
-static void score_list(const struct tq_plan *plan, const void *state, const void *packed, const uint8_t *codes,
-		       const uint32_t *ids, size_t n, float *scores)
-{
-	struct score_job job = {plan, NULL, packed, 1, codes, ids, n, scores, 0};
-
-	score_some(&job, state);
-}
+#define SCORE_MOST TILE_QUERIES
+#include "../simd/trellis_score.h"
 
 /* A row as a query of one plane, lanes_padded() bytes; returns its sum */
 static int64_t unpack(const struct tq_plan *plan, const struct trellis_tables *t, const uint8_t *row, int8_t *to)

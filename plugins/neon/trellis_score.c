@@ -7,7 +7,6 @@
 #include "drivers.h"
 #include "pairs.h"
 #include "trellis.h"
-#include "../simd/query_pack.h"
 
 static void query_pack_planes(const struct tq_plan *plan, uint32_t bits, const int8_t *hi, const int8_t *lo,
 			      int8_t *part)
@@ -15,16 +14,6 @@ static void query_pack_planes(const struct tq_plan *plan, uint32_t bits, const i
 	memcpy(part, hi, plan->dim);
 	if (lo)
 		memcpy(part + query_plane_bytes(plan, bits), lo, plan->dim);
-}
-
-static size_t query_size(const struct tq_plan *plan, const void *state)
-{
-	return query_bytes(plan);
-}
-
-static void query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q, void *packed)
-{
-	query_pack_all(plan, q, packed);
 }
 
 /* What sums_value() wants: levels are odd integers of one plane, as those of 4 bits */
@@ -112,27 +101,8 @@ static void score_some(const struct score_job *job, const struct trellis_tables 
 	}
 }
 
-static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq, const uint8_t *codes,
-		  size_t n, float *scores, size_t ld)
-{
-	struct score_job job = {plan, NULL, packed, nq, codes, NULL, n, scores, ld};
-	size_t left;
-
-	for (left = nq; left > 0; left -= job.nq) {
-		job.nq = left < GROUP ? left : GROUP;
-		score_some(&job, state);
-		job.packed += job.nq * query_bytes(plan);
-		job.scores += job.nq * ld;
-	}
-}
-
-static void score_list(const struct tq_plan *plan, const void *state, const void *packed, const uint8_t *codes,
-		       const uint32_t *ids, size_t n, float *scores)
-{
-	struct score_job job = {plan, NULL, packed, 1, codes, ids, n, scores, 0};
-
-	score_some(&job, state);
-}
+#define SCORE_MOST GROUP
+#include "../simd/trellis_score.h"
 
 /* Sums of four rows with four others, a column each */
 static void pair_sums_of(const struct tq_plan *plan, const struct trellis_tables *t, const uint8_t *const *a,
