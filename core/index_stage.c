@@ -164,23 +164,28 @@ static bool counts(const struct stage *st, size_t row)
 	return st->s->ids[row] >= 0 && (!st->filter || st->filter[row / 64] >> row % 64 & 1);
 }
 
-/* Which rows pass; @bound becomes theirs alone */
+/* Which rows pass; @bound becomes theirs alone. Which do is not foreseen: so there is no branch for it */
 static size_t choose(const struct stage *st, size_t first, size_t n, float worst, float *bound,
 		     uint32_t *rows)
 {
-	size_t i, j, end, m = 0;
+	size_t i, j, end, m = 0, all;
 	int any;
 
 	for (i = 0; i < n; i = end) {
 		end = i + 16 < n ? i + 16 : n;
 		for (j = i, any = 0; j < end; j++)
 			any |= bound[j] >= worst;
-		for (j = i; any && j < end; j++)
-			if (bound[j] >= worst && counts(st, first + j)) {
-				bound[m] = bound[j];
-				rows[m++] = (uint32_t)(first + j);
-			}
+		for (j = i; any && j < end; j++) {
+			bound[m] = bound[j];
+			rows[m] = (uint32_t)(first + j);
+			m += bound[m] >= worst;
+		}
 	}
+	for (i = 0, all = m, m = 0; i < all; i++)
+		if (counts(st, rows[i])) {
+			bound[m] = bound[i];
+			rows[m++] = rows[i];
+		}
 	return m;
 }
 
