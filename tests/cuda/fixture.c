@@ -13,7 +13,12 @@ static struct tq_pipeline pipeline, value_pipeline;
 
 int open_context(struct tq_context **ctx)
 {
-	struct tq_options o = {.struct_size = sizeof(o), .flags = TQ_NO_ENV};
+	return open_context_with(NULL, ctx);
+}
+
+int open_context_with(const struct tq_allocator *allocator, struct tq_context **ctx)
+{
+	struct tq_options o = {.struct_size = sizeof(o), .flags = TQ_NO_ENV, .allocator = allocator};
 	char path[512];
 
 	snprintf(path, sizeof(path), "%s/plugins/cuda/tq-cuda.so", getenv("TQ_TEST_BUILD_ROOT"));

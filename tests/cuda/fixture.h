@@ -8,6 +8,9 @@
 /** open_context - a context whose only plugin is the CUDA one */
 int open_context(struct tq_context **ctx);
 
+/** open_context_with - the same, with memory from there */
+int open_context_with(const struct tq_allocator *allocator, struct tq_context **ctx);
+
 /** use_plan - launches do the work of this plan until forget_plan() */
 void use_plan(struct tq_context *ctx, const struct tq_plan *plan);
 void forget_plan(void);

@@ -239,8 +239,81 @@ START_TEST(every_call_of_the_driver_can_fail)
 }
 END_TEST
 
+/* ---- out of memory ---- */
+
+static struct {
+	long asked, fail_at, live, failed;
+} memory;
+
+static void *hook_alloc(void *arg, size_t size, size_t align)
+{
+	void *p;
+
+	if (memory.asked++ == memory.fail_at) {
+		memory.failed++;
+		return NULL;
+	}
+	p = aligned_alloc(align, (size + align - 1) / align * align);
+	memset(p, 0x5a, size);
+	memory.live++;
+	return p;
+}
+
+static void hook_free(void *arg, void *p)
+{
+	memory.live -= p != NULL;
+	free(p);
+}
+
+/* The first allocation fails, then the second, and so on, in one context; some can be done without */
+START_TEST(every_allocation_can_fail)
+{
+	static const struct tq_allocator hook = {hook_alloc, hook_free, NULL};
+	float *x = noises(40 * DIM);
+	struct tq_device_index *d;
+	struct tq_queue *queue;
+	struct tq_context *ctx;
+	struct tq_index *ix;
+	int64_t ids[2];
+	long n, live, held;
+	int ret;
+
+	memory.fail_at = -1;
+	ck_assert_int_eq(open_context_with(&hook, &ctx), TQ_OK);
+	ck_assert_int_eq(tq_queue_wrap_cuda(ctx, 0, NULL, &queue), TQ_OK);
+	ix = make_index(ctx, &settings[2], 0);
+	ck_assert_int_eq(tq_index_add(ix, x, DIM, 40, (int64_t[40]){7, 3}), TQ_ERR_ARG);
+	ck_assert_int_eq(tq_index_add(ix, x, DIM, 40, NULL), TQ_OK);
+	use_plan(ctx, tq_index_quantizer(ix)->plan);
+	ck_assert_int_eq(tq_device_index_create(ix, queue, &d), TQ_OK);
+	tq_device_index_destroy(d);
+	held = fake_held();
+	for (n = 0; n == memory.failed; n++) {
+		live = memory.live;
+		memory.fail_at = memory.asked + n;
+		ret = tq_device_index_create(ix, queue, &d);
+		if (!ret)
+			ret = tq_device_index_search(d, x, DIM, 2, 1, ids, NULL);
+		memory.fail_at = -1;
+		ck_assert_msg(ret == TQ_ERR_NOMEM || (!ret && ids[0] >= 0 && ids[1] >= 0), "allocation %ld: %d %s", n, ret,
+			      tq_error_text());
+		tq_device_index_destroy(d);
+		ck_assert_msg(memory.live == live && fake_held() == held, "allocation %ld: something is lost", n);
+	}
+	ck_assert_int_gt(n, 40);
+	ck_assert_int_eq(ret, TQ_OK);
+	forget_plan();
+	tq_index_destroy(ix);
+	tq_queue_destroy(queue);
+	tq_context_destroy(ctx);
+	ck_assert_int_eq(memory.live, 0);
+	free(x);
+}
+END_TEST
+
 int main(void)
 {
+	TCase *memory_case = tcase_create("memory");
 	TCase *core = tcase_create("core");
 	Suite *s = suite_create("cuda index");
 	SRunner *sr;
@@ -250,7 +323,9 @@ int main(void)
 	tcase_add_test(core, what_a_device_cannot_do_is_refused);
 	tcase_add_test(core, every_call_of_the_driver_can_fail);
 	tcase_set_timeout(core, 240);
+	tcase_add_test(memory_case, every_allocation_can_fail);
 	suite_add_tcase(s, core);
+	suite_add_tcase(s, memory_case);
 	sr = srunner_create(s);
 	/* a process of its own for each test: the fake driver has a state */
 	srunner_set_fork_status(sr, CK_FORK);
