@@ -24,12 +24,14 @@ int command_index(int argc, char **argv);
  * @driver:  pin, or NULL
  * @threads: for the context, 0 if not given
  * @dim:     of raw files, 0 if not given
+ * @given:   directory of a given rotation, or NULL
  */
 struct settings {
 	bool json;
 	const char *driver;
 	uint32_t threads;
 	uint32_t dim;
+	const char *given;
 };
 
 /** Letters that stand for the long options every command has, and their entries for getopt_long().
@@ -39,11 +41,13 @@ enum settings_letter {
 	SETTINGS_DRIVER = 'D',
 	SETTINGS_THREADS = 'T',
 	SETTINGS_DIM = 'd',
+	SETTINGS_GIVEN = 'G',
 };
 #define SETTINGS_OPTIONS                                                                           \
 	{"json", no_argument, NULL, SETTINGS_JSON},                                                \
 		{"driver", required_argument, NULL, SETTINGS_DRIVER},                              \
 		{"threads", required_argument, NULL, SETTINGS_THREADS},                            \
+		{"given", required_argument, NULL, SETTINGS_GIVEN},                                \
 	{                                                                                          \
 		"dim", required_argument, NULL, SETTINGS_DIM                                       \
 	}
@@ -54,8 +58,11 @@ int settings_take(struct settings *s, int letter, const char *argument);
 /** settings_operands - exactly @n arguments left after the options; 0, or CLI_USAGE with a line */
 int settings_operands(int argc, char **argv, int n, const char *usage);
 
-/** settings_context - create the context; 0 or an exit code with a line printed */
+/** settings_context - create the context, and tell it of the given rotation; 0 or an exit code with a line printed */
 int settings_context(const struct settings *s, struct tq_context **ctx);
+
+/** settings_parse - tq_spec_parse(); "rotation=given" is --given's, once the context is there */
+int settings_parse(struct tq_spec *spec, const char *text);
 
 /** settings_spec - the spec @text, or the configured profile if it is NULL, else the defaults */
 int settings_spec(struct tq_context *ctx, const char *text, struct tq_spec *spec);

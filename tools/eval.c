@@ -195,7 +195,7 @@ static int read_spec(const char *given, uint32_t dim, struct tq_spec *spec)
 	int status;
 
 	tq_spec_init(spec);
-	status = tq_spec_parse(spec, given);
+	status = settings_parse(spec, given);
 	return status == TQ_OK ? tq_spec_check(spec, dim) : status;
 }
 
@@ -292,25 +292,25 @@ int command_eval(int argc, char **argv)
 	ret = vectors_open(&base, argv[optind], o.common.dim, VECTORS_TRAIN);
 	if (ret)
 		return ret;
+	ret = settings_context(&o.common, &ctx);
+	if (ret)
+		goto err_close_base;
 	ret = check_specs(&o, base.dim);
 	if (!ret && o.queries)
 		ret = vectors_open(&queries, o.queries, base.dim, VECTORS_TEST);
 	if (ret)
-		goto err_close_base;
+		goto err_destroy_context;
 	ret = eval_load(&data, &base, o.queries ? &queries : NULL, o.rows, o.nq);
 	if (ret)
 		goto err_close_queries;
-	ret = settings_context(&o.common, &ctx);
-	if (ret)
-		goto err_unload;
 	ret = measure_all(&o, ctx, &base, &data);
 	if (!ret)
 		ret = cli_flush();
-	tq_context_destroy(ctx);
-err_unload:
 	eval_unload(&data);
 err_close_queries:
 	vectors_close(&queries);
+err_destroy_context:
+	tq_context_destroy(ctx);
 err_close_base:
 	vectors_close(&base);
 	return ret;

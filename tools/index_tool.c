@@ -211,10 +211,10 @@ int index_make(const struct index_options *o, struct tq_context *ctx, const char
 	tq_spec_init(&refine);
 	status = tq_spec_parse(&parsed, "preset=search");
 	if (!status && spec)
-		status = tq_spec_parse(&parsed, spec);
+		status = settings_parse(&parsed, spec);
 	if (!status && o->refine) {
 		where = "--refine";
-		status = tq_spec_parse(&refine, o->refine);
+		status = settings_parse(&refine, o->refine);
 		options.refine = &refine;
 	}
 	if (!status)

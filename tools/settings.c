@@ -8,9 +8,12 @@
 #include <unistd.h>
 #include "cli.h"
 #include "commands.h"
+#include "given.h"
 #include "vectors.h"
 
 static volatile sig_atomic_t got_signal;
+/* of --given, for the specs that follow; 0: there is none */
+static uint32_t given_sum;
 
 int settings_take(struct settings *s, int letter, const char *argument)
 {
@@ -30,6 +33,9 @@ int settings_take(struct settings *s, int letter, const char *argument)
 		else
 			ret = cli_number("--threads", argument, 1, 4096, &value);
 		s->threads = (uint32_t)value;
+		break;
+	case SETTINGS_GIVEN:
+		s->given = argument;
 		break;
 	case SETTINGS_DIM:
 		ret = cli_number("--dim", argument, 1, TQ_MAX_DIM, &value);
@@ -67,7 +73,21 @@ int settings_context(const struct settings *s, struct tq_context **ctx)
 	};
 	int ret = tq_context_create(&options, ctx);
 
-	return ret == TQ_OK ? 0 : cli_fail_status(ret, NULL);
+	if (ret != TQ_OK)
+		return cli_fail_status(ret, NULL);
+	ret = s->given ? given_load(*ctx, s->given, s->dim, &given_sum) : 0;
+	if (ret)
+		tq_context_destroy(*ctx);
+	return ret;
+}
+
+int settings_parse(struct tq_spec *spec, const char *text)
+{
+	char *own = given_sum ? given_text(text, given_sum) : NULL;
+	int status = tq_spec_parse(spec, own ? own : text);
+
+	free(own);
+	return status;
 }
 
 int settings_spec(struct tq_context *ctx, const char *text, struct tq_spec *spec)
@@ -77,7 +97,7 @@ int settings_spec(struct tq_context *ctx, const char *text, struct tq_spec *spec
 	tq_spec_init(spec);
 	if (!text && tq_context_profile(ctx, NULL, &text) != TQ_OK)
 		return 0;
-	status = tq_spec_parse(spec, text);
+	status = settings_parse(spec, text);
 	return status == TQ_OK ? 0 : cli_fail_status(status, "--spec");
 }
 

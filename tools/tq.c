@@ -50,6 +50,8 @@ static const char usage[] =
 	"  --driver NAME  use this driver or plugin, or fail\n"
 	"  --threads N    threads of the library, or auto: one per core; the results are the same\n"
 	"                 for any number\n"
+	"  --given DIR    the rotation in DIR: matrix.npy, or pairs.npy and angles.npy; scales.npy. Specs say\n"
+	"                 rotation=given\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit codes: 0 fine; 1 the request could not be met as configured; 2 usage or input "

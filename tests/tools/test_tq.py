@@ -459,6 +459,41 @@ class Tq(unittest.TestCase):
             self.assertIn("usage: tq COMMAND", self.ok(*command, "--help"))
         self.assertIn("tq ", self.ok("--version"))
 
+    def test_a_given_rotation_codes_and_decodes_with_its_files_only(self):
+        d, r = 16, random.Random(4)
+        rows = gauss(40, d)
+        self.write("in.npy", npy(rows))
+        for name in ("turn", "pairs", "scales", "bad", "none"):
+            os.mkdir(name)
+        turn = [[1.0 - 2.0 / d if i == j else -2.0 / d for j in range(d)] for i in range(d)]
+        self.write("turn/matrix.npy", npy(turn))
+        self.write("pairs/angles.npy", npy([[r.uniform(-3, 3) for _ in range(5)] for _ in range(3)]))
+        order = [i for _ in range(3) for i in r.sample(range(d), 10)]
+        head = "{'descr': '<i4', 'fortran_order': False, 'shape': (3, 10), }"
+        self.write("pairs/pairs.npy", npy([[]], header=head) + struct.pack("<30i", *order))
+        self.write("pairs/scales.npy", npy([[0.5 + i for i in range(d)]]))
+        self.write("scales/scales.npy", npy([[0.5 + i for i in range(d)]]))
+        for name in ("turn", "pairs", "scales"):
+            out = self.ok("encode", "in.npy", "c.tq", "--given", name, "--spec", "rotation=given bits=8")
+            self.assertRegex(out, r"rotation=given:\d+ ")
+            self.ok("decode", "c.tq", "out.npy", "--given", name)
+            back = self.read("out.npy")[-4 * 40 * d:]
+            back = struct.unpack("<%df" % (40 * d), back)
+            worst = max(abs(a - b) for a, b in zip(back, (v for row in rows for v in row)))
+            self.assertLess(worst, 1.0 if "scales.npy" in os.listdir(name) else 0.1, name)
+            self.ok("eval", "in.npy", "--given", name, "--spec", "rotation=given bits=3", "--nq", "4")
+            self.refused(2, ["no such numbers"], "decode", "c.tq", "other.npy")
+        turn[2][5] += 0.01
+        self.write("bad/matrix.npy", npy(turn))
+        self.refused(2, ["bad: given.matrix: not orthogonal"], "encode", "in.npy", "d.tq", "--given", "bad")
+        self.write("bad/matrix.npy", npy(turn[:5]))
+        self.refused(2, ["bad/matrix.npy: 5 x 16 is not square"], "encode", "in.npy", "d.tq", "--given", "bad")
+        self.refused(2, ["no matrix.npy"], "encode", "in.npy", "d.tq", "--given", "none")
+        os.remove("pairs/scales.npy")
+        self.refused(2, ["--dim does"], "encode", "in.npy", "d.tq", "--given", "pairs")
+        os.remove("pairs/angles.npy")
+        self.refused(2, ["pairs.npy and angles.npy"], "encode", "in.npy", "d.tq", "--given", "pairs")
+
     def test_the_centre_is_the_mean_or_the_file(self):
         rows = [[int(x * 64) / 16 + 50 for x in r] for r in gauss(64, 8)]
         self.write("in.npy", npy(rows))
