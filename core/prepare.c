@@ -4,10 +4,8 @@
  */
 
 #include "compose.h"
+#include "settle.h"
 #include "tile.h"
-
-/* What loops do at a time; rooms are multiples of 64 */
-#define LANES 16
 
 /* A query's integers, or floats: one of the query itself, one of its sketch. */
 struct part {
@@ -16,51 +14,6 @@ struct part {
 	const int8_t *hi, *lo;
 	const float *y;
 };
-
-/* The bits of the largest magnitude; @n is a multiple of 16. In lanes, for the compiler. */
-static uint32_t largest_bits(const float *y, size_t n)
-{
-	int32_t lane[LANES] = {0}, a, most = 0;
-	size_t i, j;
-
-	for (i = 0; i < n; i += LANES)
-		for (j = 0; j < LANES; j++) {
-			a = (int32_t)(tq_f32_bits(y[i + j]) & 0x7fffffffu);
-			lane[j] = a > lane[j] ? a : lane[j];
-		}
-	for (j = 0; j < LANES; j++)
-		most = lane[j] > most ? lane[j] : most;
-	return (uint32_t)most;
-}
-
-/* tq_scale_down() of a row: mostly one product each */
-static void scale_down(float *y, size_t n, int e)
-{
-	float factor, v;
-	size_t i, j;
-
-	if (e < TQ_EXPONENT_MIN || e > TQ_EXPONENT_MAX) {
-		for (i = 0; i < n; i++)
-			y[i] = tq_scale_down(y[i], e);
-		return;
-	}
-	factor = tq_pow2(-e);
-	for (i = 0; i < n; i += LANES)
-		for (j = 0; j < LANES; j++) {
-			v = y[i + j] * factor;
-			y[i + j] = fabsf(v) < TQ_TINY ? 0.0f : v;
-		}
-}
-
-/* @y, @n of them, a multiple of 16, scaled so that its largest magnitude is in [1, 2): by 2^-e, e returned */
-static int settle(float *y, size_t n)
-{
-	float max = tq_bits_f32(largest_bits(y, n));
-	int e = tq_max_exponent(&max, 1);
-
-	scale_down(y, n, e);
-	return e;
-}
 
 /* The query scaled by a power of two into @y, which has @room, and what the centre adds to every score. */
 static int query_load(const struct tq_pipeline *pipe, const float *x, float *y, size_t room, float *add)
@@ -79,40 +32,40 @@ static int query_load(const struct tq_pipeline *pipe, const float *x, float *y, 
 		for (i = 0; i < d; i++)
 			y[i] = y[i] - plan->centre[i];
 	}
-	e = settle(y, room);
+	e = tq_settle(y, room);
 	if (!pipe->scales)
 		return e;
 	for (i = 0; i < d; i++)
 		y[i] = y[i] * pipe->scales[i];
-	return e + settle(y, room);
+	return e + tq_settle(y, room);
 }
 
 /* @y, @n of them, a multiple of 64, to one or two planes; returns the step: y ~ q * step. */
 static float to_planes(const float *y, size_t n, unsigned planes, int8_t *hi, int8_t *lo,
 		       int64_t *sum)
 {
-	float max = tq_bits_f32(largest_bits(y, n)), top = planes == 2 ? 16256.0f : 127.0f, inv;
-	int32_t q[LANES], lane[LANES] = {0};
+	float max = tq_bits_f32(tq_largest_bits(y, n)), top = planes == 2 ? 16256.0f : 127.0f, inv;
+	int32_t q[TQ_LANES], lane[TQ_LANES] = {0};
 	size_t i, j;
 
 	if (!(max >= TQ_TINY))
 		return 0.0f;
 	inv = top / max;
-	for (i = 0; i < n; i += LANES) {
-		for (j = 0; j < LANES; j++)
+	for (i = 0; i < n; i += TQ_LANES) {
+		for (j = 0; j < TQ_LANES; j++)
 			q[j] = (int32_t)tq_rint(y[i + j] * inv);
-		for (j = 0; j < LANES; j++)
+		for (j = 0; j < TQ_LANES; j++)
 			lane[j] += q[j];
 		if (planes == 2)
-			for (j = 0; j < LANES; j++) {
+			for (j = 0; j < TQ_LANES; j++) {
 				hi[i + j] = (int8_t)((q[j] + 64) >> 7);
 				lo[i + j] = (int8_t)(((q[j] + 64) & 127) - 64);
 			}
 		else
-			for (j = 0; j < LANES; j++)
+			for (j = 0; j < TQ_LANES; j++)
 				hi[i + j] = (int8_t)q[j];
 	}
-	for (j = 0; j < LANES; j++)
+	for (j = 0; j < TQ_LANES; j++)
 		*sum += lane[j];
 	return max / top;
 }

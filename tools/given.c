@@ -109,7 +109,8 @@ static int settle(const char *dir, uint32_t dim, const struct floats *matrix, co
 	if (!given->dim)
 		return cli_fail(CLI_USAGE, "--given: %s: pairs alone do not say the dimension; --dim does", dir);
 	if (matrix->at && matrix->rows != matrix->columns)
-		return cli_fail(CLI_USAGE, "%s: %" PRIu64 " x %u is not square", matrix->path, matrix->rows, matrix->columns);
+		return cli_fail(CLI_USAGE, "%s: %" PRIu64 " x %u is not square", matrix->path, matrix->rows,
+				matrix->columns);
 	if (scales->at && (scales->rows != 1 || scales->columns != given->dim))
 		return cli_fail(CLI_USAGE, "%s: %" PRIu64 " x %u, not 1 x %u", scales->path, scales->rows, scales->columns,
 				given->dim);

@@ -33,8 +33,8 @@ extern "C" {
  * struct tq_given - y = R x, or with scales y = R (x / scales); of a query, R (q * scales)
  * @struct_size: sizeof(struct tq_given)
  * @dim:      coordinates
- * @scales:   dim positive floats, 2^-40..2^40, or NULL. Inner products stay, decoded rows are multiplied again;
- *            what is quantized is x / scales, so small scales are what the code takes care of
+ * @scales:   dim positive floats, 2^-40..2^40, or NULL. Inner products stay, decoded rows are multiplied
+ *            again
  * @matrix:   dim x dim floats, row i makes y_i; at most TQ_MAX_DENSE_DIM coordinates; or NULL
  * @layers:   1..TQ_GIVEN_LAYERS_MAX layers of pairs, the first is applied first; or 0
  * @npairs:   pairs in a layer, at most dim / 2
@@ -69,7 +69,8 @@ struct tq_given {
  *
  * Return: TQ_OK; TQ_ERR_ARG: a shape, pairs that overlap, a matrix that is not orthogonal (the text
  * says by how much), another rotation of this checksum; TQ_ERR_NONFINITE; TQ_ERR_RANGE: an
- * angle, a scale; TQ_ERR_SPEC: @rotation; TQ_ERR_UNSUPPORTED: dimensions; TQ_ERR_FULL: memory_limit; TQ_ERR_NOMEM.
+ * angle, a scale; TQ_ERR_SPEC: @rotation; TQ_ERR_UNSUPPORTED: dimensions; TQ_ERR_FULL: memory_limit;
+ * TQ_ERR_NOMEM.
  */
 TQ_API int tq_given_add(struct tq_context *ctx, const struct tq_given *given, uint32_t *sum);
 

@@ -219,21 +219,6 @@ static inline float tq_split_scale(float s, int32_t *e)
 	return tq_bits_f32((b & 0x7fffffu) | 0x3f800000u);
 }
 
-/** tq_row_settle - @y times 2^-exponent, its largest magnitude in [1, 2), and its statistics but for cross */
-static inline void tq_row_settle(float *y, size_t d, struct tq_row_stat *stat)
-{
-	float lane[16] = { 0 };
-	int e = tq_max_exponent(y, d);
-	size_t i;
-
-	for (i = 0; i < d; i++) {
-		y[i] = tq_scale_down(y[i], e);
-		lane[i & 15] = lane[i & 15] + y[i] * y[i];
-	}
-	stat->exponent = e;
-	stat->norm2 = tq_sum16(lane);
-}
-
 /**
  * tq_row_load - one input row to the scaled float row and its statistics
  * @y: receives dim floats: (x - centre) * 2^-exponent
@@ -241,7 +226,9 @@ static inline void tq_row_settle(float *y, size_t d, struct tq_row_stat *stat)
 static inline void tq_row_load(const struct tq_plan *plan, const void *x, int dtype, float *y,
 			       struct tq_row_stat *stat)
 {
+	float lane[16] = { 0 };
 	size_t i, d = plan->dim;
+	int e;
 
 	for (i = 0; i < d; i++)
 		y[i] = tq_load_element(x, dtype, i);
@@ -251,7 +238,13 @@ static inline void tq_row_load(const struct tq_plan *plan, const void *x, int dt
 	if (plan->center != TQ_CENTER_OFF)
 		for (i = 0; i < d; i++)
 			y[i] = y[i] - plan->centre[i];
-	tq_row_settle(y, d, stat);
+	e = tq_max_exponent(y, d);
+	for (i = 0; i < d; i++) {
+		y[i] = tq_scale_down(y[i], e);
+		lane[i & 15] = lane[i & 15] + y[i] * y[i];
+	}
+	stat->exponent = e;
+	stat->norm2 = tq_sum16(lane);
 }
 
 /** tq_load_scale - the stored scale (or residual norm) as float */
