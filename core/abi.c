@@ -63,14 +63,18 @@ static int is_generic(const char *s, const char *verb, const char *tail)
 static int is_codec(const char *name)
 {
 	static const char *const whole[] = { "quantize(grid)", "score(grid)", "attend(grid)",
-					     "quantize(tcq)",  "score(tcq)",  "attend(tcq)" };
+					     "quantize(tcq)",  "score(tcq)",  "attend(tcq)",
+					     "quantize(polar)", "score(polar)", "attend(polar)" };
+	static const char *const tails[] = { ",grid)", ",tcq)", ",polar)" };
 	size_t i;
 
 	for (i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
 		if (!strcmp(name, whole[i]))
 			return 1;
-	return is_generic(name, "encode(", ",grid)") || is_generic(name, "decode(", ",grid)") ||
-	       is_generic(name, "encode(", ",tcq)") || is_generic(name, "decode(", ",tcq)");
+	for (i = 0; i < sizeof(tails) / sizeof(tails[0]); i++)
+		if (is_generic(name, "encode(", tails[i]) || is_generic(name, "decode(", tails[i]))
+			return 1;
+	return 0;
 }
 
 static int check_rotation(const struct tq_driver *d, char *why, size_t size)

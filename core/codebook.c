@@ -267,6 +267,7 @@ int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint
 {
 	int odd[HALF_MAX] = { 0 }, half = bits ? 1 << (bits - 1) : 0;
 	const struct tq_trellis *trellis = tq_trellis_of(code, bits);
+	int polar = tq_polar_radius_bits(code) != 0;
 	struct density *s;
 	struct moments all;
 
@@ -278,10 +279,13 @@ int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint
 	memset(book, 0, sizeof(*book));
 	book->struct_size = sizeof(*book);
 	book->kappa = dim == 1 ? 1.0f : (float)(all.mass / all.first);
-	book->count = bits && !trellis ? 1u << bits : 0;
+	book->count = bits && !trellis && !polar ? 1u << bits : 0;
 	book->planes = 1;
 	if (trellis) {
 		book->half_step = trellis->half_step;
+	} else if (polar) {
+		book->planes = 2;
+		book->half_step = tq_polar_half_step();
 	} else if (bits && code == TQ_CODE_SIGN) {
 		odd[0] = ODD_MAX_ONE_PLANE;
 		book->half_step = (float)(1.0 / ODD_MAX_ONE_PLANE);
@@ -305,6 +309,8 @@ uint32_t tq_codebook_crc(uint32_t code, uint32_t bits, const struct tq_codebook 
 
 	if (trellis)
 		return tq_trellis_crc(trellis);
+	if (tq_polar_radius_bits(code))
+		return tq_polar_crc(code);
 	crc = tq_crc32c(0, &book->count, sizeof(book->count));
 	crc = tq_crc32c(crc, &book->planes, sizeof(book->planes));
 	crc = tq_crc32c(crc, &book->half_step, sizeof(book->half_step));

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "gate.h"
+#include "plan.h"
 
 #define GUARD 1024
 
@@ -205,9 +206,9 @@ static void random_bytes(struct tq_gate_bench *b, uint8_t *at, size_t n, size_t 
 }
 
 /* Random field, its bits behind the last coordinate zero */
-static void random_field(struct tq_gate_bench *b, uint8_t *at, uint32_t width, size_t kind)
+static void random_field(struct tq_gate_bench *b, uint8_t *at, size_t bits, size_t kind)
 {
-	size_t bits = (size_t)b->dim * width, n = (bits + 7) / 8;
+	size_t n = (bits + 7) / 8;
 
 	random_bytes(b, at, n, kind);
 	if (bits % 8)
@@ -217,7 +218,8 @@ static void random_field(struct tq_gate_bench *b, uint8_t *at, uint32_t width, s
 void tq_gate_codes(struct tq_gate_bench *b, const struct tq_plan *plan, uint8_t *codes, size_t n)
 {
 	const struct tq_layout *l = &plan->layout;
-	size_t i, s, kind;
+	size_t i, kind;
+	uint32_t s;
 	float g;
 
 	for (i = 0; i < n; i++, codes += l->row_bytes) {
@@ -234,9 +236,9 @@ void tq_gate_codes(struct tq_gate_bench *b, const struct tq_plan *plan, uint8_t 
 		if (l->rnorm_at != TQ_NO_FIELD)
 			tq_store_scale(plan, codes + l->rnorm_at, g * g * 0.01f);
 		for (s = 0; s < l->nsections; s++)
-			random_field(b, codes + l->section[s].at, l->section[s].width, kind);
+			random_field(b, codes + l->section[s].at, tq_section_bits(plan, s), kind);
 		if (l->sketch_at != TQ_NO_FIELD)
-			random_field(b, codes + l->sketch_at, 1, kind);
+			random_field(b, codes + l->sketch_at, b->dim, kind);
 	}
 }
 

@@ -4,10 +4,12 @@
  * bytes, the decoded floats and the scores that a second implementation gave. This is what scalar
  * itself is held to. The plans are made once per context.
  */
+#include <stdio.h>
 #include <string.h>
 #include "gate.h"
 #include "golden.h"
 #include "rng.h"
+#include "select.h"
 #include "selftest.h"
 
 #define NGOLDEN (sizeof(tq_goldens) / sizeof(tq_goldens[0]))
@@ -54,19 +56,25 @@ void tq_gate_free(struct tq_context *ctx)
 }
 
 /*
- * What can be known before the plan is made: a driver serves trellis codes or the grid. What a rotation gives shows
- * in the grid's codes.
+ * What can be known before the plan is made: a driver serves trellis codes, polar codes or the grid. What a
+ * rotation gives shows in the grid's codes.
  */
 static bool may_have_part(const struct tq_entry *e, const char *spec)
 {
-	return strncmp(e->driver->name, "attend(", 7) != 0 &&
-	       !strstr(e->driver->name, "tcq)") == !strstr(spec, "code=tcq");
+	static const char *const family[][2] = { { "tcq)", "code=tcq" }, { "polar)", "code=polar" } };
+	size_t i;
+
+	for (i = 0; i < sizeof(family) / sizeof(family[0]); i++)
+		if (!strstr(e->driver->name, family[i][0]) != !strstr(spec, family[i][1]))
+			return false;
+	return strncmp(e->driver->name, "attend(", 7) != 0;
 }
 
 static bool has_part(const struct tq_entry *e, const struct tq_plan *plan)
 {
 	const char *name = e->driver->name, *word;
 	size_t n = strlen("rotate(");
+	char tail[16];
 
 	if (!strncmp(name, "rotate(", n)) {
 		word = tq_rotation_word(&plan->rotation);
@@ -76,7 +84,8 @@ static bool has_part(const struct tq_entry *e, const struct tq_plan *plan)
 		return plan->sketch.kind != TQ_ROT_NONE && !strncmp(name + n, word, strlen(word)) &&
 		       name[n + strlen(word)] == ')';
 	}
-	if (!strstr(name, plan->window ? "tcq)" : "grid)"))
+	snprintf(tail, sizeof(tail), "%s)", tq_stage_family(plan));
+	if (!strstr(name, tail))
 		return false;
 	if (strncmp(name, "encode(", n) && strncmp(name, "decode(", n))
 		return true;

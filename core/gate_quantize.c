@@ -5,6 +5,7 @@
  */
 #include <string.h>
 #include "gate.h"
+#include "tq/polar.h"
 
 static const struct tq_quantizer_ops *reference_ops(const struct tq_gate_bench *b)
 {
@@ -19,7 +20,8 @@ static void tie_row(const struct tq_plan *plan, float *y, struct tq_row_stat *st
 	size_t i;
 
 	for (i = 0; i < plan->dim; i++)
-		y[i] = plan->codebook.count < 2	  ? 0.0f :
+		y[i] = plan->polar ? (i & 1 ? plan->polar->bound[0][i / 2 % 3] : 1.0f) :
+		       plan->codebook.count < 2	  ? 0.0f :
 		       i % 5 == 3 ? -0.0f :
 				    plan->codebook.bounds[i % (plan->codebook.count - 1)];
 	stat->norm2 = (float)plan->dim;

@@ -60,6 +60,14 @@ static const struct tq_golden tq_goldens[] = {
 	  64, 5, 3, 0xef5ac5d4u, 0xe5f1e15eu, 0x81a6107du },
 	{ "rotation=none code=tcq:8 bits=3 correction=none query=f32",
 	  37, 5, 3, 0xc2c18eb5u, 0x267a21abu, 0x17be7842u },
+	{ "rotation=rht:2 code=polar bits=4 correction=none",
+	  128, 5, 3, 0x9c27a8cau, 0x54d26a80u, 0x310f7204u },
+	{ "rotation=rht:2 code=polar:4 bits=4 correction=ls",
+	  100, 5, 3, 0x8fb662c4u, 0xd59f1724u, 0x4daad26eu },
+	{ "rotation=rht:2 code=polar:5 bits=4 correction=unbiased query=f32",
+	  64, 5, 3, 0xb21421d3u, 0x8802ef3fu, 0x163965cau },
+	{ "rotation=none code=polar:6 bits=4 correction=norm scale=f16 query=s16",
+	  33, 5, 3, 0xdee03dd2u, 0x199a71b9u, 0xa8e39158u },
 };
 
 #endif

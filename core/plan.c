@@ -6,11 +6,13 @@
 #include "context.h"
 #include "plan.h"
 #include "rotation.h"
+#include "tq/polar.h"
 
 /* The plan and what it points to; the plan comes first. */
 struct owned_plan {
 	struct tq_plan plan;
 	char rotation_name[TQ_ROTATION_NAME_MAX];
+	struct tq_polar polar;
 	float *centre;
 };
 
@@ -29,6 +31,14 @@ static void set_trellis(struct tq_plan *plan)
 		return;
 	plan->window = t->window;
 	plan->trellis = t->odd;
+}
+
+static void set_polar(struct owned_plan *own)
+{
+	if (!tq_polar_radius_bits(own->plan.code))
+		return;
+	tq_polar_fill(own->plan.code, &own->polar);
+	own->plan.polar = &own->polar;
 }
 
 static int copy_centre(struct tq_context *ctx, struct owned_plan *own, const float *centre)
@@ -68,6 +78,7 @@ int tq_plan_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t 
 	plan->query = query_kind(spec, plan->index_bits);
 	tq_layout_build(spec, dim, &plan->layout);
 	set_trellis(plan);
+	set_polar(own);
 	memcpy(own->rotation_name, spec->rotation, sizeof(own->rotation_name));
 	ret = copy_centre(ctx, own, centre);
 	if (!ret)

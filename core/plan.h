@@ -39,8 +39,18 @@ struct tq_trellis {
 const struct tq_trellis *tq_trellis_of(uint32_t code, uint32_t bits);
 uint32_t tq_trellis_crc(const struct tq_trellis *t);
 
+/** tq_polar_radius_bits - bits of a radius of a polar code, 16 for float16; 0 for any other code */
+uint32_t tq_polar_radius_bits(uint32_t code);
+/** tq_polar_fill - the tables of a polar code */
+void tq_polar_fill(uint32_t code, struct tq_polar *polar);
+float tq_polar_half_step(void);
+uint32_t tq_polar_crc(uint32_t code);
+
 /** tq_spec_index_bits - bits of the level index: the spec's, less the sketch bit of qjl:* */
 uint32_t tq_spec_index_bits(const struct tq_spec *spec);
+
+/** tq_section_bits - bits of section @k in use: the others of its last byte are zero */
+size_t tq_section_bits(const struct tq_plan *plan, uint32_t k);
 
 /** tq_layout_build - where things are in a row; FORMAT.md section 4. @spec was checked */
 void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout);

@@ -477,11 +477,16 @@ int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, co
 	return ask(&q, pinned, out);
 }
 
+const char *tq_stage_family(const struct tq_plan *plan)
+{
+	return plan->window ? "tcq" : plan->polar ? "polar" : "grid";
+}
+
 void tq_stage_name(const struct tq_plan *plan, const char *verb, const char *rotation, char *name,
 		   size_t size)
 {
 	snprintf(name, size, "%s(%s%s%s)", verb, rotation ? rotation : "", rotation ? "," : "",
-		 plan->window ? "tcq" : "grid");
+		 tq_stage_family(plan));
 }
 
 int tq_select_op(struct tq_context *ctx, const char *name, size_t slot, const struct tq_plan *plan,

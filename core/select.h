@@ -65,7 +65,10 @@ int tq_pin_unserved(struct tq_context *ctx, const char *pin);
 /** tq_effective_pin - @pin if not NULL, else the context's (option, environment, config), else NULL */
 const char *tq_effective_pin(struct tq_context *ctx, const char *pin);
 
-/** tq_stage_name - "VERB(grid)" or "VERB(tcq)" by the plan's code; @rotation, unless NULL, comes before it */
+/** tq_stage_family - "grid", "tcq" or "polar", by the plan's code */
+const char *tq_stage_family(const struct tq_plan *plan);
+
+/** tq_stage_name - "VERB(FAMILY)" by the plan's code; @rotation, unless NULL, comes before it */
 void tq_stage_name(const struct tq_plan *plan, const char *verb, const char *rotation, char *name,
 		   size_t size);
 #define TQ_STAGE_NAME_MAX 64

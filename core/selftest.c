@@ -219,6 +219,9 @@ static const struct {
 	{ "rotation=none code=tcq:9 bits=4 correction=ls", 128 },
 	{ "rotation=none code=tcq:9 bits=3 correction=unbiased center=both", 136 },
 	{ "rotation=none code=tcq:8 bits=2 correction=norm scale=f16 query=s16", 24 },
+	{ "rotation=none code=polar correction=none", 128 },
+	{ "rotation=none code=polar:4 correction=unbiased center=both", 100 },
+	{ "rotation=none code=polar:6 correction=ls scale=f16 query=s16", 16 },
 };
 
 static bool can_be_tested(const struct tq_entry *e)

@@ -16,8 +16,10 @@
 #define TCQ_BITS_MAX 4
 #define TCQ_DEFAULT "tcq:9"
 #define TCQ_ROTATION_ROUNDS 3
+#define POLAR_BITS 4
 
-static const char *const code_words[] = { "lm", "uniform", "sign", "tcq:8", "tcq:9", NULL };
+static const char *const code_words[] = { "lm", "uniform", "sign", "tcq:8", "tcq:9",
+					  "polar", "polar:4", "polar:5", "polar:6", NULL };
 static const char *const correction_words[] = { "none",	     "norm",	  "ls",	     "unbiased",
 						"qjl:gauss", "qjl:ortho", "qjl:rht", NULL };
 static const char *const center_words[] = { "off", "data", "both", NULL };
@@ -42,7 +44,7 @@ static const struct key {
 } keys[] = {
 	{ "preset", KEY_PRESET, 0, NULL, 0, 0 },
 	{ "rotation", KEY_ROTATION, 0, NULL, 0, 0 },
-	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, 4 },
+	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, TQ_CODE_POLAR6 },
 	{ "bits", KEY_NUMBER, offsetof(struct tq_spec, bits), NULL, 1, 8 },
 	{ "correction", KEY_WORD, offsetof(struct tq_spec, correction), correction_words, 0, 6 },
 	{ "effort", KEY_NUMBER, offsetof(struct tq_spec, effort), NULL, 0, 2 },
@@ -63,6 +65,8 @@ static const struct preset {
 	  "TurboQuant, arXiv 2504.19874, algorithm 1" },
 	{ "turboquant_prod", "rotation=haar code=lm bits=4 correction=qjl:gauss",
 	  "TurboQuant, arXiv 2504.19874, algorithm 2" },
+	{ "polarquant", "rotation=haar code=polar bits=4 correction=none",
+	  "PolarQuant, arXiv 2502.02617" },
 	{ "qjl", "rotation=none code=lm bits=1 correction=qjl:gauss", "QJL, arXiv 2406.03482" },
 	{ "drive", "rotation=rht:2 code=sign bits=1 correction=unbiased",
 	  "DRIVE, NeurIPS 2021, arXiv 2105.08339; two rounds for its one" },
@@ -275,6 +279,11 @@ static int is_trellis(const struct tq_spec *spec)
 	return spec->code == TQ_CODE_TCQ8 || spec->code == TQ_CODE_TCQ9;
 }
 
+static int is_polar(const struct tq_spec *spec)
+{
+	return spec->code >= TQ_CODE_POLAR && spec->code <= TQ_CODE_POLAR6;
+}
+
 static unsigned bit_of(const char *name)
 {
 	return 1u << (find_key(name) - keys);
@@ -285,6 +294,10 @@ static void code_defaults(struct tq_spec *spec, unsigned seen)
 {
 	if (spec->code == TQ_CODE_SIGN && !(seen & bit_of("bits")))
 		spec->bits = 1;
+	if (is_polar(spec) && !(seen & bit_of("bits")))
+		spec->bits = POLAR_BITS;
+	if (is_polar(spec) && (seen & bit_of("code")) && !(seen & bit_of("effort")))
+		spec->effort = 0;
 	if (!is_trellis(spec) || !(seen & bit_of("code")))
 		return;
 	if (!(seen & bit_of("rotation")) && !strcmp(spec->rotation, "rht") &&
@@ -360,6 +373,20 @@ static int check_trellis(const struct tq_spec *spec, uint32_t dim)
 	return TQ_OK;
 }
 
+static int check_polar(const struct tq_spec *spec)
+{
+	const char *word = code_words[spec->code];
+
+	if (spec->bits != POLAR_BITS)
+		return tq_fail(TQ_ERR_SPEC, "bits: code=%s has %d in its first level of angles, not %u", word,
+			       POLAR_BITS, spec->bits);
+	if (spec->correction >= TQ_CORR_QJL_GAUSS)
+		return tq_fail(TQ_ERR_SPEC, "correction: code=%s has none of qjl:*", word);
+	if (spec->effort)
+		return tq_fail(TQ_ERR_SPEC, "effort: code=%s has no search; 0, not %u", word, spec->effort);
+	return TQ_OK;
+}
+
 static int check_dim(const struct tq_spec *spec, uint32_t dim)
 {
 	if (dim > TQ_MAX_DIM)
@@ -399,7 +426,7 @@ int tq_spec_check(const struct tq_spec *spec, uint32_t dim)
 	}
 	if (spec->code == TQ_CODE_SIGN && spec->bits != 1)
 		return tq_fail(TQ_ERR_SPEC, "bits: code=sign has one bit, not %u", spec->bits);
-	ret = is_trellis(spec) ? check_trellis(spec, dim) : TQ_OK;
+	ret = is_trellis(spec) ? check_trellis(spec, dim) : is_polar(spec) ? check_polar(spec) : TQ_OK;
 	return ret ? ret : check_dim(spec, dim);
 }
 

@@ -69,6 +69,20 @@ static void trellis_moments(const struct tq_spec *spec, struct moments *m)
 	m->uc = m->cc = 1 - left[spec->code - TQ_CODE_TCQ8][spec->bits - 1];
 }
 
+/*
+ * Angles lose .0320 of the norm whatever the dimension, and keep it as it is; a radius of few bits is a mean of
+ * what it stands for, which leaves out the second number of these (docs/METHODS.md).
+ */
+static void polar_moments(const struct tq_spec *spec, struct moments *m)
+{
+	static const double lost[] = {0, .0003, .00008, .00002};
+
+	if (spec->code < TQ_CODE_POLAR || spec->code > TQ_CODE_POLAR6)
+		return;
+	m->cc = 1 - lost[spec->code - TQ_CODE_POLAR];
+	m->uc = m->cc * (1 - .0320 / 2);
+}
+
 struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const float *levels,
 				unsigned count)
 {
@@ -77,6 +91,7 @@ struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const 
 	double half_pi = acos(-1) / 2, kappa2 = 1 / (m.abs_u * m.abs_u), rho2, residual;
 
 	trellis_moments(spec, &m);
+	polar_moments(spec, &m);
 	rho2 = m.cc > 0 ? m.uc * m.uc / m.cc : 0;
 	residual = 1 - 2 * m.uc + m.cc;
 	switch (spec->correction) {

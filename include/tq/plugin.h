@@ -21,7 +21,8 @@
  *	attend(grid)		logits, weigh, mix, raw_score, raw_mix: over coded and 16-bit rows
  *	device(cuda)		struct tq_device_ops: the same work on data in a device's memory
  *
- * A trellis code (code=tcq) has "tcq" in the place of "grid": quantize(tcq), encode(rht,tcq) and so on.
+ * A trellis code (code=tcq) has "tcq" in the place of "grid": quantize(tcq), encode(rht,tcq) and so on; a polar
+ * code (code=polar) has "polar".
  *
  * For each operation the core picks the selectable driver of highest priority that supports the plan
  * and composes the stages; an encode or decode driver replaces the composition. Sketches of qjl:* are
@@ -39,7 +40,7 @@ extern "C" {
 
 #define TQ_PLUGIN_MAGIC 0x4e4c5051u
 #define TQ_ABI_MAJOR 1
-#define TQ_ABI_MINOR 1 /* 1: trellis codes */
+#define TQ_ABI_MINOR 2 /* 1: trellis codes, 2: polar codes */
 #define TQ_PLUGIN_SYMBOL "tq_plugin_v1"
 
 /* ---- what a driver may need of the CPU ---- */
@@ -153,7 +154,7 @@ struct tq_codebook {
 
 /** One field of the index: the top bits come first, @width bits per coordinate, low bits first. */
 struct tq_section {
-	uint32_t width; /* 1, 2, 4 or 8; of a trellis code its bits, 3 too */
+	uint32_t width; /* 1, 2, 4 or 8; of a trellis code its bits, 3 too; of a polar code bits per 16 coordinates */
 	uint32_t shift; /* the field is (index >> shift) & ((1 << width) - 1) */
 	uint32_t at;	/* byte offset in the row */
 	uint32_t bytes; /* ceil(dim * width / 8); unused high bits of the last byte are zero */
@@ -201,7 +202,10 @@ struct tq_layout {
  * @trellis:    2^window level numbers, else NULL: the level of state s is trellis[s] * half_step, and
  *              codebook.count is 0; odd, -127..127, trellis[2^window - 1 - s] = -trellis[s];
  *              tq/trellis.h has the rules
+ * @polar:      tables of a polar code, else NULL; level numbers are below 2^14, codebook.count is 0;
+ *              tq/polar.h has the rules
  */
+struct tq_polar;
 struct tq_plan {
 	uint32_t struct_size;
 	uint32_t dim;
@@ -221,6 +225,7 @@ struct tq_plan {
 	uint32_t window;
 	uint32_t reserved;
 	const int8_t *trellis;
+	const struct tq_polar *polar;
 };
 
 /**

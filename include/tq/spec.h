@@ -33,6 +33,10 @@ enum tq_code {
 	TQ_CODE_SIGN,	 /* one bit: the sign; bits must be 1 */
 	TQ_CODE_TCQ8,	 /* trellis of 2^8 states, bits 1..4: "tcq:8" */
 	TQ_CODE_TCQ9,	 /* trellis of 2^9 states, bits 1..4: "tcq:9", or "tcq" */
+	TQ_CODE_POLAR,	 /* recursive polar angles, a float16 radius per 16 coordinates; bits must be 4 */
+	TQ_CODE_POLAR4,	 /* the same with a radius of 4 bits: "polar:4" */
+	TQ_CODE_POLAR5,
+	TQ_CODE_POLAR6,
 };
 
 enum tq_correction {

@@ -48,6 +48,9 @@ static const struct tq_driver drivers[] = {
 	{ SCALAR_DRIVER("quantize(tcq)", "quantize-tcq-scalar"), .ops = &quantize_ops },
 	{ SCALAR_DRIVER("score(tcq)", "score-tcq-scalar"), .ops = &score_ops },
 	{ SCALAR_DRIVER("attend(tcq)", "attend-tcq-scalar"), .ops = &attend_ops },
+	{ SCALAR_DRIVER("quantize(polar)", "quantize-polar-scalar"), .ops = &quantize_ops },
+	{ SCALAR_DRIVER("score(polar)", "score-polar-scalar"), .ops = &score_ops },
+	{ SCALAR_DRIVER("attend(polar)", "attend-polar-scalar"), .ops = &attend_ops },
 };
 
 extern TQ_PLUGIN_DEFINE(scalar);

@@ -169,6 +169,9 @@ static void quantize_row(const struct tq_plan *plan, const float *y, const struc
 	if (plan->window) {
 		scalar_trellis(plan, y, r, row);
 		fit = fit_stored(plan, y, row);
+	} else if (plan->polar) {
+		scalar_polar(plan, y, r, row);
+		fit = fit_stored(plan, y, row);
 	} else if (plan->effort >= 1 && plan->codebook.count > 2)
 		fit = fit_search(plan, y, r, row);
 	else if (plan->codebook.count > 0)

@@ -3,6 +3,7 @@
 #define TQ_SCALAR_H
 
 #include "tq/plugin.h"
+#include "tq/polar.h"
 #include "tq/trellis.h"
 
 /* Coordinates that a loop holds at once on its stack; a multiple of 16, so lanes stay in step. */
@@ -17,6 +18,8 @@ void scalar_quantize(const struct tq_plan *plan, const void *state, const float 
 		     const struct tq_row_stat *stat, size_t n, uint8_t *codes);
 /** scalar_trellis - the bits of least error for row @y under levels times @r */
 void scalar_trellis(const struct tq_plan *plan, const float *y, float r, uint8_t *row);
+/** scalar_polar - the angles and radii of row @y, radii in units of @r */
+void scalar_polar(const struct tq_plan *plan, const float *y, float r, uint8_t *row);
 void scalar_dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes,
 		       size_t n, float *y, int32_t *exponent);
 
@@ -30,7 +33,7 @@ void scalar_score_list(const struct tq_plan *plan, const void *state, const void
 void scalar_score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld);
 
-/* Level numbers odd[] of @n coordinates from @at on; both are multiples of 8 but for the row's end */
+/* Level numbers odd[] of @n coordinates from @at on; both are multiples of 16 but for the row's end */
 static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t *row, size_t at,
 				      size_t n, int16_t *level)
 {
@@ -39,6 +42,10 @@ static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t 
 
 	if (plan->window) {
 		tq_trellis_odd(plan, row, at, n, level);
+		return;
+	}
+	if (plan->polar) {
+		tq_polar_odd(plan, row, at, n, level);
 		return;
 	}
 	tq_unpack_indices(plan, row, at, n, index);

@@ -62,7 +62,7 @@ static void rotation_word(const char *name, char *word, size_t size)
 	size_t n = p ? strcspn(p + 1, ",)") : 0;
 
 	snprintf(word, size, "%.*s", (int)n, p ? p + 1 : "");
-	if (!strcmp(word, "grid") || !strcmp(word, "tcq"))
+	if (!strcmp(word, "grid") || !strcmp(word, "tcq") || !strcmp(word, "polar"))
 		word[0] = 0;
 }
 
@@ -77,6 +77,16 @@ static void make_trellis(struct trial *t, uint32_t *dim)
 	sp->correction = rng_below(s, 4);
 	sp->effort = 0;
 	*dim = rng_below(s, 4) ? 8 * (1 + *dim % 50) : 1 + *dim % 400;
+}
+
+static void make_polar(struct trial *t)
+{
+	struct tq_spec *sp = &t->spec;
+
+	sp->code = TQ_CODE_POLAR + rng_below(&t->rng, 4);
+	sp->bits = 4;
+	sp->correction = rng_below(&t->rng, 4);
+	sp->effort = 0;
 }
 
 static void draw_spec(struct trial *t, uint32_t *dim)
@@ -110,6 +120,8 @@ static void draw_spec(struct trial *t, uint32_t *dim)
 	*dim = draw_dim(s, most);
 	if (strstr(t->drv->name, "tcq)"))
 		make_trellis(t, dim);
+	if (strstr(t->drv->name, "polar)"))
+		make_polar(t);
 }
 
 /* The same questions that the core asks before it lets a driver serve a plan. */
@@ -248,7 +260,7 @@ void trial_codes(struct trial *t, uint8_t *codes, size_t n)
 			draw_scale(t, codes + l->rnorm_at);
 		for (k = 0; k < l->nsections; k++)
 			draw_bits(t, codes + l->section[k].at, l->section[k].bytes,
-				  dim * l->section[k].width);
+				  (uint32_t)tq_section_bits(t->plan, k));
 		if (l->sketch_at != TQ_NO_FIELD)
 			draw_bits(t, codes + l->sketch_at, l->sketch_bytes, dim);
 	}

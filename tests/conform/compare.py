@@ -70,6 +70,8 @@ def random_case(rng):
                  seed=int(rng.integers(0, 2 ** 63)))
     if words["bits"] <= 4 and not correction.startswith("qjl") and rng.random() < .08:
         words.update(code=rng.choice(["tcq:8", "tcq:9"]), effort=0)
+    elif not correction.startswith("qjl") and rng.random() < .06:
+        words.update(code=rng.choice(["polar", "polar:4", "polar:5", "polar:6"]), bits=4, effort=0)
     if words["code"] == "lm" and words["bits"] == 1 and not correction.startswith("qjl") and rng.random() < .4:
         words["code"] = "sign"
     d = int(rng.choice([rng.integers(1, 9), rng.integers(9, 70), rng.integers(70, 300)]))

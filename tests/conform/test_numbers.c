@@ -325,6 +325,7 @@ START_TEST(presets_give_what_their_papers_say)
 	} want[] = {
 		{ "preset=turboquant_mse", .009315, 0 },
 		{ "preset=turboquant_prod", 0, half_pi * .033966 },
+		{ "preset=polarquant", .0322, 0 },
 		{ "preset=qjl", 0, half_pi },
 		{ "preset=drive", 0, half_pi - 1 },
 		{ "preset=eden_biased", .00916, 0 },
@@ -436,6 +437,34 @@ START_TEST(trellises_reach_their_distortion)
 }
 END_TEST
 
+/* NUMBERS of PolarQuant: a radius in float16; what a coarser one adds is its own error, a part of a hundred at 4 bits */
+START_TEST(polar_codes_reach_their_distortion)
+{
+	static const struct {
+		const char *text;
+		double bits, nmse;
+	} want[] = {
+		{ "rotation=none code=polar correction=none", 3.875, .0322 },
+		{ "rotation=none code=polar:4 correction=none", 3.125, .0322 + .0003 },
+		{ "rotation=none code=polar:5 correction=none", 3.1875, .0322 + .0001 },
+		{ "rotation=none code=polar:6 correction=none", 3.25, .0322 },
+		{ "rotation=none code=polar correction=ls", 3.875, .0322 * (1 - .0322 / 4) },
+		{ "rotation=none code=polar correction=unbiased", 3.875, .0322 / (1 - .0322) * (1 - .0322 / 4) },
+	};
+	struct tq_quantizer *q;
+	struct figures f;
+	unsigned i;
+
+	for (i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		q = make(want[i].text, 0, 1024, 1);
+		ck_assert((double)(tq_code_size(q) - 4) * 8 == 1024 * want[i].bits);
+		tq_quantizer_destroy(q);
+		f = measure(want[i].text, 0, 1024, SAMPLE_GAUSS, 1, 2048);
+		near(want[i].text, 0, 1024, f.nmse, want[i].nmse, 0.01);
+	}
+}
+END_TEST
+
 START_TEST(sketch_constants_are_those_of_the_dimension)
 {
 	struct tq_codebook book;
@@ -472,6 +501,7 @@ int main(void)
 	tcase_add_test(tc, matched_norm_is_the_mean_of_the_other_two);
 	tcase_add_test(tc, indices_have_the_entropy_of_the_theory);
 	tcase_add_test(tc, trellises_reach_their_distortion);
+	tcase_add_test(tc, polar_codes_reach_their_distortion);
 	tcase_add_test(tc, sketch_constants_are_those_of_the_dimension);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

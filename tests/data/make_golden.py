@@ -48,6 +48,10 @@ GATE = [
     ("rotation=rht:2 code=tcq:8 bits=2 correction=norm scale=f16", 96, 5),
     ("rotation=rht:3 code=tcq:9 bits=1 correction=ls", 64, 5),
     ("rotation=none code=tcq:8 bits=3 correction=none query=f32", 37, 5),
+    ("rotation=rht:2 code=polar bits=4 correction=none", 128, 5),
+    ("rotation=rht:2 code=polar:4 bits=4 correction=ls", 100, 5),
+    ("rotation=rht:2 code=polar:5 bits=4 correction=unbiased query=f32", 64, 5),
+    ("rotation=none code=polar:6 bits=4 correction=norm scale=f16 query=s16", 33, 5),
 ]
 
 DIMS = [1, 2, 3, 7, 64, 80, 96, 100, 128, 200]
@@ -97,6 +101,13 @@ CASES = [("rotation=rht:2 bits=%d correction=ls" % b, d, "f32", ALL) for b in ra
     ("code=tcq:8 bits=3 correction=ls center=data query=s16", 64, "bf16", ALL),
     ("code=tcq:9 bits=2 correction=ls query=f32 scale=f16", 200, "f32", PLAIN),
     ("rotation=haar code=tcq:9 bits=4 correction=ls seed=9", 64, "f32", ALL),
+] + [
+    ("code=%s correction=%s" % (p, c), d, "f32", ALL)
+    for p, c, d in (("polar", "none", 128), ("polar", "ls", 100), ("polar", "norm", 1), ("polar", "unbiased", 200),
+                    ("polar:4", "ls", 128), ("polar:5", "unbiased", 96), ("polar:6", "ls", 64), ("polar:5", "norm", 7))] + [
+    ("code=polar:6 correction=unbiased center=both scale=bf16", 80, "f16", ALL),
+    ("code=polar correction=none center=data query=s16 scale=f16", 96, "bf16", PLAIN),
+    ("rotation=none code=polar:4 correction=ls query=f32", 100, "f32", ALL),
 ]
 
 

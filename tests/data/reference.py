@@ -365,12 +365,16 @@ def codebook(code, bits, d):
     book.kappa = F4(D.F(D.U) / D.G(D.U)) if d > 1 else F4(1)
     book.count, book.planes, book.h = 0, 1, F4(0)
     book.odd, book.bounds = np.zeros(0, np.int64), np.zeros(0, F4)
-    book.trellis = None
+    book.trellis = book.polar = None
     if bits == 0:
         return book
     if code.startswith("tcq"):
         book.trellis = Trellis(int(code.partition(":")[2] or 9), bits)
         book.h, book.odd, book.count = book.trellis.h, book.trellis.odd, len(book.trellis.odd)
+        return book
+    if code.startswith("polar"):
+        book.polar = Polar(code)
+        book.h, book.planes = F4(1 / 512), 2
         return book
     H = 1 << (bits - 1)
     if code == "sign":
@@ -401,6 +405,12 @@ def codebook(code, bits, d):
 
 
 def codebook_hash(book):
+    if book.polar:
+        p = book.polar
+        floats = np.concatenate([np.concatenate(t[1:]) for t in (p.cosine, p.bound)] + [[book.h]])
+        assert floats.dtype == F4
+        return crc32c(np.array([len(p.radius), 2], "<u4").tobytes() + floats[-1:].astype("<f4").tobytes() +
+                      floats[:-1].astype("<f4").tobytes() + p.radius.astype("<u2").tobytes())
     return crc32c(np.array([book.count, book.planes], "<u4").tobytes() + np.array([book.h], "<f4").tobytes() +
                   book.odd.astype("<i2").tobytes() + book.bounds.astype("<f4").tobytes())
 
@@ -479,6 +489,110 @@ class Trellis:
     def per_segment(self, what, rows):
         edges = np.cumsum([0] + self.segments(rows.shape[1]))
         return np.concatenate([what(rows[:, a:b]) for a, b in zip(edges, edges[1:])], axis=1)
+
+
+# ---- polar codes: sections 3 and 4 ---------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def polar_tables():
+    """polar.txt: name, level (radius: bits), numbers."""
+    tables = {}
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "polar.txt")) as f:
+        for line in f:
+            if not line.startswith("#"):
+                name, number, *words = line.split()
+                tables[name, int(number)] = np.array(words, np.int64) if name == "radius" else \
+                    np.array([int(w, 16) for w in words], U4).view(F4)
+    return tables
+
+
+class Polar:
+    """Rotated rows to angles and radii as bits, those bits to levels."""
+
+    WIDTHS = {"polar": 16, "polar:4": 4, "polar:5": 5, "polar:6": 6}
+
+    def __init__(self, code):
+        self.width = self.WIDTHS[code]
+        t = polar_tables()
+        self.bound = [None] + [t["bound", l] for l in range(1, 5)]
+        self.cosine = [None] + [t["cosine", l] for l in range(1, 5)]
+        self.radius = t["radius", self.width] if self.width < 16 else np.zeros(0, np.int64)
+
+    def fields(self, d):
+        blocks = -(-d // 16)
+        return [(blocks * w, (blocks * w + 7) // 8) for w in (40, 6, self.width)]
+
+    def _cells(self, level, u, v):
+        return sum((v >= t * u).astype(np.int64) for t in self.bound[level])
+
+    def _whole_cells(self, a, b):
+        quarter = np.where(a < 0, np.where(b < 0, 2, 1), np.where(b < 0, 3, 0))
+        u = np.choose(quarter, [a, b, -a, -b])
+        v = np.choose(quarter, [b, -a, -b, a])
+        return 4 * quarter + self._cells(1, u, v)
+
+    @staticmethod
+    def _norms(a, b):
+        s = a * a + b * b
+        return np.where(s < F4(2.0 ** -100), F4(0), np.sqrt(s)).astype(F4)
+
+    @staticmethod
+    def _bits(values, width):
+        """Integers [row][i] as strings of bits, lowest first."""
+        return (values[:, :, None] >> np.arange(width) & 1).reshape(len(values), -1).astype(np.uint8)
+
+    def encode(self, y, r):
+        """The bits of each of the three fields."""
+        n, d = y.shape
+        blocks = -(-d // 16)
+        filled = y
+        while filled.shape[1] < 16 * blocks:
+            filled = np.concatenate([filled, y], axis=1)
+        norms = filled[:, :16 * blocks].reshape(n, blocks, 16)
+        cells = []
+        for level in range(1, 5):
+            a, b = norms[:, :, 0::2], norms[:, :, 1::2]
+            cells.append(self._whole_cells(a, b) if level == 1 else self._cells(level, a, b))
+            norms = self._norms(a, b)
+        radius, r = norms[:, :, 0], r[:, None]
+        if self.width == 16:
+            ratio = np.where(r > 0, radius / np.where(r > 0, r, F4(1)), F4(0)).astype(F4)
+            with np.errstate(over="ignore"):
+                number = np.minimum(ratio.astype(np.float16).view(np.uint16), 0x4FFF).astype(np.int64)
+        else:
+            bounds = ((self.radius[:-1] + self.radius[1:]) / 1024).astype(F4)
+            number = sum((radius >= b * r).astype(np.int64) for b in bounds)
+        flat = [c.reshape(n, -1) for c in cells]
+        third = cells[2][:, :, 0] | cells[2][:, :, 1] << 2 | cells[3][:, :, 0] << 4
+        return [np.concatenate([self._bits(flat[0], 4), self._bits(flat[1], 2)], axis=1),
+                self._bits(third, 6), self._bits(number, self.width)]
+
+    def levels(self, fields, d):
+        """Level numbers from the bits of the fields."""
+        n, blocks = len(fields[0]), -(-d // 16)
+
+        def numbers(bits, width):
+            return (bits.reshape(n, blocks, -1, width).astype(np.int64) << np.arange(width)).sum(axis=3)
+
+        first = fields[0][:, :32 * blocks]
+        third = numbers(fields[1], 2)
+        cells = [None, numbers(first, 4), numbers(fields[0][:, 32 * blocks:], 2), third[:, :, :2], third[:, :, 2:]]
+        number = numbers(fields[2], self.width)[:, :, 0]
+        if self.width == 16:
+            number = np.minimum(number, 0x4FFF).astype(np.uint16)
+            g = number.view(np.float16).astype(F4) * F4(512)
+        else:
+            g = self.radius[number].astype(F4)
+        g = g[:, :, None]
+        for level in range(4, 1, -1):
+            k = cells[level]
+            g = np.stack([g * self.cosine[level][k], g * self.cosine[level][3 - k]], axis=3).reshape(n, blocks, -1)
+        k = cells[1] % 4
+        u, v = np.rint(g * self.cosine[1][k]), np.rint(g * self.cosine[1][3 - k])
+        quarter = cells[1] // 4
+        pair = [np.choose(quarter, [u, -v, -u, v]), np.choose(quarter, [v, u, -v, -u])]
+        return np.stack(pair, axis=3).reshape(n, 16 * blocks)[:, :d].astype(np.int64)
 
 
 # ---- arithmetic of rows --------------------------------------------------------------------------
@@ -584,6 +698,9 @@ class Codec:
                 self.fields.append((width, shift, (d * width + 7) // 8))
         if self.book.trellis:
             self.fields = [(self.bits, 0, (d * self.bits + 7) // 8)]
+        if self.book.polar:
+            assert self.bits == 4 and self.effort == 0 and not self.qjl, spec
+            self.fields = [(0, 0, size) for _, size in self.book.polar.fields(d)]
         self.scale_bytes = 4 if self.scale == "f32" else 2
         self.head = self.scale_bytes * (1 + self.qjl) + 4 * (self.center == "both")
         self.row_bytes = self.head + sum(f[2] for f in self.fields) + self.qjl * ((d + 7) // 8)
@@ -672,12 +789,17 @@ class Codec:
         parts = []
         scale = r
         if self.bits:
-            idx = self.indices(y, r)
-            odd = self.levels(idx)
+            if book.polar:
+                fields = book.polar.encode(y, r)
+                odd = book.polar.levels(fields, d)
+            else:
+                idx = self.indices(y, r)
+                odd = self.levels(idx)
             if not self.qjl and self.corr != "none":
                 yc = dot16(y, odd.astype(F4))
                 cc = np.sum(odd * odd, axis=1).astype(F4)
-                good = (norm2 > 0) & ((yc > 0) | (self.corr == "norm"))
+                cc, empty = np.where(cc > 0, cc, F4(1)), cc == 0
+                good = (norm2 > 0) & ~empty & ((yc > 0) | (self.corr == "norm"))
                 yc = np.where(good, yc, F4(1))
                 scale = {"norm": np.sqrt(norm2 / cc), "ls": yc / cc, "unbiased": norm2 / yc}[self.corr] / book.h
                 scale = np.where(good, scale, F4(0))
@@ -695,7 +817,9 @@ class Codec:
             parts.append(cross.astype("<f4").view(np.uint8).reshape(n, 4))
         if self.qjl:
             parts.append(self._scale_bytes(rnorm))
-        for width, shift, size in self.fields:
+        if book.polar:
+            parts += [np.packbits(f, axis=1, bitorder="little") for f in fields]
+        for width, shift, size in self.fields if not book.polar else []:
             field = idx >> shift & ((1 << width) - 1)
             bits = (field[:, :, None] >> np.arange(width) & 1).reshape(n, d * width).astype(np.uint8)
             parts.append(np.packbits(bits, axis=1, bitorder="little"))
@@ -727,7 +851,13 @@ class Codec:
             cross, at = np.ascontiguousarray(rows[:, at:at + 4]).view("<f4")[:, 0], at + 4
         if self.qjl:
             rnorm, at = scalar(at), at + sb
-        if self.bits:
+        if self.book.polar:
+            fields = []
+            for count, size in self.book.polar.fields(d):
+                fields.append(bits(at, count))
+                at += size
+            odd = self.book.polar.levels(fields, d)
+        elif self.bits:
             idx = np.zeros((n, d), np.int64)
             for width, shift, size in self.fields:
                 b = bits(at, d * width).reshape(n, d, width).astype(np.int64)

@@ -115,6 +115,36 @@ START_TEST(two_stages_find_what_the_full_scan_finds)
 }
 END_TEST
 
+/* Codes whose first field is no sign have one stage, whatever is asked for. */
+START_TEST(codes_without_signs_are_scanned_in_full)
+{
+	enum { FEW = 4 };
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .exactness = 0.0001f};
+	int64_t want[FEW * K], ids[FEW * K];
+	float scores[FEW * K], want_scores[FEW * K], *x = draw(ROWS + FEW, DIM);
+	struct tq_context *ctx = context(NULL, 1);
+	struct tq_index *ix[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ix[i] = made(ctx, "preset=search code=polar:4", TQ_METRIC_COS, i ? TQ_INDEX_STAGED : 0);
+		ck_assert_ptr_nonnull(ix[i]);
+		OK(tq_index_train(ix[i], x, DIM, 500));
+		OK(tq_index_add(ix[i], x, DIM, ROWS, NULL));
+	}
+	for (i = 0; i < FEW; i++) {
+		OK(tq_index_search(ix[0], x + (ROWS + i) * DIM, DIM, 1, K, NULL, want + i * K, want_scores + i * K));
+		OK(tq_index_search(ix[1], x + (ROWS + i) * DIM, DIM, 1, K, &o, ids + i * K, scores + i * K));
+	}
+	ck_assert_mem_eq(ids, want, sizeof(ids));
+	ck_assert_mem_eq(scores, want_scores, sizeof(scores));
+	tq_index_destroy(ix[0]);
+	tq_index_destroy(ix[1]);
+	tq_context_destroy(ctx);
+	free(x);
+}
+END_TEST
+
 static int is_even(void *arg, int64_t id)
 {
 	return id % 2 == 0;
@@ -164,6 +194,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, two_stages_find_what_the_full_scan_finds, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_test(tc, codes_without_signs_are_scanned_in_full);
 	tcase_add_test(tc, two_stages_keep_to_filters_and_come_from_a_file);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

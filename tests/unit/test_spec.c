@@ -79,6 +79,10 @@ START_TEST(defaults_are_the_documented_line)
 	ck_assert_str_eq(parsed("preset=turboquant_mse code=tcq").rotation, "haar");
 	ck_assert_uint_eq(parsed("preset=cache code=tcq").rotation_arg, 3);
 	ck_assert_uint_eq(parsed("preset=search code=tcq").effort, 0);
+	ck_assert_uint_eq(parsed("code=polar").code, TQ_CODE_POLAR);
+	ck_assert_uint_eq(parsed("code=polar:6 rotation=haar").code, TQ_CODE_POLAR6);
+	ck_assert_uint_eq(parsed("preset=search code=polar:4").effort, 0);
+	ck_assert_uint_eq(parsed("preset=drive code=polar").bits, 4);
 	ck_assert_uint_eq(parsed(" ,\t bits=3,,effort=2\n").effort, 2);
 	ck_assert(parsed("seed=18446744073709551615").seed == UINT64_MAX);
 	ck_assert(parsed("seed=0xffffffffffffffff").seed == UINT64_MAX);
@@ -120,6 +124,10 @@ static const struct {
 	{"code=tcq bits=5", TQ_ERR_SPEC, "code=tcq:9 has 1..4 bits, not 5"},
 	{"code=tcq:8 correction=qjl:rht", TQ_ERR_SPEC, "code=tcq:8 has none of qjl:*"},
 	{"code=tcq effort=1", TQ_ERR_SPEC, "effort: code=tcq:9"},
+	{"code=polar:3", TQ_ERR_SPEC, "code: 'polar:3' is not known"},
+	{"code=polar bits=3", TQ_ERR_SPEC, "bits: code=polar has 4"},
+	{"code=polar:5 effort=2", TQ_ERR_SPEC, "effort: code=polar:5"},
+	{"code=polar correction=qjl:ortho", TQ_ERR_SPEC, "code=polar has none of qjl:*"},
 	{"bits=44444444444444444444444444444444444444444444444444444444444444444444", TQ_ERR_SPEC,
 	 "too long"},
 };
@@ -175,6 +183,8 @@ START_TEST(presets_are_the_documented_specs)
 				   "center=off scale=f32 query=auto"},
 		{"turboquant_prod", "rotation=haar code=lm bits=4 correction=qjl:gauss effort=0 "
 				    "seed=1 center=off scale=f32 query=auto"},
+		{"polarquant", "rotation=haar code=polar bits=4 correction=none effort=0 seed=1 center=off "
+			       "scale=f32 query=auto"},
 		{"qjl", "rotation=none code=lm bits=1 correction=qjl:gauss effort=0 seed=1 "
 			"center=off scale=f32 query=auto"},
 		{"drive", "rotation=rht:2 code=sign bits=1 correction=unbiased effort=0 seed=1 "
