@@ -405,30 +405,40 @@ static void unsketch_rows(const struct tq_pipeline *pipe, struct tq_tile *tile,
 	}
 }
 
+/* One unrotated row to the caller's: times its power of two, and the centre added */
+static void store_row(const struct tq_pipeline *pipe, float *row, float power, void *x, int dtype, size_t at)
+{
+	const float *centre = pipe->plan->centre;
+	size_t d = pipe->plan->dim, j;
+
+	for (j = 0; pipe->scales && j < d; j++)
+		row[j] = row[j] * pipe->scales[j];
+	for (j = 0; j < d; j++)
+		row[j] = row[j] * power;
+	for (j = 0; centre && j < d; j++)
+		row[j] = row[j] + centre[j];
+	if (dtype == TQ_F32) {
+		memcpy((char *)x + at * sizeof(*row), row, d * sizeof(*row));
+		return;
+	}
+	for (j = 0; j < d; j++)
+		tq_store_element(x, dtype, at + j, row[j]);
+}
+
 static void decode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, const uint8_t *codes,
 			size_t n, void *x, int dtype, size_t stride)
 {
 	const struct tq_served *dequantize = &pipe->op[TQ_OP_DEQUANTIZE];
 	const struct tq_map *rotation = &pipe->rotation;
-	const float *centre = pipe->plan->centre;
-	size_t d = pipe->plan->dim, i, j;
+	size_t d = pipe->plan->dim, i;
 	int32_t exponent[TQ_TILE_ROWS];
-	float v, *row, power;
 
 	dequantize->ops->dequantize(pipe->plan, dequantize->state, codes, n, tile->y, exponent);
 	if (pipe->sketch.ops)
 		unsketch_rows(pipe, tile, exponent, n, codes);
 	rotation->ops->unrotate(rotation->rot, rotation->state, tile->y, tile->x, n, tile->scratch);
-	for (i = 0; i < n; i++) {
-		row = tile->x + i * d;
-		power = tq_pow2(exponent[i]);
-		for (j = 0; j < d; j++) {
-			v = pipe->scales ? row[j] * pipe->scales[j] * power : row[j] * power;
-			if (centre)
-				v = v + centre[j];
-			tq_store_element(x, dtype, i * stride + j, v);
-		}
-	}
+	for (i = 0; i < n; i++)
+		store_row(pipe, tile->x + i * d, tq_pow2(exponent[i]), x, dtype, i * stride);
 }
 
 int tq_pipeline_decode(const struct tq_pipeline *pipe, const uint8_t *codes, size_t n, void *x,
