@@ -101,6 +101,7 @@ def equal_bytes(lab):
     lines = []
     ours = [("`%s`" % text, lab.codec(text, True), lab.codec(text), bits + 16 / D) for text, bits in
             [("code=lm bits=%d" % b, b) for b in (2, 3, 4)] + [("code=tcq bits=%d" % b, b) for b in (2, 3, 4)] +
+            [("code=polar:4", 3.125), ("code=polar", 3.875)] +
             [("bits=%d correction=none" % b, b) for b in (2, 4)]]
     theirs = [(name, key, value, bits(D)) for name, key, value, bits in formats.FORMATS]
     data = list(heads())
