@@ -49,9 +49,25 @@ static int check_scales(const struct tq_given *g)
 	return TQ_OK;
 }
 
+/* Inner product in double, in lanes for the compiler */
+static double inner(const float *x, const float *y, size_t n)
+{
+	double lane[8] = { 0 }, sum = 0.0;
+	size_t i, j;
+
+	for (i = 0; i + 8 <= n; i += 8)
+		for (j = 0; j < 8; j++)
+			lane[j] += (double)x[i + j] * y[i + j];
+	for (; i < n; i++)
+		sum += (double)x[i] * y[i];
+	for (j = 0; j < 8; j++)
+		sum += lane[j];
+	return sum;
+}
+
 static int check_matrix(const struct tq_given *g)
 {
-	size_t d = g->dim, i, j, k, at_i = 0, at_j = 0;
+	size_t d = g->dim, i, j, at_i = 0, at_j = 0;
 	double worst = 0.0, dot;
 
 	if (d > TQ_MAX_DENSE_DIM)
@@ -63,9 +79,7 @@ static int check_matrix(const struct tq_given *g)
 				       i % d);
 	for (i = 0; i < d; i++)
 		for (j = 0; j <= i; j++) {
-			for (dot = 0.0, k = 0; k < d; k++)
-				dot += (double)g->matrix[i * d + k] * g->matrix[j * d + k];
-			dot = fabs(dot - (i == j));
+			dot = fabs(inner(g->matrix + i * d, g->matrix + j * d, d) - (i == j));
 			if (dot > worst) {
 				worst = dot;
 				at_i = i;
