@@ -19,6 +19,8 @@ extern const struct tq_quantizer_ops avx512_attend_ops;
 extern const struct tq_quantizer_ops avx512_trellis_ops;
 extern const struct tq_quantizer_ops avx512_trellis_score_ops;
 extern const struct tq_quantizer_ops avx512_trellis_attend_ops;
+extern const struct tq_quantizer_ops avx512_polar_ops;
+extern const struct tq_quantizer_ops avx512_polar_score_ops;
 
 #define PRIORITY 300
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -54,6 +56,14 @@ extern const struct tq_quantizer_ops avx512_trellis_attend_ops;
 	{                                                                                          \
 		.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX512                    \
 	}
+
+static int polar_score_supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	if (plan->query == TQ_QUERY_S8)
+		return 1;
+	snprintf(why, why_size, "serves queries of 8 bits");
+	return 0;
+}
 
 static const struct tq_driver drivers[] = {
 	{
@@ -131,6 +141,18 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.supports = trellis_supports,
 		.ops = &avx512_trellis_attend_ops,
+	},
+	{
+		AVX512_DRIVER("quantize(polar)", "quantize-polar-avx512"),
+		.need = NEED_AVX512,
+		.ops = &avx512_polar_ops,
+	},
+	{
+		AVX512_DRIVER("score(polar)", "score-polar-avx512"),
+		.need = NEED_AVX512,
+		.dim_max = 4096,
+		.supports = polar_score_supports,
+		.ops = &avx512_polar_score_ops,
 	},
 };
 

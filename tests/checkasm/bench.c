@@ -225,6 +225,7 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 {
 	const char *name = strchr(t->drv->name, '(') + 1;
 	int grid = !strncmp(name, "grid", 4), trellis = !strncmp(name, "tcq", 3), dense = !strncmp(name, "dense", 5);
+	int polar = !strncmp(name, "polar", 5);
 
 	tq_spec_init(&t->spec);
 	t->spec.bits = bits;
@@ -233,7 +234,9 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 		t->spec.code = TQ_CODE_TCQ9;
 		t->spec.effort = 0;
 	}
-	if (!grid && !trellis) {
+	if (polar)
+		t->spec.code = TQ_CODE_POLAR4;
+	if (!grid && !trellis && !polar) {
 		snprintf(t->spec.rotation, sizeof(t->spec.rotation), "%.*s",
 			 dense ? 4 : (int)strcspn(name, ",)"), dense ? "haar" : name);
 		t->spec.rotation_arg = strcmp(t->spec.rotation, "rht") ? 0 : 2;
