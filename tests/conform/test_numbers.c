@@ -459,7 +459,7 @@ START_TEST(polar_codes_reach_their_distortion)
 		q = make(want[i].text, 0, 1024, 1);
 		ck_assert((double)(tq_code_size(q) - 4) * 8 == 1024 * want[i].bits);
 		tq_quantizer_destroy(q);
-		f = measure(want[i].text, 0, 1024, SAMPLE_GAUSS, 1, 2048);
+		f = measure(want[i].text, 0, 1024, SAMPLE_GAUSS, 1, 512);
 		near(want[i].text, 0, 1024, f.nmse, want[i].nmse, 0.01);
 	}
 }
