@@ -30,7 +30,7 @@
  * @at:    where they begin
  */
 struct trellis_unit {
-	uint8_t order[64];
+	_Alignas(64) uint8_t order[64];
 	uint64_t mask;
 	size_t at;
 	uint8_t pad[48];
