@@ -33,6 +33,8 @@ pocl="--no-suite opencl"
 # What other CPUs run, under emulation
 kernel_tests="spec quantizer golden checkasm"
 core_tests="file kv index index_file config"
+# Where threads meet; TSan has nothing to find in the others
+threaded_tests="threads top_k index index_change index_file index_refine index_stage kv kv_random"
 
 quick_stages="native"
 plain_stages="native abi install"
@@ -213,7 +215,7 @@ stage_tsan()
 {
 	build tsan -Dbuildtype=debugoptimized -Dc_args=-g1 -Db_sanitize=thread -Db_lundef=false || return
 	CK_FORK=no CK_TIMEOUT_MULTIPLIER=10 TQ_TEST_SCALE=.05 TQ_KV_SECONDS=10 TSAN_OPTIONS=halt_on_error=1 \
-		run tsan tsan --timeout-multiplier 10 $slow $walks $pocl --no-suite tools --no-suite fuzz
+		run tsan tsan --timeout-multiplier 10 $threaded_tests
 }
 
 # emulated STAGE DIR CPU TEST...: programs of this build on another CPU
@@ -231,7 +233,7 @@ stage_nehalem()
 	[ -d "$top/native" ] || build native || return
 	ok nehalem "tq-probe says why avx2 is not used" \
 		sh tests/cross/probe.sh "$qemu_x86 -cpu Nehalem" "$top/native"
-	emulated nehalem native Nehalem $core_tests $kernel_tests
+	emulated nehalem native Nehalem file config $kernel_tests
 }
 
 # AVX2 without AVX-VNNI and AVX-512. Each of its instructions is a call to the emulator.
