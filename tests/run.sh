@@ -240,7 +240,7 @@ stage_nehalem()
 stage_haswell()
 {
 	[ -d "$top/native" ] || build native || return
-	emulated haswell native Haswell $kernel_tests
+	emulated haswell native Haswell spec golden checkasm
 }
 
 stage_aarch64()
