@@ -51,6 +51,28 @@ void tq_log(struct tq_context *ctx, int level, const char *fmt, ...)
 /** tq_suggest - the word of @words (NULL-terminated) closest to @word, or NULL if none is close */
 const char *tq_suggest(const char *word, const char *const *words);
 
+/** tq_inner - inner product in double: lane i mod 8, then the lanes in order */
+static inline double tq_inner(const float *x, const float *y, size_t n)
+{
+	double lane[8] = { 0 }, sum = 0.0;
+	size_t i, j;
+
+	for (i = 0; i + 8 <= n; i += 8)
+		for (j = 0; j < 8; j++)
+			lane[j] += (double)x[i + j] * (double)y[i + j];
+	for (; i < n; i++)
+		lane[i % 8] += (double)x[i] * (double)y[i];
+	for (j = 0; j < 8; j++)
+		sum += lane[j];
+	return sum;
+}
+
+/** tq_round_up - @n to a multiple of @to */
+static inline size_t tq_round_up(size_t n, size_t to)
+{
+	return (n + to - 1) / to * to;
+}
+
 /** tq_crc32c - continue a CRC32C (Castagnoli); start with 0 */
 uint32_t tq_crc32c(uint32_t crc, const void *data, size_t size);
 

@@ -71,16 +71,6 @@ static void test_map(struct tq_gate_bench *b, const struct tq_rotation *rot, boo
 	}
 }
 
-static double inner(const float *x, const float *y, size_t n)
-{
-	double sum = 0.0;
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		sum += (double)x[i] * y[i];
-	return sum;
-}
-
 /* x and y = R x: is R orthogonal, is @back its transpose */
 static void test_orthogonal(struct tq_gate_bench *b, const float *x, const float *y,
 			    const float *back, size_t n)
@@ -90,14 +80,14 @@ static void test_orthogonal(struct tq_gate_bench *b, const float *x, const float
 
 	for (i = 0; !b->err && i < n; i++) {
 		j = (i + 1) % n;
-		xx = inner(x + i * d, x + i * d, d);
-		yy = inner(y + i * d, y + i * d, d);
+		xx = tq_inner(x + i * d, x + i * d, d);
+		yy = tq_inner(y + i * d, y + i * d, d);
 		if (!(fabs(xx - yy) <= 1e-5 * xx))
 			tq_gate_fault(b, "rotate does not keep norms: %g became %g (d=%u)", sqrt(xx),
 				      sqrt(yy), b->dim);
-		size = sqrt(xx * inner(x + j * d, x + j * d, d));
-		xz = inner(x + i * d, x + j * d, d);
-		yz = inner(y + i * d, y + j * d, d);
+		size = sqrt(xx * tq_inner(x + j * d, x + j * d, d));
+		xz = tq_inner(x + i * d, x + j * d, d);
+		yz = tq_inner(y + i * d, y + j * d, d);
 		if (!(fabs(xz - yz) <= 1e-5 * size))
 			tq_gate_fault(b, "rotate does not keep inner products: not linear (d=%u)",
 				      b->dim);

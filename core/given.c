@@ -49,22 +49,6 @@ static int check_scales(const struct tq_given *g)
 	return TQ_OK;
 }
 
-/* Inner product in double, in lanes for the compiler */
-static double inner(const float *x, const float *y, size_t n)
-{
-	double lane[8] = { 0 }, sum = 0.0;
-	size_t i, j;
-
-	for (i = 0; i + 8 <= n; i += 8)
-		for (j = 0; j < 8; j++)
-			lane[j] += (double)x[i + j] * y[i + j];
-	for (; i < n; i++)
-		sum += (double)x[i] * y[i];
-	for (j = 0; j < 8; j++)
-		sum += lane[j];
-	return sum;
-}
-
 static int check_matrix(const struct tq_given *g)
 {
 	size_t d = g->dim, i, j, at_i = 0, at_j = 0;
@@ -79,7 +63,7 @@ static int check_matrix(const struct tq_given *g)
 				       i % d);
 	for (i = 0; i < d; i++)
 		for (j = 0; j <= i; j++) {
-			dot = fabs(inner(g->matrix + i * d, g->matrix + j * d, d) - (i == j));
+			dot = fabs(tq_inner(g->matrix + i * d, g->matrix + j * d, d) - (i == j));
 			if (dot > worst) {
 				worst = dot;
 				at_i = i;

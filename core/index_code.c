@@ -12,25 +12,9 @@
 #define TILE 64
 #define FLOATS_PER_TILE 65536
 
-/* Sum of squares in f64: lane i mod 8, then the lanes in order. */
-static double norm2(const float *x, size_t dim)
-{
-	double lane[8] = {0}, sum = 0.0;
-	size_t i, j;
-
-	for (i = 0; i + 8 <= dim; i += 8)
-		for (j = 0; j < 8; j++)
-			lane[j] += (double)x[i + j] * (double)x[i + j];
-	for (; i < dim; i++)
-		lane[i % 8] += (double)x[i] * (double)x[i];
-	for (i = 0; i < 8; i++)
-		sum += lane[i];
-	return sum;
-}
-
 void tq_index_unit(const float *x, float *y, size_t dim)
 {
-	double n2 = norm2(x, dim), inv = n2 > 0.0 ? 1.0 / sqrt(n2) : 0.0;
+	double n2 = tq_inner(x, x, dim), inv = n2 > 0.0 ? 1.0 / sqrt(n2) : 0.0;
 	size_t i;
 
 	for (i = 0; i < dim; i++)
@@ -192,16 +176,9 @@ float tq_index_add_of(const struct tq_index *ix, const float *q, uint32_t list)
 	float lane[16] = {0}, t;
 	size_t i, j;
 
-	/* tq_dot16(), 16 lanes at a time */
-	for (i = 0; ix->metric != TQ_METRIC_L2 && i + 16 <= ix->dim; i += 16)
-		for (j = 0; j < 16; j++)
-			lane[j] += c[i + j] * q[i + j];
-	if (ix->metric != TQ_METRIC_L2) {
-		for (; i < ix->dim; i++)
-			lane[i % 16] += c[i] * q[i];
-		return tq_sum16(lane);
-	}
-	for (; i + 16 <= ix->dim; i += 16)
+	if (ix->metric != TQ_METRIC_L2)
+		return tq_dot16(c, q, ix->dim);
+	for (i = 0; i + 16 <= ix->dim; i += 16)
 		for (j = 0; j < 16; j++)
 			lane[j] += (q[i + j] - c[i + j]) * (q[i + j] - c[i + j]);
 	for (; i < ix->dim; i++) {

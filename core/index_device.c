@@ -190,20 +190,15 @@ struct block {
 	size_t adds, prepared, ids, scores, scratch, bytes;
 };
 
-static size_t up(size_t n)
-{
-	return (n + ALIGN - 1) / ALIGN * ALIGN;
-}
-
 static void lay_out(const struct tq_device_index *d, size_t nq, size_t k, struct block *b)
 {
 	b->nq = nq;
 	b->k = k;
 	b->adds = nq * d->like->dim * sizeof(float);
-	b->prepared = up(b->adds + nq * sizeof(float));
-	b->ids = up(b->prepared + nq * tq_device_query_size(d->codec));
-	b->scores = up(b->ids + nq * k * sizeof(int64_t));
-	b->scratch = up(b->scores + nq * k * sizeof(float));
+	b->prepared = tq_round_up(b->adds + nq * sizeof(float), ALIGN);
+	b->ids = tq_round_up(b->prepared + nq * tq_device_query_size(d->codec), ALIGN);
+	b->scores = tq_round_up(b->ids + nq * k * sizeof(int64_t), ALIGN);
+	b->scratch = tq_round_up(b->scores + nq * k * sizeof(float), ALIGN);
 	b->bytes = b->scratch + tq_topk_scratch(d->codec, nq, d->n, k);
 }
 

@@ -27,11 +27,6 @@ struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, u
 	return &list->segments[lo];
 }
 
-static size_t align64(size_t n)
-{
-	return (n + 63) / 64 * 64;
-}
-
 void tq_index_put_code(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
 		       const uint8_t *code)
 {
@@ -54,20 +49,20 @@ static size_t codes_size(const struct tq_index *ix, size_t room)
 {
 	if (ix->block_bytes)
 		return (room + TQ_BLOCK_ROWS - 1) / TQ_BLOCK_ROWS * ix->block_bytes;
-	return align64(room * ix->row_bytes);
+	return tq_round_up(room * ix->row_bytes, 64);
 }
 
 static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_t room)
 {
 	size_t codes = codes_size(ix, room);
-	size_t fine = align64((size_t)room * ix->fine_bytes), signs = 0, error = 0;
+	size_t fine = tq_round_up((size_t)room * ix->fine_bytes, 64), signs = 0, error = 0;
 	struct tq_index_segment *more, *old = list->segments;
 	uint32_t slots = list->room ? 2 * list->room : 4;
 	void *owned;
 
 	if (ix->sign) {
 		signs = (room + TQ_BLOCK_ROWS - 1) / TQ_BLOCK_ROWS * ix->sign->pipe.block_bytes;
-		error = align64(room * sizeof(float));
+		error = tq_round_up(room * sizeof(float), 64);
 	}
 	owned = tq_alloc(ix->ctx, codes + fine + signs + error + (size_t)room * sizeof(int64_t));
 	if (!owned)
@@ -302,7 +297,7 @@ static void put_rows(struct tq_index *ix, const struct tq_index_batch *b)
 /* The signs of a batch; free() its signs */
 static int make_signs(struct tq_index *ix, struct tq_index_batch *b)
 {
-	size_t row = tq_code_size(ix->sign), at = align64(b->n * row);
+	size_t row = tq_code_size(ix->sign), at = tq_round_up(b->n * row, 64);
 	uint8_t *signs = tq_alloc(ix->ctx, at + b->n * sizeof(float));
 
 	if (!signs)
@@ -366,7 +361,7 @@ static int number_rows(struct tq_index *ix, size_t n, int64_t *ids)
 static int code_batch(struct tq_index *ix, const float *x, size_t stride, const int64_t *ids,
 		      struct tq_index_batch *b, char *room)
 {
-	size_t codes = align64(b->n * ix->row_bytes), fine = align64(b->n * ix->fine_bytes);
+	size_t codes = tq_round_up(b->n * ix->row_bytes, 64), fine = tq_round_up(b->n * ix->fine_bytes, 64);
 	int64_t *numbers = (int64_t *)(room + codes + fine);
 	uint32_t *lists = (uint32_t *)(numbers + b->n);
 	int ret;

@@ -265,11 +265,6 @@ static int scan_probed(void *arg, uint32_t lane, size_t first, size_t n)
 	return ret;
 }
 
-static size_t align64(size_t n)
-{
-	return (n + 63) / 64 * 64;
-}
-
 static int search_block(struct search *s)
 {
 	struct tq_context *ctx = s->ix->ctx;
@@ -280,9 +275,9 @@ static int search_block(struct search *s)
 	if (s->ix->nlist > 1 && !s->ix->q->pipe.split_score)
 		lanes = 1;
 	s->packed_bytes = packs * tq_query_size(s->ix->q);
-	s->work_bytes = align64((packs + s->ix->dim) * sizeof(float));
+	s->work_bytes = tq_round_up((packs + s->ix->dim) * sizeof(float), 64);
 	s->lane_bytes = s->packed_bytes + s->work_bytes +
-			align64(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t));
+			tq_round_up(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t), 64);
 	for (i = 0; i < s->nq; i++)
 		tq_heap_clear(&(struct tq_heap){s->keys + i * s->k, s->ids + i * s->k, s->k});
 	s->lanes = tq_alloc(ctx, lanes * s->lane_bytes);

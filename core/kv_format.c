@@ -6,11 +6,6 @@
 
 #include "kv.h"
 
-static size_t align64(size_t n)
-{
-	return (n + 63) / 64 * 64;
-}
-
 static int check_spec(const struct tq_spec *spec, const char *what, bool value)
 {
 	int ret = tq_spec_check(spec, 0);
@@ -176,11 +171,11 @@ static int layer_init(struct tq_kv *kv, uint32_t layer)
 		if (ret)
 			return ret;
 		h->key_at = at;
-		h->tail_at = h->key_at + align64(tokens * h->key.row_bytes);
-		at = h->tail_at + align64(2 * tokens * kv->o.key_raw_dim);
+		h->tail_at = h->key_at + tq_round_up(tokens * h->key.row_bytes, 64);
+		at = h->tail_at + tq_round_up(2 * tokens * kv->o.key_raw_dim, 64);
 		h->value_at = kv->o.value_dim ? at : h->key_at;
 		if (kv->o.value_dim)
-			at += align64(tokens * h->value.row_bytes);
+			at += tq_round_up(tokens * h->value.row_bytes, 64);
 		coded |= h->key.codec || h->value.codec;
 	}
 	l->coded_bytes = coded ? at : 0;
