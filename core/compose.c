@@ -8,7 +8,6 @@
 #include "compose.h"
 #include "tq/quantizer.h"
 #include "rotation.h"
-#include "settle.h"
 #include "tile.h"
 
 int tq_map_serve(struct tq_map *map, const struct tq_rotation *rot, const struct tq_choice *choice)
@@ -300,23 +299,6 @@ static void sketch_rows(const struct tq_pipeline *pipe, struct tq_tile *tile,
 		pack_signs(tile->z + i * d, d, codes + i * layout->row_bytes + layout->sketch_at);
 }
 
-/* tq_row_load(), in lanes */
-static void load_row(const struct tq_plan *plan, const void *x, int dtype, float *y, struct tq_row_stat *stat)
-{
-	size_t d = plan->dim, i;
-
-	if (dtype == TQ_F32)
-		memcpy(y, x, d * sizeof(*y));
-	for (i = 0; dtype != TQ_F32 && i < d; i++)
-		y[i] = tq_load_element(x, dtype, i);
-	stat->cross = plan->center == TQ_CENTER_BOTH ? tq_dot16(y, plan->centre, d) : 0.0f;
-	if (plan->center != TQ_CENTER_OFF)
-		for (i = 0; i < d; i++)
-			y[i] = y[i] - plan->centre[i];
-	stat->exponent = tq_settle(y, d);
-	stat->norm2 = tq_norm2(y, d);
-}
-
 /* Rows over the scales of their channels, settled again: FORMAT.md section 4, step 3. */
 static void smooth_rows(const struct tq_pipeline *pipe, float *x, struct tq_row_stat *stat, size_t n)
 {
@@ -326,7 +308,7 @@ static void smooth_rows(const struct tq_pipeline *pipe, float *x, struct tq_row_
 		for (j = 0; j < d; j++)
 			x[j] = x[j] / pipe->scales[j];
 		stat[i].exponent += tq_settle(x, d);
-		stat[i].norm2 = tq_norm2(x, d);
+		stat[i].norm2 = tq_dot16(x, x, d);
 	}
 }
 
@@ -339,7 +321,8 @@ static void encode_rows(const struct tq_pipeline *pipe, struct tq_tile *tile, co
 	struct tq_row_stat stat[TQ_TILE_ROWS];
 
 	for (i = 0; i < n; i++)
-		load_row(pipe->plan, (const char *)x + i * row_bytes, dtype, tile->x + i * d, &stat[i]);
+		tq_row_load(pipe->plan, (const char *)x + i * row_bytes, dtype, tile->x + i * d,
+			    &stat[i]);
 	if (pipe->scales)
 		smooth_rows(pipe, tile->x, stat, n);
 	rotation->ops->rotate(rotation->rot, rotation->state, tile->x, tile->y, n, tile->scratch);

@@ -4,8 +4,10 @@
  */
 
 #include "compose.h"
-#include "settle.h"
 #include "tile.h"
+
+/* What loops do at a time; rooms are multiples of 64 */
+#define LANES 16
 
 /* A query's integers, or floats: one of the query itself, one of its sketch. */
 struct part {
@@ -45,27 +47,27 @@ static float to_planes(const float *y, size_t n, unsigned planes, int8_t *hi, in
 		       int64_t *sum)
 {
 	float max = tq_bits_f32(tq_largest_bits(y, n)), top = planes == 2 ? 16256.0f : 127.0f, inv;
-	int32_t q[TQ_LANES], lane[TQ_LANES] = {0};
+	int32_t q[LANES], lane[LANES] = {0};
 	size_t i, j;
 
 	if (!(max >= TQ_TINY))
 		return 0.0f;
 	inv = top / max;
-	for (i = 0; i < n; i += TQ_LANES) {
-		for (j = 0; j < TQ_LANES; j++)
+	for (i = 0; i < n; i += LANES) {
+		for (j = 0; j < LANES; j++)
 			q[j] = (int32_t)tq_rint(y[i + j] * inv);
-		for (j = 0; j < TQ_LANES; j++)
+		for (j = 0; j < LANES; j++)
 			lane[j] += q[j];
 		if (planes == 2)
-			for (j = 0; j < TQ_LANES; j++) {
+			for (j = 0; j < LANES; j++) {
 				hi[i + j] = (int8_t)((q[j] + 64) >> 7);
 				lo[i + j] = (int8_t)(((q[j] + 64) & 127) - 64);
 			}
 		else
-			for (j = 0; j < TQ_LANES; j++)
+			for (j = 0; j < LANES; j++)
 				hi[i + j] = (int8_t)q[j];
 	}
-	for (j = 0; j < TQ_LANES; j++)
+	for (j = 0; j < LANES; j++)
 		*sum += lane[j];
 	return max / top;
 }

@@ -140,25 +140,42 @@ static inline float tq_sum16(const float *lane)
 static inline float tq_dot16(const float *x, const float *y, size_t n)
 {
 	float lane[16] = { 0 };
-	size_t i;
+	size_t whole = n / 16 * 16, i, j;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < whole; i += 16)
+		for (j = 0; j < 16; j++)
+			lane[j] = lane[j] + x[i + j] * y[i + j];
+	for (; i < n; i++)
 		lane[i & 15] = lane[i & 15] + x[i] * y[i];
 	return tq_sum16(lane);
+}
+
+/** tq_largest_bits - the bits of max |x_i| */
+static inline uint32_t tq_largest_bits(const float *x, size_t n)
+{
+	int32_t lane[16] = { 0 }, a, most = 0;
+	size_t whole = n / 16 * 16, i, j;
+
+	for (i = 0; i < whole; i += 16)
+		for (j = 0; j < 16; j++) {
+			a = (int32_t)(tq_f32_bits(x[i + j]) & 0x7fffffffu);
+			lane[j] = a > lane[j] ? a : lane[j];
+		}
+	for (; i < n; i++) {
+		a = (int32_t)(tq_f32_bits(x[i]) & 0x7fffffffu);
+		lane[i & 15] = a > lane[i & 15] ? a : lane[i & 15];
+	}
+	for (j = 0; j < 16; j++)
+		most = lane[j] > most ? lane[j] : most;
+	return (uint32_t)most;
 }
 
 /** tq_max_exponent - floor(log2(max |x_i|)); 0 for a row of zeros. Integers only. */
 static inline int tq_max_exponent(const float *x, size_t n)
 {
-	uint32_t top = 0, a;
-	size_t i;
+	uint32_t top = tq_largest_bits(x, n);
 	int e;
 
-	for (i = 0; i < n; i++) {
-		a = tq_f32_bits(x[i]) & 0x7fffffffu;
-		if (a > top)
-			top = a;
-	}
 	if (top == 0)
 		return 0;
 	if (top >= 0x00800000u)
@@ -194,6 +211,24 @@ static inline float tq_scale_down(float x, int e)
 	return b >> 31 ? -v : v;
 }
 
+/** tq_settle - tq_scale_down() of a row by its tq_max_exponent(), mostly one product each; returns that */
+static inline int tq_settle(float *y, size_t n)
+{
+	int e = tq_max_exponent(y, n);
+	size_t i = 0, j;
+	float factor, v;
+
+	if (e >= TQ_EXPONENT_MIN && e <= TQ_EXPONENT_MAX)
+		for (factor = tq_pow2(-e); i + 16 <= n; i += 16)
+			for (j = 0; j < 16; j++) {
+				v = y[i + j] * factor;
+				y[i + j] = fabsf(v) < TQ_TINY ? 0.0f : v;
+			}
+	for (; i < n; i++)
+		y[i] = tq_scale_down(y[i], e);
+	return e;
+}
+
 /** tq_scale_up - v * 2^e for v >= 0 by exponent arithmetic: 0 below 2^-126, FLT_MAX above */
 static inline float tq_scale_up(float v, int e)
 {
@@ -226,25 +261,18 @@ static inline float tq_split_scale(float s, int32_t *e)
 static inline void tq_row_load(const struct tq_plan *plan, const void *x, int dtype, float *y,
 			       struct tq_row_stat *stat)
 {
-	float lane[16] = { 0 };
-	size_t i, d = plan->dim;
-	int e;
+	size_t d = plan->dim, i;
 
-	for (i = 0; i < d; i++)
+	if (dtype == TQ_F32)
+		memcpy(y, x, d * sizeof(*y));
+	for (i = 0; dtype != TQ_F32 && i < d; i++)
 		y[i] = tq_load_element(x, dtype, i);
-	stat->cross = 0.0f;
-	if (plan->center == TQ_CENTER_BOTH)
-		stat->cross = tq_dot16(y, plan->centre, d);
+	stat->cross = plan->center == TQ_CENTER_BOTH ? tq_dot16(y, plan->centre, d) : 0.0f;
 	if (plan->center != TQ_CENTER_OFF)
 		for (i = 0; i < d; i++)
 			y[i] = y[i] - plan->centre[i];
-	e = tq_max_exponent(y, d);
-	for (i = 0; i < d; i++) {
-		y[i] = tq_scale_down(y[i], e);
-		lane[i & 15] = lane[i & 15] + y[i] * y[i];
-	}
-	stat->exponent = e;
-	stat->norm2 = tq_sum16(lane);
+	stat->exponent = tq_settle(y, d);
+	stat->norm2 = tq_dot16(y, y, d);
 }
 
 /** tq_load_scale - the stored scale (or residual norm) as float */
