@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "abi.h"
+#include "select.h"
 
 #define DRIVERS_MAX 256
 #define NAME_MAX_LEN 47
@@ -62,18 +63,21 @@ static int is_generic(const char *s, const char *verb, const char *tail)
 
 static int is_codec(const char *name)
 {
-	static const char *const whole[] = { "quantize(grid)", "score(grid)", "attend(grid)",
-					     "quantize(tcq)",  "score(tcq)",  "attend(tcq)",
-					     "quantize(polar)", "score(polar)", "attend(polar)" };
-	static const char *const tails[] = { ",grid)", ",tcq)", ",polar)" };
+	static const char *const verbs[] = { "quantize", "score", "attend" };
+	char whole[TQ_STAGE_NAME_MAX], tail[TQ_STAGE_NAME_MAX];
+	const char *const *family;
 	size_t i;
 
-	for (i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
-		if (!strcmp(name, whole[i]))
+	for (family = tq_families; *family; family++) {
+		for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+			snprintf(whole, sizeof(whole), "%s(%s)", verbs[i], *family);
+			if (!strcmp(name, whole))
+				return 1;
+		}
+		snprintf(tail, sizeof(tail), ",%s)", *family);
+		if (is_generic(name, "encode(", tail) || is_generic(name, "decode(", tail))
 			return 1;
-	for (i = 0; i < sizeof(tails) / sizeof(tails[0]); i++)
-		if (is_generic(name, "encode(", tails[i]) || is_generic(name, "decode(", tails[i]))
-			return 1;
+	}
 	return 0;
 }
 

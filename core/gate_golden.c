@@ -22,10 +22,9 @@ struct tq_gate {
 	struct tq_plan *plan[NGOLDEN];
 };
 
-static int golden_plan(struct tq_context *ctx, size_t i, const struct tq_plan **plan)
+static int golden_plan(struct tq_context *ctx, size_t i, const struct tq_spec *spec, const struct tq_plan **plan)
 {
 	struct tq_gate *gate = ctx->registry->gate;
-	struct tq_spec spec;
 	int err;
 
 	if (!gate)
@@ -33,10 +32,7 @@ static int golden_plan(struct tq_context *ctx, size_t i, const struct tq_plan **
 	if (!gate)
 		return TQ_ERR_NOMEM;
 	if (!gate->plan[i]) {
-		tq_spec_init(&spec);
-		err = tq_spec_parse(&spec, tq_goldens[i].spec);
-		if (!err)
-			err = tq_plan_create(ctx, &spec, tq_goldens[i].dim, NULL, &gate->plan[i]);
+		err = tq_plan_create(ctx, spec, tq_goldens[i].dim, NULL, &gate->plan[i]);
 		if (err)
 			return err;
 	}
@@ -55,26 +51,22 @@ void tq_gate_free(struct tq_context *ctx)
 	ctx->registry->gate = NULL;
 }
 
-/*
- * What can be known before the plan is made: a driver serves trellis codes, polar codes or the grid. What a
- * rotation gives shows in the grid's codes.
- */
-static bool may_have_part(const struct tq_entry *e, const char *spec)
+/* Is it a driver for codes of @family? What a rotation gives shows in the grid's codes. */
+static bool is_of(const struct tq_entry *e, const char *family)
 {
-	static const char *const family[][2] = { { "tcq)", "code=tcq" }, { "polar)", "code=polar" } };
-	size_t i;
+	const char *name = e->driver->name;
+	char tail[16];
 
-	for (i = 0; i < sizeof(family) / sizeof(family[0]); i++)
-		if (!strstr(e->driver->name, family[i][0]) != !strstr(spec, family[i][1]))
-			return false;
-	return strncmp(e->driver->name, "attend(", 7) != 0;
+	if (!strncmp(name, "rotate(", 7))
+		return !strcmp(family, "grid");
+	snprintf(tail, sizeof(tail), "%s)", family);
+	return strstr(name, tail) && strncmp(name, "attend(", 7);
 }
 
 static bool has_part(const struct tq_entry *e, const struct tq_plan *plan)
 {
 	const char *name = e->driver->name, *word;
 	size_t n = strlen("rotate(");
-	char tail[16];
 
 	if (!strncmp(name, "rotate(", n)) {
 		word = tq_rotation_word(&plan->rotation);
@@ -84,9 +76,6 @@ static bool has_part(const struct tq_entry *e, const struct tq_plan *plan)
 		return plan->sketch.kind != TQ_ROT_NONE && !strncmp(name + n, word, strlen(word)) &&
 		       name[n + strlen(word)] == ')';
 	}
-	snprintf(tail, sizeof(tail), "%s)", tq_stage_family(plan));
-	if (!strstr(name, tail))
-		return false;
 	if (strncmp(name, "encode(", n) && strncmp(name, "decode(", n))
 		return true;
 	word = tq_rotation_word(&plan->rotation);
@@ -152,11 +141,14 @@ int tq_gate_test_golden(struct tq_gate_bench *b)
 	char no[TQ_REASON_MAX];
 	const struct tq_plan *plan;
 	struct tq_pipeline pipe;
+	struct tq_spec spec;
 
 	for (i = 0; !b->err && left && i < NGOLDEN; i++) {
-		if (!may_have_part(b->entry, tq_goldens[i].spec))
+		tq_spec_init(&spec);
+		b->err = tq_spec_parse(&spec, tq_goldens[i].spec);
+		if (b->err || !is_of(b->entry, tq_stage_family(spec.code)))
 			continue;
-		b->err = golden_plan(b->ctx, i, &plan);
+		b->err = golden_plan(b->ctx, i, &spec, &plan);
 		if (b->err || !has_part(b->entry, plan) ||
 		    !tq_gate_fits(b->entry, plan, no, sizeof(no)))
 			continue;

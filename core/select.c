@@ -9,6 +9,7 @@
 #include <string.h>
 #include "calibration.h"
 #include "conf.h"
+#include "plan.h"
 #include "registry.h"
 #include "rotation.h"
 #include "select.h"
@@ -477,16 +478,18 @@ int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, co
 	return ask(&q, pinned, out);
 }
 
-const char *tq_stage_family(const struct tq_plan *plan)
+const char *const tq_families[] = { "grid", "tcq", "polar", NULL };
+
+const char *tq_stage_family(uint32_t code)
 {
-	return plan->window ? "tcq" : plan->polar ? "polar" : "grid";
+	return tq_families[tq_polar_radius_bits(code) ? 2 : code == TQ_CODE_TCQ8 || code == TQ_CODE_TCQ9];
 }
 
 void tq_stage_name(const struct tq_plan *plan, const char *verb, const char *rotation, char *name,
 		   size_t size)
 {
 	snprintf(name, size, "%s(%s%s%s)", verb, rotation ? rotation : "", rotation ? "," : "",
-		 tq_stage_family(plan));
+		 tq_stage_family(plan->code));
 }
 
 int tq_select_op(struct tq_context *ctx, const char *name, size_t slot, const struct tq_plan *plan,

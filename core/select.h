@@ -65,8 +65,11 @@ int tq_pin_unserved(struct tq_context *ctx, const char *pin);
 /** tq_effective_pin - @pin if not NULL, else the context's (option, environment, config), else NULL */
 const char *tq_effective_pin(struct tq_context *ctx, const char *pin);
 
-/** tq_stage_family - "grid", "tcq" or "polar", by the plan's code */
-const char *tq_stage_family(const struct tq_plan *plan);
+/** tq_families - what drivers of codes are divided into: NULL-terminated */
+extern const char *const tq_families[];
+
+/** tq_stage_family - that of a code */
+const char *tq_stage_family(uint32_t code);
 
 /** tq_stage_name - "VERB(FAMILY)" by the plan's code; @rotation, unless NULL, comes before it */
 void tq_stage_name(const struct tq_plan *plan, const char *verb, const char *rotation, char *name,

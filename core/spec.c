@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 #include <stdio.h>
-#include "core.h"
+#include "plan.h"
 
 #define BLANKS " \t\r\n,"
 #define VALUE_MAX 64
@@ -281,7 +281,7 @@ static int is_trellis(const struct tq_spec *spec)
 
 static int is_polar(const struct tq_spec *spec)
 {
-	return spec->code >= TQ_CODE_POLAR && spec->code <= TQ_CODE_POLAR6;
+	return tq_polar_radius_bits(spec->code) != 0;
 }
 
 static unsigned bit_of(const char *name)
