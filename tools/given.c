@@ -123,7 +123,7 @@ static int settle(const char *dir, uint32_t dim, const struct floats *matrix, co
 int given_load(struct tq_context *ctx, const char *dir, uint32_t dim, uint32_t *sum)
 {
 	struct tq_given given = {.struct_size = sizeof(given)};
-	static struct floats matrix, scales, angles;
+	struct floats matrix = {0}, scales = {0}, angles = {0};
 	uint32_t *pairs = NULL;
 	int ret = load_floats(dir, "matrix.npy", &matrix);
 

@@ -115,34 +115,32 @@ static void turn(const float *r, uint32_t n, uint32_t row, uint32_t column, cons
 	}
 }
 
+/* ... of every block of @rows rows */
+static void turn_rows(const struct blocks *b, size_t dim, int back, const float *x, float *y, size_t rows)
+{
+	uint32_t n;
+	const float *r;
+	size_t at;
+
+	for (; rows > 0; rows--, x += dim, y += dim)
+		for (r = b->r, at = 0; at < dim; at += n, r += n * n) {
+			n = dim - at < b->size ? (uint32_t)(dim - at) : b->size;
+			turn(r, n, back ? 1 : n, back ? n : 1, x + at, y + at);
+		}
+}
+
 static void blocks_rotate(const struct tq_rotation *rot, const void *state, const float *x, float *y,
 			  size_t rows, float *scratch)
 {
-	const struct blocks *b = state;
-	uint32_t at, n;
-	const float *r;
-
 	(void)scratch;
-	for (; rows > 0; rows--, x += rot->dim, y += rot->dim)
-		for (r = b->r, at = 0; at < rot->dim; at += n, r += n * n) {
-			n = rot->dim - at < b->size ? rot->dim - at : b->size;
-			turn(r, n, n, 1, x + at, y + at);
-		}
+	turn_rows(state, rot->dim, 0, x, y, rows);
 }
 
 static void blocks_unrotate(const struct tq_rotation *rot, const void *state, const float *x, float *y,
 			    size_t rows, float *scratch)
 {
-	const struct blocks *b = state;
-	uint32_t at, n;
-	const float *r;
-
 	(void)scratch;
-	for (; rows > 0; rows--, x += rot->dim, y += rot->dim)
-		for (r = b->r, at = 0; at < rot->dim; at += n, r += n * n) {
-			n = rot->dim - at < b->size ? rot->dim - at : b->size;
-			turn(r, n, 1, n, x + at, y + at);
-		}
+	turn_rows(state, rot->dim, 1, x, y, rows);
 }
 
 static const struct tq_rotation_ops blocks_ops = {

@@ -3,9 +3,9 @@
 #define TQ_SIMD_MIX_H
 
 /*
- * The operation mix of attend(grid) and, if MIX_WINDOWS is defined, attend(tcq), FORMAT.md section 8, for every instruction set: up to MOST_WEIGHTS weights
- * at a time to integers, then chunk by chunk the integer sums of all rows, and those to floats. The file that
- * includes this one defines
+ * The operation mix of attend(grid) and, if MIX_WINDOWS is defined, attend(tcq), FORMAT.md section 8, for every
+ * instruction set: up to MOST_WEIGHTS weights at a time to integers, then chunk by chunk the integer sums of all
+ * rows, and those to floats. The file that includes this one defines
  *
  *	struct weights		integer weights; unit[w]: what one unit is worth, 0 if no weight counts
  *	struct source		the rows: plan, codes, n, and chunk, the one in work

@@ -2,6 +2,7 @@
 #ifndef TQ_TEST_CUDA_FIXTURE_H
 #define TQ_TEST_CUDA_FIXTURE_H
 
+#include <check.h>
 #include "../open_quantizer.h"
 #include "codec.h"
 
@@ -23,6 +24,9 @@ void *device(size_t size);
 
 /** noise - a number of about 1, by rand() */
 float noise(void);
+
+/** run_suite - each test in a process of its own, under sanitizers too: the fake driver has a state; exit status */
+int run_suite(Suite *suite);
 
 /* The call is refused for a wrong argument whose name its text begins with */
 #define REFUSED(text, call)                                                                        \

@@ -501,8 +501,6 @@ int main(void)
 	TCase *present = tcase_create("present"), *device = tcase_create("device"),
 	      *failure = tcase_create("failure");
 	Suite *s = suite_create("cuda");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_test(present, a_driver_without_a_device_is_not_present);
 	tcase_add_test(present, an_empty_list_of_devices_is_not_present);
@@ -525,11 +523,5 @@ int main(void)
 	suite_add_tcase(s, present);
 	suite_add_tcase(s, device);
 	suite_add_tcase(s, failure);
-	sr = srunner_create(s);
-	/* a process of its own for each test, under sanitizers too: the fake driver has a state */
-	srunner_set_fork_status(sr, CK_FORK);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

@@ -316,8 +316,6 @@ int main(void)
 	TCase *memory_case = tcase_create("memory");
 	TCase *core = tcase_create("core");
 	Suite *s = suite_create("cuda index");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_loop_test(core, a_device_finds_what_the_index_finds, 0, sizeof(settings) / sizeof(settings[0]));
 	tcase_add_test(core, what_a_device_cannot_do_is_refused);
@@ -326,11 +324,5 @@ int main(void)
 	tcase_add_test(memory_case, every_allocation_can_fail);
 	suite_add_tcase(s, core);
 	suite_add_tcase(s, memory_case);
-	sr = srunner_create(s);
-	/* a process of its own for each test: the fake driver has a state */
-	srunner_set_fork_status(sr, CK_FORK);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }

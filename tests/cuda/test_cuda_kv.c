@@ -360,8 +360,6 @@ int main(void)
 {
 	TCase *device = tcase_create("device"), *failure = tcase_create("failure");
 	Suite *s = suite_create("cuda kv");
-	SRunner *sr;
-	int failed;
 
 	tcase_add_loop_test(device, attention_gives_the_hosts_answers, 0, sizeof(plans) / sizeof(plans[0]));
 	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
@@ -372,10 +370,5 @@ int main(void)
 	tcase_set_timeout(failure, 240);
 	suite_add_tcase(s, device);
 	suite_add_tcase(s, failure);
-	sr = srunner_create(s);
-	srunner_set_fork_status(sr, CK_FORK);
-	srunner_run_all(sr, CK_ENV);
-	failed = srunner_ntests_failed(sr);
-	srunner_free(sr);
-	return failed != 0;
+	return run_suite(s);
 }
