@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,13 +120,27 @@ static void print_head(const char *in, const char *queries, const struct eval_da
 	       "10@10", "encode/s", "x memcpy", "score/s", "x f32", "drivers");
 }
 
+/** theory_cell - a figure of theory, or a dash where there is none */
+static const char *theory_cell(char *buf, size_t size, const char *format, double value)
+{
+	if (isnan(value))
+		return "-";
+	snprintf(buf, size, format, value);
+	return buf;
+}
+
 static void print_row(const struct eval_result *r)
 {
-	printf("%-48s %5zu %6.3f |%9.3g %9.3g |%7.4f %7.4f |%8.3g %8.3g |%5.3f %6.3f |%8.3fM %8.3f "
+	char vnmse[32], slope[32], variance[32];
+
+	printf("%-48s %5zu %6.3f |%9.3g %9s |%7.4f %7s |%8.3g %8s |%5.3f %6.3f |%8.3fM %8.3f "
 	       "|%8.2fM %7.2f | %s\n",
-	       r->given, r->bytes, r->bits, r->measured.vnmse, r->theory.vnmse, r->measured.slope,
-	       r->theory.slope, r->measured.variance, r->theory.variance, r->recall1, r->recall10,
-	       r->encode * 1e-6, r->encode_ratio, r->score * 1e-6, r->score_ratio, r->drivers);
+	       r->given, r->bytes, r->bits, r->measured.vnmse,
+	       theory_cell(vnmse, sizeof(vnmse), "%.3g", r->theory.vnmse), r->measured.slope,
+	       theory_cell(slope, sizeof(slope), "%.4f", r->theory.slope), r->measured.variance,
+	       theory_cell(variance, sizeof(variance), "%.3g", r->theory.variance), r->recall1,
+	       r->recall10, r->encode * 1e-6, r->encode_ratio, r->score * 1e-6, r->score_ratio,
+	       r->drivers);
 	fflush(stdout);
 }
 
@@ -137,7 +152,8 @@ static const char notes[] =
 	"unbiased\n"
 	"d*var      dimension times the variance of a score, unit vectors, orthogonal query\n"
 	"theory     for a perfectly random rotation and effort=0, from the sphere density of the "
-	"dimension\n"
+	"dimension;\n"
+	"           code=tcq and code=polar have no such formula\n"
 	"1@1 10@10  part of the exact nearest (inner product, f64, brute force) found by the "
 	"scores\n"
 	"encode/s   million rows; x memcpy: time to copy the same f32 rows over time to encode "

@@ -65,7 +65,8 @@ struct eval_figures {
  * @count:  how many; 0 for pure QJL
  *
  * From the moments of the nearest level under the sphere density of @dim, integrated here in f64
- * without any of the library's tables.
+ * without any of the library's tables. NaN for codes that have no level for a coordinate alone: no
+ * formula gives what a trellis or recursive angles leave.
  */
 struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const float *levels,
 				unsigned count);

@@ -2,7 +2,7 @@
 
 /*
  * The picture of an evaluation: distortion against bits per coordinate, with Shannon's bound for a
- * Gaussian source, 4^-b. Dots are measured, lines are theory. Specs that differ only in bits are
+ * Gaussian source, 4^-b. Dots are measured, lines are theory, where there is one. Specs that differ only in bits are
  * one series.
  */
 
@@ -125,7 +125,7 @@ static int draw_series(struct output *out, const struct eval_result *results, si
 		  RIGHT + 28, y, colour, RIGHT + 46, y + 4, text);
 	for (size_t i = first; i < n && !ret; i++) {
 		series_name(results[i].given, other, sizeof(other));
-		if (strcmp(name, other))
+		if (strcmp(name, other) || isnan(results[i].theory.vnmse))
 			continue;
 		ret = svg_put(out, "%c%.1f %.1f ", started ? 'L' : 'M', at_x(results[i].bits),
 			  at_y(results[i].theory.vnmse));
@@ -140,9 +140,13 @@ static int draw_series(struct output *out, const struct eval_result *results, si
 		svg_escape(results[i].given, text, sizeof(text));
 		ret = svg_put(out,
 			  "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"%s\"><title>%s: "
-			  "%.3f bits, measured %.4g, theory %.4g</title></circle>\n",
+			  "%.3f bits, measured %.4g",
 			  at_x(results[i].bits), at_y(results[i].measured.vnmse), colour, text,
-			  results[i].bits, results[i].measured.vnmse, results[i].theory.vnmse);
+			  results[i].bits, results[i].measured.vnmse);
+		if (!ret && !isnan(results[i].theory.vnmse))
+			ret = svg_put(out, ", theory %.4g", results[i].theory.vnmse);
+		if (!ret)
+			ret = svg_put(out, "</title></circle>\n");
 	}
 	return ret;
 }

@@ -56,31 +56,10 @@ static struct moments integrate(uint32_t dim, const float *levels, unsigned coun
 	return (struct moments){m.uc / mass, m.cc / mass, m.abs_u / mass};
 }
 
-/*
- * A trellis code has no levels of its own for a coordinate, and no formula: what it leaves of the unit normal
- * (docs/METHODS.md). Its levels are means of what they stand for, so uc = cc.
- */
-static void trellis_moments(const struct tq_spec *spec, struct moments *m)
+/* A trellis, and angles of pairs, have no levels of their own for a coordinate. */
+static bool has_levels(const struct tq_spec *spec)
 {
-	static const double left[2][4] = {{.2878, .0793, .0219, .0061}, {.2823, .0772, .0209, .0058}};
-
-	if (spec->code != TQ_CODE_TCQ8 && spec->code != TQ_CODE_TCQ9)
-		return;
-	m->uc = m->cc = 1 - left[spec->code - TQ_CODE_TCQ8][spec->bits - 1];
-}
-
-/*
- * Angles lose .0320 of the norm whatever the dimension, and keep it as it is; a radius of few bits is a mean of
- * what it stands for, which leaves out the second number of these (docs/METHODS.md).
- */
-static void polar_moments(const struct tq_spec *spec, struct moments *m)
-{
-	static const double lost[] = {0, .0003, .00008, .00002};
-
-	if (spec->code < TQ_CODE_POLAR || spec->code > TQ_CODE_POLAR6)
-		return;
-	m->cc = 1 - lost[spec->code - TQ_CODE_POLAR];
-	m->uc = m->cc * (1 - .0320 / 2);
+	return spec->code == TQ_CODE_LM || spec->code == TQ_CODE_UNIFORM || spec->code == TQ_CODE_SIGN;
 }
 
 struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const float *levels,
@@ -90,8 +69,8 @@ struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const 
 	double spread = dim > 1 ? dim / (dim - 1.0) : 1;
 	double half_pi = acos(-1) / 2, kappa2 = 1 / (m.abs_u * m.abs_u), rho2, residual;
 
-	trellis_moments(spec, &m);
-	polar_moments(spec, &m);
+	if (!has_levels(spec))
+		return (struct eval_figures){NAN, NAN, NAN};
 	rho2 = m.cc > 0 ? m.uc * m.uc / m.cc : 0;
 	residual = 1 - 2 * m.uc + m.cc;
 	switch (spec->correction) {

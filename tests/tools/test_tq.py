@@ -322,6 +322,15 @@ class Tq(unittest.TestCase):
         self.assertAlmostEqual(out["results"][0]["theory"]["vnmse"], .358387, delta=.358387 * .001)
         self.assertIn("</svg>", self.read("p.svg").decode())
 
+    def test_eval_has_no_theory_for_trellises_and_angles(self):
+        self.write("in.npy", npy(gauss(200, 64)))
+        args = ["eval", "in.npy", "--spec", "code=tcq bits=3", "--spec", "code=polar", "--svg", "p.svg"]
+        for r in json.loads(self.ok(*args, "--json"))["results"]:
+            self.assertEqual(r["theory"], {"vnmse": None, "slope": None, "d_variance": None})
+            self.assertLess(r["measured"]["vnmse"], .035)
+        self.assertEqual(self.ok(*args).count(" - |"), 6)
+        self.assertNotIn("nan", self.read("p.svg").decode())
+
     def test_eval_with_held_out_queries_and_few_rows(self):
         for n in 2, 3, 25:
             self.write("in.npy", npy(gauss(n, 7)))
