@@ -17,20 +17,18 @@
 	} while (0)
 
 /* @n rows of @dim elements @stride apart: do they fit into the address space? */
-static inline int tq_check_rows(const struct tq_quantizer *q, const char *name, size_t stride,
-				size_t n, size_t element)
+static inline int tq_check_rows(uint32_t dim, const char *name, size_t stride, size_t n, size_t element)
 {
-	if (stride < q->plan->dim)
-		return tq_fail(TQ_ERR_ARG, "%s: %zu is less than the dimension %u", name, stride,
-			       q->plan->dim);
+	if (stride < dim)
+		return tq_fail(TQ_ERR_ARG, "%s: %zu is less than the dimension %u", name, stride, dim);
 	if (stride > PTRDIFF_MAX / element || n > PTRDIFF_MAX / (stride * element))
 		return tq_fail(TQ_ERR_ARG, "%s: %zu rows of %zu exceed memory", name, n, stride);
 	return TQ_OK;
 }
 
-static inline int tq_check_codes(const struct tq_quantizer *q, const char *name, size_t n)
+static inline int tq_check_codes(size_t row_bytes, const char *name, size_t n)
 {
-	if (n > PTRDIFF_MAX / q->plan->layout.row_bytes)
+	if (n > PTRDIFF_MAX / row_bytes)
 		return tq_fail(TQ_ERR_ARG, "%s: %zu rows exceed memory", name, n);
 	return TQ_OK;
 }

@@ -107,9 +107,9 @@ int tq_encode_as(const struct tq_quantizer *q, const void *x, int dtype, size_t 
 		return TQ_OK;
 	TQ_CHECK_POINTER(x);
 	TQ_CHECK_POINTER(codes);
-	ret = tq_check_rows(q, "stride", stride, n, element);
+	ret = tq_check_rows(q->plan->dim, "stride", stride, n, element);
 	if (!ret)
-		ret = tq_check_codes(q, "codes", n);
+		ret = tq_check_codes(tq_code_size(q), "codes", n);
 	b.centre = q->plan->centre;
 	if (!ret)
 		ret = split(q, true, n, FLOATS_PER_TILE, q->plan->dim, check_finite, &b);
@@ -147,9 +147,9 @@ int tq_decode_as(const struct tq_quantizer *q, const void *codes, size_t n, void
 		return TQ_OK;
 	TQ_CHECK_POINTER(codes);
 	TQ_CHECK_POINTER(x);
-	ret = tq_check_rows(q, "stride", stride, n, element);
+	ret = tq_check_rows(q->plan->dim, "stride", stride, n, element);
 	if (!ret)
-		ret = tq_check_codes(q, "codes", n);
+		ret = tq_check_codes(tq_code_size(q), "codes", n);
 	if (ret)
 		return ret;
 	return split(q, q->pipe.split_decode, n, FLOATS_PER_TILE, q->plan->dim, decode_tile, &b);
@@ -186,7 +186,7 @@ int tq_query_prepare_adds(const struct tq_quantizer *q, const float *x, size_t s
 	TQ_CHECK_POINTER(x);
 	ret = tq_check_prepared(prepared);
 	if (!ret)
-		ret = tq_check_rows(q, "stride", stride, nq, sizeof(*x));
+		ret = tq_check_rows(q->plan->dim, "stride", stride, nq, sizeof(*x));
 	if (ret)
 		return ret;
 	if (nq > PTRDIFF_MAX / q->pipe.query_bytes / nadds)

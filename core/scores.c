@@ -87,7 +87,7 @@ int tq_score(const struct tq_quantizer *q, const void *prepared, size_t nq, cons
 	TQ_CHECK_POINTER(scores);
 	ret = tq_check_prepared(prepared);
 	if (!ret)
-		ret = tq_check_codes(q, "codes", n);
+		ret = tq_check_codes(tq_code_size(q), "codes", n);
 	if (!ret)
 		ret = tq_check_scores(ld, n);
 	return ret ? ret : job_run(&job, q->pipe.split_score);
@@ -155,9 +155,9 @@ int tq_score_pairs(const struct tq_quantizer *q, const void *a, size_t na, const
 	TQ_CHECK_POINTER(a);
 	TQ_CHECK_POINTER(b);
 	TQ_CHECK_POINTER(scores);
-	ret = tq_check_codes(q, "a", na);
+	ret = tq_check_codes(tq_code_size(q), "a", na);
 	if (!ret)
-		ret = tq_check_codes(q, "b", nb);
+		ret = tq_check_codes(tq_code_size(q), "b", nb);
 	if (!ret)
 		ret = tq_check_scores(ld, nb);
 	return ret ? ret : job_run(&job, q->pipe.split_pairs);

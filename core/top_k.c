@@ -425,7 +425,7 @@ static int best_rows(const struct tq_quantizer *q, const void *prepared, size_t 
 		TQ_CHECK_POINTER(codes);
 		ret = tq_check_prepared(prepared);
 		if (!ret)
-			ret = tq_check_codes(q, "codes", n);
+			ret = tq_check_codes(tq_code_size(q), "codes", n);
 		if (ret)
 			return ret;
 	}

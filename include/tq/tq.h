@@ -25,6 +25,7 @@
 #include "tq/device_kv.h"
 #include "tq/top_k.h"
 #include "tq/file.h"
+#include "tq/split.h"
 #include "tq/kv.h"
 #include "tq/index.h"
 

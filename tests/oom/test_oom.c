@@ -259,6 +259,58 @@ static int encode_decode_score(struct tq_context *ctx, const char *spec)
 	return ret;
 }
 
+/* Channels are chosen, a split of them is made; its calls ask for nothing, but those of large groups. */
+static int make_split(struct tq_context *ctx, uint32_t dim, struct tq_split **s)
+{
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = "scalar", .centre = x};
+	static uint32_t channels[LARGE_DIM];
+	struct tq_spec spec[2];
+	int ret;
+
+	tq_spec_init(&spec[0]);
+	tq_spec_init(&spec[1]);
+	ck_assert_int_eq(tq_spec_parse(&spec[0], "bits=3 rotation=none center=data"), TQ_OK);
+	ck_assert_int_eq(tq_spec_parse(&spec[1], "bits=2 rotation=none"), TQ_OK);
+	*s = NULL;
+	ret = tq_split_choose(ctx, x, dim, ROWS, dim, x, DIM / 4, channels);
+	if (ret)
+		return ret;
+	*s = (struct tq_split *)&o;
+	ret = tq_split_create(ctx, spec, dim, channels, DIM / 4, &o, s);
+	ck_assert_msg(ret == TQ_OK || *s == NULL, "a split is left behind");
+	return ret;
+}
+
+static int choose_and_split(struct tq_context *ctx, const char *text)
+{
+	static unsigned char codes[ROWS * LARGE_DIM];
+	static float back[ROWS * LARGE_DIM];
+	uint32_t dim = strstr(text, "large") ? LARGE_DIM : DIM;
+	size_t fail_at = memory.fail_at, asked;
+	struct tq_split *s;
+	void *scratch;
+	int ret;
+
+	/* the drivers are tested with all the memory there is */
+	memory.fail_at = 0;
+	ck_assert_int_eq(make_split(ctx, dim, &s), TQ_OK);
+	tq_split_destroy(s);
+	memory.asked = 0;
+	memory.fail_at = fail_at;
+	ret = make_split(ctx, dim, &s);
+	if (ret)
+		return ret;
+	scratch = aligned_alloc(64, (tq_split_scratch_size(s) + 63) / 64 * 64);
+	asked = memory.asked;
+	ret = tq_split_encode(s, x, TQ_F32, dim, ROWS, codes, scratch);
+	if (!ret)
+		ret = tq_split_decode(s, codes, ROWS, back, TQ_F32, dim, scratch);
+	ck_assert(dim > DIM || (ret == TQ_OK && memory.asked == asked));
+	free(scratch);
+	tq_split_destroy(s);
+	return ret;
+}
+
 static int exists(const char *path)
 {
 	return access(path, F_OK) == 0;
@@ -503,6 +555,12 @@ START_TEST(given_rotations_survive)
 }
 END_TEST
 
+START_TEST(splits_survive)
+{
+	run_all(choose_and_split, _i ? "split, large" : "split");
+}
+END_TEST
+
 START_TEST(large_rows_survive)
 {
 	run_all(encode_decode_score, _i ? "bits=3 correction=unbiased rotation=none"
@@ -619,6 +677,10 @@ int main(void)
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, indexes_survive, 0, 2);
 	tcase_add_test(tc, saved_indexes_survive);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("split");
+	tcase_set_timeout(tc, 300);
+	tcase_add_loop_test(tc, splits_survive, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
