@@ -63,31 +63,44 @@ def log_softmax(a):
     return a - np.log(np.exp(a).sum(1, keepdims=True))
 
 
+def figures(keys, back, queries):
+    s, t = queries @ keys.T, queries @ back.T
+    p, r = log_softmax(s), log_softmax(t)
+    return ((back - keys)**2).sum() / (keys**2).sum(), ((s - t)**2).mean() / s.var(), (np.exp(p) * (p - r)).sum(1).mean()
+
+
 def measure(lib, rotation, bits, keys, queries):
     q = lib.quantizer("rotation=%s bits=%d correction=ls" % (rotation, bits), DIM, None)
     codes, back = aligned(len(keys) * lib.lib.tq_code_size(q)), np.zeros_like(keys)
     lib.call("tq_encode", q, keys, DIM, len(keys), codes)
     lib.call("tq_decode", q, codes, len(keys), back, DIM)
     lib.lib.tq_quantizer_destroy(q)
-    s, t = queries @ keys.T, queries @ back.T
-    p, r = log_softmax(s), log_softmax(t)
-    return ((back - keys)**2).sum() / (keys**2).sum(), ((s - t)**2).mean() / s.var(), (np.exp(p) * (p - r)).sum(1).mean()
+    return figures(keys, back, queries)
 
 
-def head(lib, layer, number, centred, bits):
+def load(layer, number, centred):
+    """Keys to learn from and to measure, queries likewise."""
     name = os.path.join(VECTORS, "smollm2-l%02d-h%d-" % (layer, number))
     keys, queries = [np.load(name + part + ".npy").astype(np.float32) for part in ("key", "query")]
     if centred:
         keys = keys - keys[:512].mean(0)
-    known, keys = keys[:512], np.ascontiguousarray(keys[512:])
-    scales = np.sqrt(np.sqrt((known**2).mean(0) / (queries[::2]**2).mean(0)))
-    scales /= np.exp(np.log(scales).mean())
+    return [np.ascontiguousarray(a) for a in (keys[:512], keys[512:], queries[::2], queries[1::2])]
+
+
+def scales_of(known, asked):
+    scales = np.sqrt(np.sqrt((known**2).mean(0) / (asked**2).mean(0)))
+    return scales / np.exp(np.log(scales).mean())
+
+
+def head(lib, layer, number, centred, bits):
+    known, keys, asked, queries = load(layer, number, centred)
+    scales = scales_of(known, asked)
     ways = {r: r for r in ("rht:2", "givens:4", "givens:16", "blocks:4", "none")}
     for n in (1, 2, 4, 8):
         ways["%d chosen layers" % n] = give(lib, **choose_pairs(known, n))
     ways["scales, rht:2"] = give(lib, scales, rotation="rht:2")
     ways["scales, 4 chosen layers"] = give(lib, scales, **choose_pairs(known / scales, 4))
-    return {way: measure(lib, r, bits, keys, queries[1::2]) for way, r in ways.items()}
+    return {way: measure(lib, r, bits, keys, queries) for way, r in ways.items()}
 
 
 def table(lib, centred, bits):
