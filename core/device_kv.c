@@ -215,6 +215,8 @@ int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		return ret;
 	if (!isfinite(call->scale) || call->scale < 0.0f)
 		return tq_fail(TQ_ERR_ARG, "call.scale: %g is not positive", (double)call->scale);
+	if (!isfinite(call->softcap) || call->softcap < 0.0f)
+		return tq_fail(TQ_ERR_ARG, "call.softcap: %g is not positive", (double)call->softcap);
 	n = (size_t)call->sequences * call->tokens;
 	ret = check_tokens("call.query", call->query, "call.query_stride", call->query_stride, kv->o.query_heads,
 			   kv->keys->plan->dim, n, call->dtype);
@@ -229,6 +231,8 @@ int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("call.lengths", call->lengths, sizeof(*call->lengths));
 	if (!ret)
 		ret = check_memory("call.scratch", call->scratch, 256);
+	if (!ret && call->sink_logits)
+		ret = check_memory("call.sink_logits", call->sink_logits, sizeof(*call->sink_logits));
 	if (ret)
 		return ret;
 	TQ_DEVICE_RUN("tq_kv_attend_async", kv->keys->ops->kv_attend(kv->keys->state, kv->values->state,

@@ -6,7 +6,7 @@
 
 #include "gate.h"
 
-#define TQ_GATE_PLACES 16
+#define TQ_GATE_PLACES 32
 
 /**
  * struct tq_gate_bed - a bench on a device

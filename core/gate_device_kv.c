@@ -20,6 +20,7 @@
 #define ERROR_MAX 1e-3
 
 static const uint32_t lengths[SEQUENCES] = { LONGEST, 33, 1 };
+static const float sinks[HEADS * GROUP] = { 2.0f, -1.0f, 0.5f, -30.0f, 7.0f, -INFINITY };
 static const struct tq_device_kv_options shape = { sizeof(shape), HEADS, HEADS * GROUP, 32 };
 
 /* On the host: rows as given, and as scalar decodes them. On the device: d* */
@@ -28,7 +29,7 @@ struct scene {
 	uint32_t dim;
 	size_t tokens; /* of all sequences */
 	float *key, *value, *query, *out, *lse;
-	uint8_t *dkey, *dvalue, *dquery, *dout, *dlse, *dslots, *dtable, *dlengths, *dpages;
+	uint8_t *dkey, *dvalue, *dquery, *dout, *dlse, *dslots, *dtable, *dlengths, *dpages, *dsinks;
 };
 
 static float *floats(struct tq_gate_bench *b, size_t n)
@@ -91,6 +92,7 @@ static void lay_out(struct tq_gate_bed *bed, struct scene *s)
 	s->dslots = tq_gate_place(bed, s->tokens * sizeof(*slots));
 	s->dtable = tq_gate_place(bed, sizeof(table));
 	s->dlengths = tq_gate_place(bed, sizeof(lengths));
+	s->dsinks = tq_gate_place(bed, sizeof(sinks));
 	if (bed->b->err)
 		return;
 	for (i = 0; i < nq * d; i++)
@@ -99,6 +101,7 @@ static void lay_out(struct tq_gate_bed *bed, struct scene *s)
 	tq_gate_in(bed, s->dslots, slots, s->tokens * sizeof(*slots));
 	tq_gate_in(bed, s->dtable, table, sizeof(table));
 	tq_gate_in(bed, s->dlengths, lengths, sizeof(lengths));
+	tq_gate_in(bed, s->dsinks, sinks, sizeof(sinks));
 }
 
 /* Pages begin as noise: what was in them must not matter */
@@ -120,11 +123,11 @@ static void append(struct tq_gate_bed *bed, struct scene *s)
 			    bed->ops->kv_append(s->keys->state, s->values->state, bed->queue, &shape, &r));
 }
 
-/* One query row over tokens from .. to - 1, the sequence's first at row @base */
-static double want_row(const struct scene *s, const float *query, size_t base, uint32_t head, uint32_t from, uint32_t to,
-		       float scale, double *out)
+/* One query row over tokens from .. to - 1, the sequence's first at row @base, and a logit @sink */
+static double want_row(const struct scene *s, const struct tq_device_kv_call *call, const float *query, size_t base,
+		       uint32_t head, uint32_t from, uint32_t to, double sink, double *out)
 {
-	double z[LONGEST], top = -HUGE_VAL, sum = 0.0;
+	double z[LONGEST], top = sink, sum = 0.0, cap = (double)call->softcap;
 	const float *row;
 	uint32_t d = s->dim, t, i;
 
@@ -132,10 +135,13 @@ static double want_row(const struct scene *s, const float *query, size_t base, u
 		row = s->key + ((base + t) * HEADS + head) * d;
 		for (z[t] = 0.0, i = 0; i < d; i++)
 			z[t] += (double)row[i] * (double)query[i];
-		z[t] *= (double)scale;
+		z[t] *= (double)call->scale;
+		z[t] = cap > 0.0 ? cap * tanh(z[t] / cap) : z[t];
 		top = z[t] > top ? z[t] : top;
 	}
 	memset(out, 0, d * sizeof(*out));
+	if (sink > -HUGE_VAL)
+		sum = exp(sink - top);
 	for (t = from; t < to; t++) {
 		row = s->value + ((base + t) * HEADS + head) * d;
 		sum += exp(z[t] - top);
@@ -153,9 +159,9 @@ static void compare(struct tq_gate_bed *bed, const struct scene *s, const struct
 	size_t row = (q * (size_t)TOKENS + token) * HEADS * GROUP + head, i;
 	uint32_t behind = TOKENS - 1 - token, to = lengths[q] > behind ? lengths[q] - behind : 0,
 		 from = call->window && to > call->window ? to - call->window : 0;
-	double want[256], lse, off = 0.0, norm = 0.0, e;
+	double want[256], lse, off = 0.0, norm = 0.0, e, sink = call->sink_logits ? (double)sinks[head] : -HUGE_VAL;
 
-	lse = want_row(s, s->query + row * s->dim, base, head / GROUP, from, to, call->scale, want);
+	lse = want_row(s, call, s->query + row * s->dim, base, head / GROUP, from, to, sink, want);
 	for (i = 0; i < s->dim; i++) {
 		e = (double)s->out[row * s->dim + i] - want[i];
 		off += e * e;
@@ -164,11 +170,12 @@ static void compare(struct tq_gate_bed *bed, const struct scene *s, const struct
 	if (!(off <= ERROR_MAX * ERROR_MAX * norm))
 		tq_gate_fault(bed->b, "attention: relative error %.2g over %u tokens (d=%u)", sqrt(off / norm), to - from,
 			      s->dim);
-	if (to > from ? !(fabs((double)s->lse[row] - lse) <= ERROR_MAX) : !(s->lse[row] < -3e38f))
+	if (to > from || sink > -HUGE_VAL ? !(fabs((double)s->lse[row] - lse) <= ERROR_MAX) : !(s->lse[row] < -3e38f))
 		tq_gate_fault(bed->b, "attention: lse %g, not %g (d=%u)", (double)s->lse[row], lse, s->dim);
 }
 
-static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, uint32_t window)
+/* @all: whatever else a call can have */
+static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, uint32_t window, bool all)
 {
 	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, base, i;
 	struct tq_device_kv_call call = {
@@ -180,6 +187,8 @@ static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, ui
 		.window = window,
 		.dtype = TQ_F32,
 		.scale = 1.0f / sqrtf((float)d),
+		.softcap = all ? 1.5f : 0.0f,
+		.sink_logits = all ? (const float *)(const void *)s->dsinks : NULL,
 		.query = s->dquery,
 		.query_stride = HEADS * GROUP * d,
 		.out = s->dout,
@@ -224,8 +233,8 @@ int tq_gate_device_kv(const struct tq_device_codec *keys, const struct tq_device
 	tq_gate_open(&b, keys->entry, s.dim, why, size);
 	lay_out(&bed, &s);
 	append(&bed, &s);
-	attend(&bed, &s, 2, 0);
-	attend(&bed, &s, 1, 40);
+	attend(&bed, &s, 2, 0, false);
+	attend(&bed, &s, 1, 40, true);
 	tq_gate_clear(&bed);
 	tq_gate_close(&b);
 	if (b.err && !*why)

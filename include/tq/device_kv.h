@@ -116,11 +116,14 @@ TQ_API int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *qu
  * @window:       a query sees this many keys, its own position the last; 0 for all
  * @dtype:        enum tq_dtype of @query and @out
  * @scale:        of logits; 0 for 1 / sqrt(dim)
+ * @softcap:      logits become softcap * tanh(logit / softcap); 0 for none
+ * @sink_logits:  device memory: one more logit per query head, without a value; NULL for none
  * @query:        sequence s, token t, head g at query + (s * tokens + t) * query_stride + g * dim
  * @query_stride: in elements
  * @out:          likewise
  * @out_stride:   in elements
- * @lse:          receives log(sum(exp(logits))), sequences x tokens x query_heads floats; NULL for none
+ * @lse:          receives log(sum(exp(logits))), the sink's among them, sequences x tokens x query_heads floats;
+ *                NULL for none
  * @pages:        as in struct tq_device_kv_rows
  * @table:        device memory: sequence s's pages in the order of tokens at table + s * table_stride
  * @table_stride: in entries
@@ -136,6 +139,8 @@ struct tq_device_kv_call {
 	uint32_t window;
 	int dtype;
 	float scale;
+	float softcap;
+	const float *sink_logits;
 	const void *query;
 	size_t query_stride;
 	void *out;
@@ -160,7 +165,7 @@ TQ_API size_t tq_kv_attend_async_scratch(const struct tq_device_kv *kv,
 /**
  * tq_kv_attend_async - attention of the last tokens of sequences over all of them
  *
- * A query that sees no key gets zeros, and -infinity as lse. Made for few query tokens: four rows (query
+ * A query that sees no key gets zeros, and -infinity or its sink logit as lse. Made for few query tokens: four rows (query
  * tokens times query heads per KV head) share a pass over the pages.
  *
  * Return: TQ_OK; TQ_ERR_ARG; TQ_ERR_DEVICE.

@@ -76,6 +76,8 @@ struct tqc_attend {
 	int32_t key_scale, value_scale, dtype;
 	uint32_t tokens, kv_heads, group, passes, splits, window;
 	float scale; /* of logits, in powers of two */
+	float cap;   /* likewise; 0 for none */
+	const float *sink_logits;
 	uint32_t key_levels[4], value_levels[4];
 	const void *query;
 	void *out;

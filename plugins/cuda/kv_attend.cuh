@@ -17,6 +17,8 @@
  * could overflow; then they are added to float sums, and those scaled to the new largest score (@top).
  * Weights are taken relative to @top, which rises with @most, or when a weight passes 2^20.
  *
+ * Logits are in powers of two, so that weights are exp2_fast() of them.
+ *
  * Results depend on the number of splits and on nothing else of the launch.
  */
 #pragma once
@@ -79,6 +81,12 @@ template <class T> static __device__ __forceinline__ T lanes_sum(T v)
 	v += __shfl_xor_sync(~0u, v, 4);
 	v += __shfl_xor_sync(~0u, v, 8);
 	return v + __shfl_xor_sync(~0u, v, 16);
+}
+
+/* cap * tanh(z / cap), to 1e-6 of the cap */
+static __device__ __forceinline__ float cap_logit(float z, float cap)
+{
+	return cap - __fdividef(2.0f * cap, 1.0f + exp2_fast(__fdividef(2.885390081777927f * z, cap)));
 }
 
 /* Prepared queries of a unit: planes of 8 columns, then for each of 4 rows how scores become logits */
@@ -361,6 +369,10 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 #pragma unroll
 		for (int j = 0; j < 4; j++)
 			z[j] = (float)(256 * c[j / 2][2 * (j & 1)] + (2 * c[j / 2][2 * (j & 1) + 1] + mine.bias)) * mine.factor * e[j];
+		if (a.cap > 0.0f)
+#pragma unroll
+			for (int j = 0; j < 4; j++)
+				z[j] = cap_logit(z[j], a.cap);
 		if (TQC_TILE_TOKENS * (tile + 1) > full_to || TQC_TILE_TOKENS * tile < full_from)
 #pragma unroll
 			for (int j = 0; j < 4; j++) {
@@ -445,12 +457,14 @@ extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_
 
 	wait_for_previous();
 	if (threadIdx.x < 32) {
-		float top = TQC_NOTHING, total = 0.0f;
+		float top = TQC_NOTHING, total = 0.0f, sink = -INFINITY;
 
 		for (unsigned s = threadIdx.x; s < a.splits; s += 32)
 			top = fmaxf(top, tops[4 * s].x);
 		for (int h = 16; h; h >>= 1)
 			top = fmaxf(top, __shfl_xor_sync(~0u, top, h));
+		if (a.sink_logits)
+			top = fmaxf(top, sink = 1.4426950408889634f * a.sink_logits[head]);
 		for (unsigned s = threadIdx.x; s < a.splits; s += 32) {
 			float2 v = tops[4 * s];
 			float f = exp2_fast(v.x - top);
@@ -460,6 +474,7 @@ extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_
 		}
 		for (int h = 16; h; h >>= 1)
 			total += __shfl_xor_sync(~0u, total, h);
+		total += exp2_fast(sink - top);
 		if (threadIdx.x == 0) {
 			totals[0] = total;
 			totals[1] = top;

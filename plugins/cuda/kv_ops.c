@@ -240,6 +240,8 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 
 	cut_up(k, v, options, call, &c);
 	a.scale = (float)(scale * 1.4426950408889634);
+	a.cap = (float)((double)call->softcap * 1.4426950408889634);
+	a.sink_logits = call->sink_logits;
 	a.passes = c.passes;
 	a.splits = c.splits;
 	memcpy(a.key_levels, k->plan.levels, sizeof(a.key_levels));

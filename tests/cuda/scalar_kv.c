@@ -154,8 +154,11 @@ static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, 
 			     (double)tq_load_element(a->query, a->dtype,
 						     (sequence * a->tokens + token) * a->query_stride +
 							     (head * a->group + row % a->group) * d + i);
+		z *= (double)a->scale;
+		if (a->cap > 0.0f)
+			z = (double)a->cap * tanh(z / (double)a->cap);
 		/* relative to 2^0: the tests' logits are small */
-		w = exp2(z * (double)a->scale);
+		w = exp2(z);
 		decode(a, &values, sequence, (unsigned)head, k, x);
 		for (i = 0; i < d; i++)
 			out[i] += w * (double)x[i];
@@ -181,7 +184,7 @@ static void combine(unsigned gx, const struct tqc_attend *a)
 {
 	uint32_t d = scalar_kernels.values->plan->dim, heads = a->kv_heads * a->group, head, row, s, i;
 	size_t query, unit, place;
-	double top, total, v, w;
+	double top, total, sink, v, w;
 	unsigned b;
 
 	for (b = 0; b < gx; b++) {
@@ -193,7 +196,9 @@ static void combine(unsigned gx, const struct tqc_attend *a)
 			place = 4 * (unit * a->splits + s) + row % 4;
 			top = fmax(top, (double)a->tops[2 * place]);
 		}
-		for (total = 0.0, s = 0; s < a->splits; s++) {
+		sink = a->sink_logits ? 1.4426950408889634 * (double)a->sink_logits[head] : -HUGE_VAL;
+		top = fmax(top, sink);
+		for (total = exp2(sink - top), s = 0; s < a->splits; s++) {
 			place = 4 * (unit * a->splits + s) + row % 4;
 			total += (double)a->tops[2 * place + 1] * exp2((double)a->tops[2 * place] - top);
 		}

@@ -111,7 +111,8 @@ static void end_work(struct work *w)
 static double error_of(const struct device *d, const struct work *w, size_t n)
 {
 	size_t dim = tq_dim(d->q[0]), head = 3, at, t, i;
-	double *out = calloc(dim, sizeof(*out)), z, e, sum = 0.0, off = 0.0, norm = 0.0;
+	double *out = calloc(dim, sizeof(*out)), z, e, off = 0.0, norm = 0.0;
+	double sum = w->call.sink_logits ? exp((double)w->call.sink_logits[head]) : 0.0;
 	float *x = calloc(dim, sizeof(*x));
 	uint8_t row[600];
 
@@ -121,7 +122,8 @@ static double error_of(const struct device *d, const struct work *w, size_t n)
 		tq_decode(d->q[0], row, 1, x, dim);
 		for (z = 0.0, i = 0; i < dim; i++)
 			z += (double)x[i] * (double)w->query[head * dim + i];
-		e = exp(z / sqrt((double)dim));
+		z /= sqrt((double)dim);
+		e = exp(w->call.softcap > 0.0f ? (double)w->call.softcap * tanh(z / (double)w->call.softcap) : z);
 		tq_encode(d->q[1], w->values + at, dim, 1, row);
 		tq_decode(d->q[1], row, 1, x, dim);
 		for (i = 0; i < dim; i++)
@@ -151,7 +153,9 @@ static const struct {
 
 START_TEST(attention_gives_the_hosts_answers)
 {
+	static const float sinks[HEADS] = { 0.0f, -INFINITY, 1.0f, 3.5f };
 	long allocations, waits;
+	float lse[HEADS];
 	struct device d;
 	struct work w;
 
@@ -177,6 +181,18 @@ START_TEST(attention_gives_the_hosts_answers)
 	w.length = TOKENS;
 	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
 	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	w.call.softcap = 0.5f;
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
+	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	w.call.sink_logits = sinks;
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
+	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	/* nothing but the sink */
+	w.length = 0;
+	w.call.lse = lse;
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
+	ck_assert(w.out[3 * w.call.out_stride / HEADS] == 0.0f);
+	ck_assert_double_eq_tol((double)lse[3], (double)sinks[3], 1e-6);
 	ck_assert_int_eq(fake_early() > 0, fake_machine.major == 9);
 	ck_assert_int_eq(fake_allocations(), allocations);
 	ck_assert_int_eq(fake_waits(), waits);
@@ -287,6 +303,9 @@ START_TEST(bad_arguments_are_named)
 	ATTEND("call.sequences", sequences, 1u << 22);
 	ATTEND("call.scale", scale, -1.0f);
 	ATTEND("call.scale", scale, (float)INFINITY);
+	ATTEND("call.softcap", softcap, -1.0f);
+	ATTEND("call.softcap", softcap, (float)NAN);
+	ATTEND("call.sink_logits: not aligned", sink_logits, (const float *)(const void *)((char *)w.query + 2));
 	ATTEND("call.query is NULL", query, NULL);
 	ATTEND("call.query_stride", query_stride, HEADS * 64 - 1);
 	ATTEND("call.out: not aligned", out, (char *)w.out + 2);

@@ -95,21 +95,24 @@ static std::vector<float> decoded(const struct tq_quantizer *q, const std::vecto
 	return y;
 }
 
-/* What an output row should be, in float64; returns log(sum(exp)) */
+/* What an output row should be, in float64, with a logit @sink; returns log(sum(exp)) */
 static double attend_row(const float *query, const float *k, const float *v, size_t step, size_t d, size_t from, size_t to,
-			 double scale, std::vector<double> &out)
+			 double scale, double cap, double sink, std::vector<double> &out)
 {
 	std::vector<double> z(to);
-	double top = -HUGE_VAL, sum = 0;
+	double top = sink, sum = 0;
 
 	for (size_t t = from; t < to; t++) {
 		z[t] = 0;
 		for (size_t i = 0; i < d; i++)
 			z[t] += (double)k[t * step + i] * query[i];
 		z[t] *= scale;
+		z[t] = cap > 0 ? cap * tanh(z[t] / cap) : z[t];
 		top = std::max(top, z[t]);
 	}
 	out.assign(d, 0.0);
+	if (sink > -HUGE_VAL)
+		sum = exp(sink - top);
 	for (size_t t = from; t < to; t++) {
 		double e = exp(z[t] - top);
 
@@ -124,7 +127,8 @@ static double attend_row(const float *query, const float *k, const float *v, siz
 
 /*
  * Sequences of different lengths, keys with directions that some queries like much (peaked weights) and rows
- * of very different norms; several query tokens, splits and windows; recorded into a graph and replayed.
+ * of very different norms; several query tokens, splits and windows, caps and sinks; recorded into a graph and
+ * replayed.
  */
 static void kv_check(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t query_tokens,
 		     size_t longest, float heat)
@@ -164,7 +168,14 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, dk, nkv * d, dv, nkv * d, ds, c.pages };
 	std::vector<float> y = decoded(c.q[0], k), x = decoded(c.q[1], v);
 
-	for (uint32_t mode = 0; mode < 4; mode++) {
+	std::vector<float> hsink(nq);
+	for (auto &x : hsink)
+		x = 2 * normal(rng);
+	hsink[0] = -INFINITY;
+	float *sinks = device<float>(nq);
+	CK(cudaMemcpy(sinks, hsink.data(), nq * 4, cudaMemcpyHostToDevice));
+
+	for (uint32_t mode = 0; mode < 5; mode++) {
 		struct tq_device_kv_call call = c.call(query_tokens, TQ_F32, dq, out);
 		cudaGraph_t graph;
 		cudaGraphExec_t exec;
@@ -172,6 +183,8 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 		call.lse = lse;
 		call.splits = mode == 1 ? 1 : mode == 2 ? 7 : 0;
 		call.window = mode == 3 ? 45 : 0;
+		call.softcap = mode == 4 ? 4.0f : 0.0f;
+		call.sink_logits = mode >= 3 ? sinks : NULL;
 		uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
 		call.scratch = scratch;
 		CK(cudaStreamSynchronize(stream));
@@ -194,12 +207,13 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 				for (size_t h = 0; h < nq; h++) {
 					size_t row = (s * query_tokens + t) * nq + h, to = lengths[s] - std::min<size_t>(lengths[s], query_tokens - 1 - t);
 					size_t from = call.window && to > call.window ? to - call.window : 0, at = (base * nkv + h / (nq / nkv)) * d;
-					double l, off = 0, norm = 0;
+					double l, off = 0, norm = 0, sink = call.sink_logits ? hsink[h] : -HUGE_VAL;
 
 					/* a long sequence costs the host much: some of its heads will do */
 					if (lengths[s] > 8000 && h % 5)
 						continue;
-					l = attend_row(query.data() + row * d, y.data() + at, x.data() + at, nkv * d, d, from, to, 1 / sqrt((double)d), want);
+					l = attend_row(query.data() + row * d, y.data() + at, x.data() + at, nkv * d, d, from, to, 1 / sqrt((double)d), call.softcap, sink,
+						       want);
 					for (size_t i = 0; i < d; i++) {
 						off += (got[row * d + i] - want[i]) * (got[row * d + i] - want[i]);
 						norm += want[i] * want[i];
@@ -210,11 +224,11 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 						worst = std::max(worst, sqrt(off / norm));
 					else if (off != 0)
 						worst = 1e9;
-					double e = to ? fabs(gl[row] - l) : gl[row] < -1e38f ? 0 : 1e9;
+					double e = to || sink > -HUGE_VAL ? fabs(gl[row] - l) : gl[row] < -1e38f ? 0 : 1e9;
 					worst_lse = e <= worst_lse ? worst_lse : e;
 				}
-		snprintf(what, sizeof(what), "attention, %zu/%zu heads, %zu query tokens, %zu tokens, splits %u, window %u: error %.1e, lse %.1e", nq, nkv,
-			 query_tokens, longest, call.splits, call.window, worst, worst_lse);
+		snprintf(what, sizeof(what), "attention, %zu/%zu heads, %zu query tokens, %zu tokens, splits %u, window %u, cap %g: error %.1e, lse %.1e", nq, nkv,
+			 query_tokens, longest, call.splits, call.window, call.softcap, worst, worst_lse);
 		verdict(worst <= 1e-3 && worst_lse <= 1e-3, what, key, (unsigned)d);
 		verdict(!memcmp(got.data(), twice.data(), rows * d * 4), "attention twice", key, (unsigned)d);
 		if (mode == 0)
@@ -223,7 +237,7 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 		CK(cudaGraphDestroy(graph));
 		CK(cudaFree(scratch));
 	}
-	for (void *p : { (void *)dk, (void *)dv, (void *)dq, (void *)out, (void *)lse, (void *)again, (void *)ds })
+	for (void *p : { (void *)dk, (void *)dv, (void *)dq, (void *)out, (void *)lse, (void *)again, (void *)ds, (void *)sinks })
 		CK(cudaFree(p));
 }
 
