@@ -80,13 +80,22 @@ static int check_header(const struct tq_kv *kv, struct cursor *c, struct tq_kv_f
 	return ret;
 }
 
+/* Effort is how codes were found, nothing of what they mean: a file of another effort opens. */
 static bool is_codec(const struct tq_kv_codec *codec, const struct tq_kv_file_codec *f)
 {
-	char spec[sizeof(f->spec)] = "";
+	const struct tq_spec *mine = tq_quantizer_spec(codec->q);
+	char want[TQ_SPEC_STRING_MAX], got[TQ_SPEC_STRING_MAX];
+	struct tq_spec spec;
 
-	return tq_dim(codec->q) == f->dim && tq_codebook_hash(codec->q) == f->hash &&
-	       !tq_spec_print(tq_quantizer_spec(codec->q), spec, sizeof(spec)) &&
-	       !memcmp(spec, f->spec, strlen(spec) + 1);
+	if (tq_dim(codec->q) != f->dim || tq_codebook_hash(codec->q) != f->hash ||
+	    !memchr(f->spec, '\0', sizeof(f->spec)))
+		return false;
+	tq_spec_init(&spec);
+	if (tq_spec_parse(&spec, f->spec))
+		return false;
+	spec.effort = mine->effort;
+	return !tq_spec_print(&spec, got, sizeof(got)) && !tq_spec_print(mine, want, sizeof(want)) &&
+	       !strcmp(got, want);
 }
 
 /* Each head's codec in the file must be the cache's */

@@ -180,8 +180,8 @@ const struct tq_setting tq_schema[] = {
 		 "window: first and last tokens kept in 16 bits; page: tokens per page, a multiple of 16 up to\n"
 		 "512; raw: \"f16\" or \"bf16\"; center: \"off\", or \"learn\" from the first center_tokens keys.\n"
 		 "overrides: other specs for some layers and heads, a number or [first, last] each, -1 being\n"
-		 "the last of all; later ones win. kv2, kv3, kv4 and kv8 are there without being written. A\n"
-		 "name given in several files keeps the user's.",
+		 "the last of all; later ones win. kv2, kv3, kv4, kv8, kv2-fine, kv3-fine and kv4-fine are there\n"
+		 "without being written. A name given in several files keeps the user's.",
 	  .example = "kv = {\n"
 		     "  ends8 = {\n"
 		     "    key = \"bits=4 scale=bf16\";\n"

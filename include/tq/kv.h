@@ -122,7 +122,8 @@ TQ_API void tq_kv_options_init(struct tq_kv_options *options);
  * @ctx:   whose configuration
  * @index: 0, 1, ...
  *
- * The configuration's first (group "kv" of its files), then the library's own: kv8, kv4, kv3, kv2.
+ * The configuration's first (group "kv" of its files), then the library's own: kv8, kv4, kv3, kv2, and at the
+ * bytes of the last three kv4-fine, kv3-fine, kv2-fine: closer, and slower where a backend lacks their codes.
  *
  * Return: the name, or NULL past the last one.
  */
@@ -248,7 +249,8 @@ TQ_API int tq_kv_seq_save(const struct tq_kv_seq *seq, const char *path);
 
 /**
  * tq_kv_seq_restore - read a sequence back; it continues bit for bit
- * @kv:   with the options that the saved one had; centres not yet learned are taken from the file
+ * @kv:   with the options that the saved one had, but that the effort of specs may differ (what comes
+ *        is coded with the cache's own); centres not yet learned are taken from the file
  * @path: not trusted
  * @seq:  receives the sequence
  *

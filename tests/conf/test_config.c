@@ -328,7 +328,7 @@ START_TEST(profiles_of_caches_are_read_whole)
 	ck_assert_str_eq(tq_error_text(), "no KV profile \"kv5\"; did you mean \"kv3\"?");
 	for (i = 0; tq_kv_profile_name(&ctx, i); i++)
 		ck_assert_int_eq(tq_kv_options_profile(&ctx, tq_kv_profile_name(&ctx, i), &o), TQ_OK);
-	ck_assert_uint_eq(i, 6);
+	ck_assert_uint_eq(i, 9);
 }
 END_TEST
 

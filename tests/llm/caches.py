@@ -139,6 +139,10 @@ class Tq:
                 assert value.shape == (LAYERS, KV_HEADS, DIM)
                 self.keep.append(value)
                 o.center, value = CENTER_GIVEN, value.ctypes.data
+            if name == "overrides":  # [layer, spec of keys or None, spec of values or None]
+                self.keep += [(Override * len(value))(*[Override(n, n, 0, KV_HEADS - 1, *[s and s.encode() for s in kv])
+                                                        for n, *kv in value])]
+                o.noverrides, value = len(value), self.keep[-1]
             setattr(o, name, value.encode() if isinstance(value, str) else value)
         size = KvBytes()
         library.check(so.tq_kv_size(library.context, c.byref(o), c.c_uint64(0), c.c_uint64(1), c.byref(size)))

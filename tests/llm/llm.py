@@ -55,8 +55,9 @@ Q4_BYTES = 2 * LAYERS * KV_HEADS * (DIM // 32 * 18)
 LEARN = {"center": caches.CENTER_LEARN, "center_tokens": 128}
 
 
-def spec(bits, correction="ls", effort=0):
-    return f"bits={bits} correction={correction} scale=bf16 effort={effort}"
+def spec(bits, correction="ls", effort=0, code=None):
+    what = f"code={code} " if code else ""
+    return f"{what}bits={bits} correction={correction} scale=bf16 effort={effort}"
 
 
 def tq(key, value=None, **options):
@@ -67,26 +68,53 @@ def ggml(name, rotate):
     return {"kind": "ggml", "name": name, "rotate": rotate}
 
 
+def layers(key, value):
+    """Overrides that give some layers other specs: (layers, spec) for keys and for values."""
+    return [[n, key[1], None] for n in key[0]] + [[n, None, value[1]] for n in value[0]]
+
+
 def variants(plan):
     """name: what it is. The first is what all others are compared with."""
     v = {"fp16": {"kind": "fp16"}, "fp16 in libtq": tq("raw"),
-         "q8_0 + Hadamard": ggml("Q8_0", True), "q4_0 + Hadamard": ggml("Q4_0", True), "q4_0": ggml("Q4_0", False),
-         "8 ls": tq(spec(8), **LEARN)}
-    for bits in 4, 3, 2:
+         "q8_0 + Hadamard": ggml("Q8_0", True), "q8_0": ggml("Q8_0", False),
+         "q4_0 + Hadamard": ggml("Q4_0", True), "q4_0": ggml("Q4_0", False)}
+    for bits in 8, 4, 3, 2:
         for correction in "none", "ls", "unbiased":
             v[f"{bits} {correction}"] = tq(spec(bits, correction), **LEARN)
         v[f"{bits} qjl keys"] = tq(spec(bits, "qjl:rht"), spec(bits), **LEARN)
         v[f"{bits} ls, no centre"] = tq(spec(bits))
-    v["4 ls keys, 16-bit values"] = tq(spec(4), "raw", **LEARN)
-    v["16-bit keys, 4 ls values"] = tq("raw", spec(4), **LEARN)
-    v["4 ls, no sinks, window 0"] = tq(spec(4), sinks=0, window=0, **LEARN)
-    v["4 ls, effort 1"] = tq(spec(4, effort=1), **LEARN)
+        v[f"{bits} ls, effort 1"] = tq(spec(bits, effort=1), **LEARN)
     v["4 ls, effort 2"] = tq(spec(4, effort=2), **LEARN)
-    v["keys 5, values 3, effort 1"] = tq(spec(5, effort=1), spec(3, effort=1), **LEARN)
-    v["keys 3, values 5, effort 1"] = tq(spec(3, effort=1), spec(5, effort=1), **LEARN)
+    v["4 unbiased, effort 1"] = tq(spec(4, "unbiased", 1), **LEARN)
+    for bits in 4, 3, 2:
+        v[f"{bits} ls keys, 16-bit values"] = tq(spec(bits), "raw", **LEARN)
+        v[f"16-bit keys, {bits} ls values"] = tq("raw", spec(bits), **LEARN)
+    v["4 ls, no sinks"] = tq(spec(4), sinks=0, **LEARN)
+    v["4 ls, window 0"] = tq(spec(4), window=0, **LEARN)
+    v["4 ls, no sinks, window 0"] = tq(spec(4), sinks=0, window=0, **LEARN)
+    for key, value in (6, 2), (5, 3), (3, 5), (5, 2), (4, 3), (3, 4), (4, 2), (3, 2), (3, 1):
+        v[f"keys {key}, values {value}, effort 1"] = tq(spec(key, effort=1), spec(value, effort=1), **LEARN)
+    for bits in 4, 3, 2:
+        v[f"tcq {bits}"] = tq(spec(bits, code="tcq"), **LEARN)
+    v["tcq:8 3"] = tq(spec(3, code="tcq:8"), **LEARN)
+    v["tcq 3 unbiased"] = tq(spec(3, "unbiased", code="tcq"), **LEARN)
+    for key, value in (5, 3), (4, 3), (4, 2), (3, 2), (3, 1):
+        k = spec(key, code="tcq") if key < 5 else spec(key, effort=1)
+        v[f"tcq keys {key}, values {value}" if key < 5 else f"keys {key} effort 1, tcq values {value}"] = \
+            tq(k, spec(value, code="tcq"), **LEARN)
+    v["polar:4"] = tq("code=polar:4 scale=bf16", **LEARN)
+    for effort in 0, 1:  # 3.6 bits: 18 of 30 layers at 4, 12 at 3
+        some = [n for n in range(LAYERS) if n % 5 in (1, 3)]
+        v[f"lm 3.6 (4 and 3 by layers), effort {effort}"] = \
+            tq(spec(4, effort=effort), overrides=layers((some, spec(3, effort=effort)), (some, spec(3, effort=effort))),
+               **LEARN)
+    few = [n for n in range(LAYERS) if n % 5 == 2]
+    v["lm 3.6 (keys 4, values 3.2), effort 1"] = \
+        tq(spec(4, effort=1), spec(3, effort=1), overrides=layers(((), ""), (few, spec(4, effort=1))), **LEARN)
     if plan:
         v["plan at q4_0's bytes"] = {"kind": "plan", "budget": Q4_BYTES}
-        v["plan at 4 bits' bytes"] = {"kind": "plan", "budget": 2 * LAYERS * KV_HEADS * 34}
+        for bits in 4, 3, 2:
+            v[f"plan at {bits} bits' bytes"] = {"kind": "plan", "budget": 2 * LAYERS * KV_HEADS * (8 * bits + 2)}
     return v
 
 
@@ -178,8 +206,11 @@ class Runner:
             c = caches.Tq(caches.Library(self.arg.library), **what)
         return c, c.bytes
 
+    def file(self, name, what, end):
+        return self.path(name, what, self.library_hash if what["kind"] in ("tq", "plan") else "") + end
+
     def hidden(self, name, what):
-        path = self.path(name, what, self.library_hash if what["kind"] in ("tq", "plan") else "") + ".npz"
+        path = self.file(name, what, ".npz")
         if not os.path.exists(path):
             start = time.process_time()
             attend, size = self.cache(what)
@@ -190,12 +221,10 @@ class Runner:
         with np.load(path) as z:
             return z["states"], int(z["bytes"])
 
-    def run(self, names):
-        """Rows of the table: a dict each."""
-        all_variants = variants(self.arg.plan)
+    def measure(self, names, all_variants):
+        """The results of @names, all beside the reference at once, into a file each."""
         reference = next(iter(all_variants))
-        names = [reference] + [n for n in names or all_variants if n != reference]
-        states = {n: self.hidden(n, all_variants[n]) for n in names}
+        states = {n: self.hidden(n, all_variants[n]) for n in {reference: 0, **dict.fromkeys(names)}}
         sums = {n: [] for n in names}
         for first in range(0, len(self.ids) - 1, BLOCK):
             rows = slice(first, min(first + BLOCK, len(self.ids) - 1))
@@ -206,13 +235,31 @@ class Runner:
                 x = base if n == reference else self.model.log_probs(states[n][0][rows])
                 sums[n].append(np.array([np.einsum("ij,ij->i", p, base - x, dtype=np.float64),
                                          -x[np.arange(len(want)), want], x.argmax(1) == base.argmax(1)]))
-        table = []
         for n in names:
             kld, loss, top = np.concatenate(sums[n], axis=1)
-            table.append({"name": n, "what": all_variants[n], "bytes": states[n][1],
-                          "bits": bits_per_value(states[n][1]), "perplexity": float(np.exp(loss.mean())),
-                          "kld": float(kld.mean()), "kld999": float(np.quantile(kld, .999)),
-                          "same_top": float(top.mean())})
+            path = self.file(n, all_variants[n], ".json")
+            with open(path + ".part", "w", encoding="utf-8") as f:
+                json.dump({"name": n, "what": all_variants[n], "bytes": states[n][1],
+                           "bits": bits_per_value(states[n][1]), "perplexity": float(np.exp(loss.mean())),
+                           "kld": float(kld.mean()), "kld999": float(np.quantile(kld, .999)),
+                           "same_top": float(top.mean())}, f)
+            os.rename(path + ".part", path)
+
+    def run(self, names):
+        """Rows of the table: a dict each. What --cache has is not done again: a stop loses one row at most."""
+        all_variants = variants(self.arg.plan)
+        reference = next(iter(all_variants))
+        names = [reference] + [n for n in names or all_variants if n != reference]
+        for n in names:
+            self.hidden(n, all_variants[n])
+        files = [self.file(n, all_variants[n], ".json") for n in names]
+        missing = [n for n, f in zip(names, files) if not os.path.exists(f)]
+        if missing:
+            self.measure(missing, all_variants)
+        table = []
+        for name in files:
+            with open(name, encoding="utf-8") as f:
+                table.append(json.load(f))
         return table
 
 

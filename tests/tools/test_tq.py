@@ -360,7 +360,8 @@ class Tq(unittest.TestCase):
         finally:
             del os.environ["TQ_CONFIG"]
         self.assertEqual(mine["bytes_per_token"], 2 * (36 + 20) + 2 * (36 + 128))
-        self.assertEqual([s.get("profile", s.get("spec")) for s in every], ["raw", "mine", "wide", "kv8", "kv4", "kv3", "kv2"])
+        self.assertEqual([s.get("profile", s.get("spec")) for s in every], ["raw", "mine", "wide", "kv8", "kv4", "kv3", "kv2",
+                                                                         "kv4-fine", "kv3-fine", "kv2-fine"])
         self.refused(2, ["--head-dim"], "kv", "size", "--head-dim", "0")
         self.refused(2, ["usage"], "kv", "grow")
 
@@ -412,6 +413,16 @@ class Tq(unittest.TestCase):
                 kl.append(sum(math.exp(x - la) * (x - la - y + lb) for x, y in zip(a, b)))
         want = sum(kl) / len(kl)
         self.assertAlmostEqual(two["cells"][0]["kl_mean"] / want, 1, places=3)
+        other = ["code=tcq bits=3", "code=tcq:8 bits=4 / code=tcq bits=2", "code=polar", "code=polar:5 / raw", "code=uniform bits=3",
+                 "bits=4 correction=qjl:rht / code=sign"]
+        out = json.loads(self.ok("kv", "eval", "k.npy", "v.npy", "q.npy", "--center-tokens", "0", "--json",
+                                 *(a for s in other for a in ("--spec", s))))["results"]
+        self.assertEqual([r["spec"] for r in out], other)
+        self.assertLess(out[0]["kl_mean"], three["kl_mean"])
+        for r in out:
+            self.assertTrue(raw["kl_mean"] < r["kl_mean"] < two["kl_mean"], r)
+        self.refused(2, ["key_spec", "tcq", "1..4"], "kv", "eval", "k.npy", "v.npy", "q.npy", "--center-tokens", "0", "--spec",
+                     "code=tcq bits=5")
         self.refused(2, ["q3.npy", "3 query heads"], "kv", "eval", "k.npy", "v.npy", self.write("q3.npy", npy(gauss(6, d), header=
                      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, 1, %d), }" % d)))
         self.refused(2, ["v.npy", "1 layers"], "kv", "eval", "k.npy", self.write("v.npy", npy(gauss(5, 8))), "q.npy")
@@ -444,6 +455,20 @@ class Tq(unittest.TestCase):
         once = self.read("plan.conf")
         self.ok(*plan, "--budget", str(8 * 66), "--name", "mine")
         self.assertEqual(self.read("plan.conf"), once)
+        # other codes than the usual: a trellis has less error at the same bytes, so it is chosen wherever both are given
+        specs = ["bits=2 effort=1", "code=tcq bits=2", "code=tcq bits=3", "bits=3", "code=polar:4", "bits=5"]
+        made = json.loads(self.ok(*plan, "--budget", str(8 * 32), "--name", "mine", *(a for s in specs for a in ("--spec", s + " scale=bf16"))))
+        chosen = {c[k] for c in made["cells"] for k in ("key", "value")}
+        self.assertIn("code=tcq bits=2 scale=bf16", chosen)
+        self.assertFalse(chosen & {"bits=2 effort=1 scale=bf16", "bits=3 scale=bf16"}, chosen)
+        os.environ["TQ_CONFIG"] = os.path.abspath("plan.conf")
+        try:
+            out = json.loads(self.ok("kv", "eval", "k.npy", "v.npy", "q.npy", "--profile", "mine", "--spec", "bits=1 scale=bf16",
+                                     "--center-tokens", "32", "--json"))["results"]
+        finally:
+            del os.environ["TQ_CONFIG"]
+        self.assertEqual(out[0]["bytes_per_token"], made["bytes_per_token"])
+        self.assertLess(out[0]["output_error"], out[1]["output_error"] / 2)
         self.refused(1, ["--budget"], *plan, "--budget", "100")
         self.refused(2, ["--budget is missing"], *plan)
         self.refused(2, ["threes"], *plan, "k.npy", "--budget", "300")

@@ -283,6 +283,8 @@ END_TEST
 
 START_TEST(damaged_and_foreign_files_are_refused)
 {
+	static const char *const foreign[] = { "bits=3", "code=uniform", "rotation=rht:1", "correction=norm", "seed=2",
+					       "scale=bf16" };
 	struct tq_kv_options o = { BASE(2, 1, 2, 32, 0, 32) }, other;
 	struct tq_kv *kv, *strange;
 	struct tq_kv_seq *seq;
@@ -295,12 +297,14 @@ START_TEST(damaged_and_foreign_files_are_refused)
 	model_open(&m, kv, &o);
 	ck_assert_int_eq(append(&m, &o, 70), TQ_OK);
 	ck_assert_int_eq(tq_kv_seq_save(m.seq, temp_path()), TQ_OK);
-	other = o, other.key_spec = "bits=3";
-	ck_assert_int_eq(tq_kv_create(kv_ctx, &other, &strange), TQ_OK);
-	ck_assert_int_eq(tq_kv_seq_restore(strange, temp_path(), &seq), TQ_ERR_UNSUPPORTED);
-	ck_assert_ptr_null(seq);
-	ck_assert_uint_eq(tq_kv_used(strange), 0);
-	tq_kv_destroy(strange);
+	for (i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+		other = o, other.key_spec = foreign[i];
+		ck_assert_int_eq(tq_kv_create(kv_ctx, &other, &strange), TQ_OK);
+		ck_assert_int_eq(tq_kv_seq_restore(strange, temp_path(), &seq), TQ_ERR_UNSUPPORTED);
+		ck_assert(!seq && strstr(tq_error_text(), "layer 0, head 0: another key spec"));
+		ck_assert_uint_eq(tq_kv_used(strange), 0);
+		tq_kv_destroy(strange);
+	}
 	f = fopen(temp_path(), "rb");
 	fseek(f, 0, SEEK_END);
 	size = (size_t)ftell(f);
@@ -320,6 +324,40 @@ START_TEST(damaged_and_foreign_files_are_refused)
 	free(bytes);
 	model_close(&m);
 	ck_assert_uint_eq(tq_kv_used(kv), 0);
+	tq_kv_destroy(kv);
+}
+END_TEST
+
+/* Effort is how codes are found, not what they mean: files from when the profiles had none open in them */
+START_TEST(files_of_other_efforts_open)
+{
+	static const char *const before[][2] = { { "kv8", "bits=8 scale=bf16" }, { "kv4", "bits=4 scale=bf16" },
+						 { "kv3", "bits=3 scale=bf16" }, { "kv2", "bits=2 scale=bf16" } };
+	struct tq_kv_options o = { BASE(1, 1, 2, 32, 0, 32) }, now;
+	struct model m, twin;
+	struct tq_kv *kv, *other;
+
+	ck_assert_int_eq(tq_kv_options_profile(kv_ctx, before[_i][0], &o), TQ_OK);
+	now = o;
+	o.key_spec = o.value_spec = before[_i][1];
+	ck_assert_int_eq(tq_kv_create(kv_ctx, &o, &kv), TQ_OK);
+	ck_assert_int_eq(tq_kv_create(kv_ctx, &now, &other), TQ_OK);
+	model_open(&m, kv, &o);
+	ck_assert_int_eq(append(&m, &o, 400), TQ_OK);
+	memset(&twin, 0, sizeof(twin));
+	save_and_restore(&m, other, &o, &twin);
+	check_sequence(&m, &o, &twin);
+	ck_assert_int_eq(append(&twin, &now, 150), TQ_OK);
+	/* and back again: what came since has the other effort */
+	ck_assert_int_eq(tq_kv_seq_save(twin.seq, temp_path()), TQ_OK);
+	tq_kv_seq_drop(m.seq);
+	ck_assert_int_eq(tq_kv_seq_restore(kv, temp_path(), &m.seq), TQ_OK);
+	unlink(temp_path());
+	ck_assert_uint_eq(tq_kv_seq_tokens(m.seq, 0), 550);
+	model_close(&twin);
+	model_close(&m);
+	ck_assert_uint_eq(tq_kv_used(other), 0);
+	tq_kv_destroy(other);
 	tq_kv_destroy(kv);
 }
 END_TEST
@@ -344,6 +382,7 @@ int main(void)
 	tcase_add_test(tc, sizes_are_told_before);
 	tcase_add_test(tc, wrong_calls_are_refused_and_change_nothing);
 	tcase_add_test(tc, damaged_and_foreign_files_are_refused);
+	tcase_add_loop_test(tc, files_of_other_efforts_open, 0, 4);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
