@@ -44,7 +44,14 @@ _Static_assert(sizeof(struct tq_file_header) == 64, "the header is 64 bytes");
 _Static_assert(sizeof(struct tq_file_entry) == 32, "a table entry is 32 bytes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped as they are");
 
-/** An open file. The pointers go into the mapping, or memory that is @borrowed; codes and centre are set when
+/** Section split: the first group's channels, ascending; behind them the second's spec, to the end. */
+struct tq_file_split {
+	uint32_t n;
+	uint32_t codebook_hash;
+	uint32_t channels[];
+};
+
+/** An open file: @rest is the second group's spec where there is a @split. The pointers go into the mapping, or memory that is @borrowed; codes and centre are set when
  * checked. */
 struct tq_file {
 	struct tq_context *ctx;
@@ -56,8 +63,25 @@ struct tq_file {
 	const struct tq_file_entry *table;
 	const struct tq_file_entry *codes;
 	const struct tq_file_entry *centre;
+	const struct tq_file_split *split;
 	struct tq_spec spec;
+	struct tq_spec rest;
 };
+
+/** What precedes the rows: tq_file_begin(). @split: @split_bytes of that section, or NULL */
+struct tq_file_prologue {
+	const struct tq_spec *spec;
+	const float *centre;
+	uint32_t dim;
+	uint32_t row_bytes;
+	uint32_t codebook_hash;
+	const struct tq_file_split *split;
+	size_t split_bytes;
+};
+
+/** tq_file_begin - tq_file_create() of any rows */
+int tq_file_begin(struct tq_context *ctx, const char *path, const struct tq_file_prologue *prologue,
+		  struct tq_file_writer **writer);
 
 /** tq_file_fail - tq_fail() with the file's name in front */
 int tq_file_fail(const struct tq_file *f, int code, const char *fmt, ...)
@@ -82,7 +106,7 @@ static inline bool tq_file_is_deferred(uint32_t type)
 /** tq_file_type_known - is the type one of enum tq_section_type, or the application's own */
 static inline bool tq_file_type_known(uint32_t type)
 {
-	return (type >= TQ_SECTION_SPEC && type <= TQ_SECTION_REFINE) || type >= TQ_SECTION_PRIVATE;
+	return (type >= TQ_SECTION_SPEC && type <= TQ_SECTION_SPLIT) || type >= TQ_SECTION_PRIVATE;
 }
 
 /** tq_file_pad - zero bytes from @at to the next multiple of 64 */

@@ -140,30 +140,69 @@ static int check_sections(struct tq_file *f, uint32_t flags)
 	return TQ_OK;
 }
 
+/** read_spec - @bytes of text at @at: a spec that @dim coordinates can have */
+static int read_spec(const struct tq_file *f, uint64_t at, uint64_t bytes, uint32_t dim, struct tq_spec *spec)
+{
+	char text[TQ_SPEC_STRING_MAX], why[256];
+	int ret;
+
+	if (bytes >= sizeof(text))
+		return tq_file_fail(f, TQ_ERR_FORMAT, "at byte %" PRIu64 ": the spec has more than %zu bytes", at,
+				    sizeof(text) - 1);
+	memcpy(text, f->map + at, bytes);
+	text[bytes] = 0;
+	if (strlen(text) != bytes)
+		return tq_file_fail(f, TQ_ERR_FORMAT, "at byte %" PRIu64 ": the spec holds a zero byte", at);
+	tq_spec_init(spec);
+	ret = tq_spec_parse(spec, text);
+	if (ret == TQ_OK)
+		ret = tq_spec_check(spec, dim);
+	if (ret == TQ_OK)
+		return ret;
+	snprintf(why, sizeof(why), "%s", tq_error_text());
+	return tq_file_fail(f, ret, "at byte %" PRIu64 ": %s", at, why);
+}
+
+/** check_split - two groups of channels, if that section is there: neither is empty, nothing else is meant by the rows */
+static int check_split(struct tq_file *f)
+{
+	const struct tq_file_split *split;
+	const struct tq_file_entry *e;
+	uint64_t head;
+	int ret = find_one(f, TQ_SECTION_SPLIT, &e);
+
+	if (ret != TQ_OK || !e)
+		return ret;
+	split = (const void *)(f->map + e->at);
+	if (e->bytes < sizeof(*split) || split->n < 1 || split->n >= f->header->dim ||
+	    (e->bytes - sizeof(*split)) / sizeof(uint32_t) < split->n)
+		return tq_file_fail(f, TQ_ERR_FORMAT, "at byte %" PRIu64 ": no list of 1 to %u channels", e->at,
+				    f->header->dim - 1);
+	for (uint32_t i = 0; i < split->n; i++)
+		if (split->channels[i] >= f->header->dim || (i && split->channels[i] <= split->channels[i - 1]))
+			return tq_file_fail(f, TQ_ERR_FORMAT, "at byte %" PRIu64 ": channels do not ascend below %u", e->at,
+					    f->header->dim);
+	for (uint32_t i = 0; i < f->header->nsections; i++)
+		if (f->table[i].type >= TQ_SECTION_INDEX && f->table[i].type <= TQ_SECTION_REFINE)
+			return tq_file_fail(f, TQ_ERR_FORMAT, "section %u: %s of split rows", i,
+					    tq_section_type_name(f->table[i].type));
+	head = sizeof(*split) + (uint64_t)split->n * sizeof(uint32_t);
+	f->split = split;
+	return read_spec(f, e->at + head, e->bytes - head, f->header->dim - split->n, &f->rest);
+}
+
 static int check_spec(struct tq_file *f)
 {
 	const struct tq_file_entry *e;
-	char text[TQ_SPEC_STRING_MAX], why[256];
 	int ret = find_one(f, TQ_SECTION_SPEC, &e);
 
 	if (ret != TQ_OK)
 		return ret;
-	if (!e || e->bytes >= sizeof(text))
-		return tq_file_fail(f, TQ_ERR_FORMAT, "has no spec of at most %zu bytes",
-				    sizeof(text) - 1);
-	memcpy(text, f->map + e->at, e->bytes);
-	text[e->bytes] = 0;
-	if (strlen(text) != e->bytes)
-		return tq_file_fail(f, TQ_ERR_FORMAT,
-				    "at byte %" PRIu64 ": the spec holds a zero byte", e->at);
-	tq_spec_init(&f->spec);
-	ret = tq_spec_parse(&f->spec, text);
-	if (ret == TQ_OK)
-		ret = tq_spec_check(&f->spec, f->header->dim);
-	if (ret != TQ_OK) {
-		snprintf(why, sizeof(why), "%s", tq_error_text());
-		return tq_file_fail(f, ret, "at byte %" PRIu64 ": %s", e->at, why);
-	}
+	if (!e)
+		return tq_file_fail(f, TQ_ERR_FORMAT, "has no spec");
+	ret = read_spec(f, e->at, e->bytes, f->split ? f->split->n : f->header->dim, &f->spec);
+	if (ret != TQ_OK)
+		return ret;
 	if (f->spec.seed != f->header->seed)
 		return tq_file_fail(f, TQ_ERR_FORMAT, "at byte 32: the seed is not the spec's");
 	return TQ_OK;
@@ -173,7 +212,8 @@ static int check_spec(struct tq_file *f)
 static int check_rows(struct tq_file *f)
 {
 	const struct tq_file_header *h = f->header;
-	struct tq_layout layout;
+	bool centred = f->spec.center != TQ_CENTER_OFF || (f->split && f->rest.center != TQ_CENTER_OFF);
+	struct tq_layout layout, rest = {0};
 	uint64_t bytes;
 	int ret;
 
@@ -182,17 +222,19 @@ static int check_rows(struct tq_file *f)
 		ret = find_one(f, TQ_SECTION_CODES, &f->codes);
 	if (ret != TQ_OK)
 		return ret;
-	if (!f->centre != (f->spec.center == TQ_CENTER_OFF))
+	if (!f->centre == centred)
 		return tq_file_fail(f, TQ_ERR_FORMAT, "spec and centre section do not agree");
 	if (f->centre && f->centre->bytes != (uint64_t)h->dim * sizeof(float))
 		return tq_file_fail(f, TQ_ERR_FORMAT,
 				    "at byte %" PRIu64 ": the centre has a wrong length",
 				    f->centre->at);
-	tq_layout_build(&f->spec, h->dim, &layout);
-	if (h->row_bytes != layout.row_bytes)
+	tq_layout_build(&f->spec, f->split ? f->split->n : h->dim, &layout);
+	if (f->split)
+		tq_layout_build(&f->rest, h->dim - f->split->n, &rest);
+	if (h->row_bytes != layout.row_bytes + rest.row_bytes)
 		return tq_file_fail(f, TQ_ERR_FORMAT,
 				    "at byte 44: rows have %u bytes, the spec says %u",
-				    h->row_bytes, layout.row_bytes);
+				    h->row_bytes, layout.row_bytes + rest.row_bytes);
 	if (!f->codes)
 		return tq_file_fail(f, TQ_ERR_FORMAT, "has no codes section");
 	if (__builtin_mul_overflow(h->count, (uint64_t)h->row_bytes, &bytes) ||
@@ -209,22 +251,29 @@ static int check_rows(struct tq_file *f)
 	return TQ_OK;
 }
 
-static int check_codebook(struct tq_file *f)
+static int check_codebook(const struct tq_file *f, const struct tq_spec *spec, uint32_t dim, uint32_t want)
 {
 	struct tq_codebook book;
 	uint32_t hash;
-	uint32_t bits = tq_spec_index_bits(&f->spec);
-	int ret = tq_shared_codebook(f->ctx, f->spec.code, bits, f->header->dim, &book);
+	uint32_t bits = tq_spec_index_bits(spec);
+	int ret = tq_shared_codebook(f->ctx, spec->code, bits, dim, &book);
 
 	if (ret != TQ_OK)
 		return ret;
-	hash = tq_codebook_crc(f->spec.code, bits, &book);
-	if (hash != f->header->codebook_hash)
-		return tq_file_fail(
-			f, TQ_ERR_FORMAT,
-			"at byte 48: made with another level table: hash %08x, here %08x",
-			f->header->codebook_hash, hash);
+	hash = tq_codebook_crc(spec->code, bits, &book);
+	if (hash != want)
+		return tq_file_fail(f, TQ_ERR_FORMAT, "at byte %td: made with another level table: hash %08x, here %08x",
+				    spec == &f->rest ? (const unsigned char *)&f->split->codebook_hash - f->map : (ptrdiff_t)48,
+				    want, hash);
 	return TQ_OK;
+}
+
+static int check_codebooks(const struct tq_file *f)
+{
+	uint32_t dim = f->header->dim, n = f->split ? f->split->n : dim;
+	int ret = check_codebook(f, &f->spec, n, f->header->codebook_hash);
+
+	return ret || !f->split ? ret : check_codebook(f, &f->rest, dim - n, f->split->codebook_hash);
 }
 
 int tq_file_check(struct tq_file *f, uint32_t flags)
@@ -236,10 +285,12 @@ int tq_file_check(struct tq_file *f, uint32_t flags)
 	if (ret == TQ_OK)
 		ret = check_sections(f, flags);
 	if (ret == TQ_OK)
+		ret = check_split(f);
+	if (ret == TQ_OK)
 		ret = check_spec(f);
 	if (ret == TQ_OK)
 		ret = check_rows(f);
 	if (ret == TQ_OK)
-		ret = check_codebook(f);
+		ret = check_codebooks(f);
 	return ret;
 }

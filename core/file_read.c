@@ -150,6 +150,8 @@ int tq_file_quantizer(const struct tq_file *file, const struct tq_quantizer_opti
 
 	if (!file)
 		return tq_fail(TQ_ERR_ARG, "tq_file_quantizer: file is NULL");
+	if (file->split)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "%s: holds rows of two groups of channels: tq_file_split()", file->path);
 	if (options) {
 		if (options->struct_size != sizeof(*options))
 			return tq_fail(TQ_ERR_ARG, "tq_file_quantizer: options has another size");
@@ -219,7 +221,7 @@ int tq_file_section_at(const struct tq_file *file, size_t index, struct tq_file_
 const char *tq_section_type_name(uint32_t type)
 {
 	static const char *const names[] = {"unknown", "spec",	"centre", "codes",
-					    "ids",     "index", "kv",     "refine"};
+					    "ids",     "index", "kv",     "refine", "split"};
 
 	if (type >= TQ_SECTION_PRIVATE)
 		return "private";

@@ -136,11 +136,10 @@ static int open_partial(struct tq_file_writer *w)
 	return fail_io(w, "create");
 }
 
-static int write_prologue(struct tq_file_writer *w, const struct tq_quantizer *q)
+static int write_prologue(struct tq_file_writer *w, const struct tq_file_prologue *p)
 {
-	const float *centre = tq_quantizer_centre(q);
 	char spec[TQ_SPEC_STRING_MAX];
-	int ret = tq_spec_print(tq_quantizer_spec(q), spec, sizeof(spec));
+	int ret = tq_spec_print(p->spec, spec, sizeof(spec));
 
 	if (ret == TQ_OK)
 		ret = put(w, &w->header, sizeof(w->header));
@@ -148,10 +147,14 @@ static int write_prologue(struct tq_file_writer *w, const struct tq_quantizer *q
 		ret = section_begin(w, TQ_SECTION_SPEC, 0);
 	if (ret == TQ_OK)
 		ret = section_write(w, spec, strlen(spec));
-	if (ret == TQ_OK && centre)
+	if (ret == TQ_OK && p->centre)
 		ret = section_begin(w, TQ_SECTION_CENTRE, 0);
-	if (ret == TQ_OK && centre)
-		ret = section_write(w, centre, (size_t)tq_dim(q) * sizeof(*centre));
+	if (ret == TQ_OK && p->centre)
+		ret = section_write(w, p->centre, (size_t)p->dim * sizeof(*p->centre));
+	if (ret == TQ_OK && p->split)
+		ret = section_begin(w, TQ_SECTION_SPLIT, 0);
+	if (ret == TQ_OK && p->split)
+		ret = section_write(w, p->split, p->split_bytes);
 	if (ret == TQ_OK)
 		ret = section_begin(w, TQ_SECTION_CODES, 0);
 	return ret;
@@ -169,15 +172,13 @@ static void release(struct tq_file_writer *w)
 	tq_free(ctx, w);
 }
 
-int tq_file_create(struct tq_context *ctx, const char *path, const struct tq_quantizer *q,
-		   struct tq_file_writer **writer)
+int tq_file_begin(struct tq_context *ctx, const char *path, const struct tq_file_prologue *prologue,
+		  struct tq_file_writer **writer)
 {
 	struct tq_file_writer *w;
 	struct stat at_path;
 	int ret;
 
-	if (!ctx || !path || !q || !writer)
-		return tq_fail(TQ_ERR_ARG, "tq_file_create: NULL argument");
 	*writer = NULL;
 	if (stat(path, &at_path) == 0 && !S_ISREG(at_path.st_mode))
 		return tq_fail(TQ_ERR_IO, "%s: is there already and is not a regular file", path);
@@ -195,14 +196,14 @@ int tq_file_create(struct tq_context *ctx, const char *path, const struct tq_qua
 	memcpy(w->header.magic, TQ_FILE_MAGIC, sizeof(w->header.magic));
 	w->header.version = TQ_FILE_VERSION;
 	w->header.header_bytes = sizeof(w->header);
-	w->header.seed = tq_quantizer_spec(q)->seed;
-	w->header.dim = tq_dim(q);
-	w->header.row_bytes = (uint32_t)tq_code_size(q);
-	w->header.codebook_hash = tq_codebook_hash(q);
+	w->header.seed = prologue->spec->seed;
+	w->header.dim = prologue->dim;
+	w->header.row_bytes = prologue->row_bytes;
+	w->header.codebook_hash = prologue->codebook_hash;
 	ret = open_partial(w);
 	if (ret != TQ_OK)
 		goto err_release;
-	ret = write_prologue(w, q);
+	ret = write_prologue(w, prologue);
 	if (ret != TQ_OK)
 		goto err_unlink;
 	*writer = w;
@@ -213,6 +214,18 @@ err_unlink:
 err_release:
 	release(w);
 	return ret;
+}
+
+int tq_file_create(struct tq_context *ctx, const char *path, const struct tq_quantizer *q,
+		   struct tq_file_writer **writer)
+{
+	struct tq_file_prologue prologue;
+
+	if (!ctx || !path || !q || !writer)
+		return tq_fail(TQ_ERR_ARG, "tq_file_create: NULL argument");
+	prologue = (struct tq_file_prologue){.spec = tq_quantizer_spec(q), .centre = tq_quantizer_centre(q), .dim = tq_dim(q),
+					     .row_bytes = (uint32_t)tq_code_size(q), .codebook_hash = tq_codebook_hash(q)};
+	return tq_file_begin(ctx, path, &prologue, writer);
 }
 
 /** check_usable - a writer that failed once fails always */
@@ -250,7 +263,7 @@ int tq_file_section_begin(struct tq_file_writer *writer, uint32_t type, uint32_t
 
 	if (ret != TQ_OK)
 		return ret;
-	if (type <= TQ_SECTION_CODES)
+	if (type <= TQ_SECTION_CODES || type == TQ_SECTION_SPLIT)
 		return tq_fail(TQ_ERR_ARG, "tq_file_section_begin: type %u is the library's", type);
 	if (!tq_file_type_known(type) && !(flags & TQ_SECTION_IGNORABLE))
 		return tq_fail(TQ_ERR_ARG, "tq_file_section_begin: type %u is nobody's", type);

@@ -43,6 +43,7 @@ enum tq_section_type {
 	TQ_SECTION_INDEX = 5,
 	TQ_SECTION_KV = 6,
 	TQ_SECTION_REFINE = 7, /* second codes of an index, one per row */
+	TQ_SECTION_SPLIT = 8,  /* two groups of channels (tq/split.h): which, and the second's spec */
 };
 #define TQ_SECTION_PRIVATE 0x80000000u
 
@@ -79,8 +80,8 @@ TQ_API int tq_file_append(struct tq_file_writer *writer, const void *codes, size
 /**
  * tq_file_section_begin - end the section under way and begin another
  * @writer: the writer; no rows can be appended from here on
- * @type:   enum tq_section_type from TQ_SECTION_IDS on, or the application's own; any other number
- *          only with TQ_SECTION_IGNORABLE, since readers refuse it without
+ * @type:   enum tq_section_type from TQ_SECTION_IDS to TQ_SECTION_REFINE, or the application's own; a number
+ *          that is none of ours only with TQ_SECTION_IGNORABLE, since readers refuse it without
  * @flags:  TQ_SECTION_IGNORABLE or 0
  *
  * Sections start at multiples of 64 bytes. A type may occur more than once.
@@ -158,7 +159,7 @@ TQ_API int tq_file_verify(const struct tq_file *file);
  * @options: a driver to pin; its centre must be NULL. NULL for none
  * @out:     receives the quantizer; release with tq_quantizer_destroy()
  *
- * Return: as tq_quantizer_create().
+ * Return: as tq_quantizer_create(); TQ_ERR_UNSUPPORTED where the rows are split (tq_file_split()).
  */
 TQ_API int tq_file_quantizer(const struct tq_file *file, const struct tq_quantizer_options *options,
 			     struct tq_quantizer **out);
@@ -175,7 +176,7 @@ TQ_API uint32_t tq_file_dim(const struct tq_file *file);
 /** tq_file_code_size - bytes per row */
 TQ_API size_t tq_file_code_size(const struct tq_file *file);
 
-/** tq_file_spec - the spec; lives until tq_file_close() */
+/** tq_file_spec - the spec, of a split (tq/split.h) the first group's; lives until tq_file_close() */
 TQ_API const struct tq_spec *tq_file_spec(const struct tq_file *file);
 
 /** tq_file_centre - dim floats, or NULL; live until tq_file_close() */
@@ -212,7 +213,7 @@ struct tq_file_section {
 TQ_API int tq_file_section_at(const struct tq_file *file, size_t index,
 			      struct tq_file_section *section);
 
-/** tq_file_codebook_hash - the hash of the level table, as tq_codebook_hash() */
+/** tq_file_codebook_hash - the hash of the level table of tq_file_spec(), as tq_codebook_hash() */
 TQ_API uint32_t tq_file_codebook_hash(const struct tq_file *file);
 
 /** tq_section_type_name - "codes", "ids", ...; "private" or "unknown" for the others */

@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include "tq/file.h"
 #include "tq/quantizer.h"
 
 #ifdef __cplusplus
@@ -155,6 +156,43 @@ TQ_API int tq_split_query_prepare(const struct tq_split *s, const float *x, size
  */
 TQ_API int tq_split_score(const struct tq_split *s, const void *prepared, size_t nq, const void *codes, size_t n,
 			  float *scores, size_t ld, void *scratch);
+
+/* ---- files ---- */
+
+/**
+ * tq_split_file_create - start a .tq file of split rows: tq_file_append() adds them
+ * @ctx:    memory; must outlive the writer
+ * @path:   as in tq_file_create()
+ * @s:      whose rows will be appended; not needed after the call
+ * @writer: receives the writer, as in tq_file_create()
+ *
+ * The file holds channels, both specs and the centre. Other sections than those of indexes and caches may follow.
+ *
+ * Return: as tq_file_create().
+ */
+TQ_API int tq_split_file_create(struct tq_context *ctx, const char *path, const struct tq_split *s,
+				struct tq_file_writer **writer);
+
+/**
+ * tq_file_split - create the split whose rows a file holds
+ * @file:    may be closed while the split lives
+ * @options: a driver to pin; its centre must be NULL. NULL for none
+ * @out:     receives the split; release with tq_split_destroy()
+ *
+ * tq_file_codes(), tq_file_count(), tq_file_dim() and tq_file_code_size() are those of the split rows.
+ *
+ * Return: as tq_split_create(); TQ_ERR_UNSUPPORTED where the file's rows are not split.
+ */
+TQ_API int tq_file_split(const struct tq_file *file, const struct tq_quantizer_options *options, struct tq_split **out);
+
+/**
+ * tq_file_split_spec - the spec of a group
+ * @file:  an open file
+ * @group: 0 or 1
+ *
+ * Return: the spec, NULL where the file's rows are not split; lives until tq_file_close().
+ */
+TQ_API const struct tq_spec *tq_file_split_spec(const struct tq_file *file, unsigned group);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "core.h"
 #include "file.h"
+#include "tq/split.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +32,18 @@ static void seal(uint8_t *data, size_t size)
 	memcpy(data, &h, sizeof(h));
 }
 
+/* What the file says of its split must do for a split; a quantizer may still be refused. */
+static void open_split(const struct tq_file *f)
+{
+	struct tq_split *s;
+
+	if (!tq_file_split_spec(f, 0) || tq_file_dim(f) > 512 || tq_file_split(f, NULL, &s) != TQ_OK)
+		return;
+	if (tq_split_code_size(s) != tq_file_code_size(f))
+		abort();
+	tq_split_destroy(s);
+}
+
 static void open_bytes(struct tq_context *ctx, const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("fuzz", 0);
@@ -43,6 +56,7 @@ static void open_bytes(struct tq_context *ctx, const uint8_t *data, size_t size)
 		tq_crc32c(0, tq_file_codes(f), tq_file_count(f) * tq_file_code_size(f));
 		if (tq_file_verify(f) != TQ_OK)
 			abort();
+		open_split(f);
 		tq_file_close(f);
 	}
 	close(fd);

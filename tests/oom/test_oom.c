@@ -316,6 +316,39 @@ static int exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+/* A file of a split is complete or not there, and so is the split made from it. */
+static int write_split(struct tq_context *ctx, const char *text)
+{
+	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = "scalar"};
+	size_t fail_at = memory.fail_at;
+	struct tq_file_writer *w;
+	struct tq_file *file;
+	struct tq_split *s;
+	char path[64];
+	int ret;
+
+	snprintf(path, sizeof(path), "oom-split-%d.tq", (int)getpid());
+	memory.fail_at = 0;
+	ck_assert_int_eq(make_split(ctx, DIM, &s), TQ_OK);
+	memory.asked = 0;
+	memory.fail_at = fail_at;
+	ret = tq_split_file_create(ctx, path, s, &w);
+	if (!ret)
+		ret = tq_file_commit(w);
+	tq_split_destroy(s);
+	ck_assert((ret == TQ_OK) == exists(path));
+	if (!ret)
+		ret = tq_file_open(ctx, path, 0, &file);
+	unlink(path);
+	if (ret)
+		return ret;
+	ret = tq_file_split(file, &o, &s);
+	tq_file_close(file);
+	ck_assert((ret == TQ_OK) == (s != NULL));
+	tq_split_destroy(s);
+	return ret;
+}
+
 static int write_and_read(struct tq_context *ctx, const char *spec)
 {
 	unsigned char codes[ROWS * DIM * 3], ids[ROWS * 8] = {0};
@@ -557,7 +590,10 @@ END_TEST
 
 START_TEST(splits_survive)
 {
-	run_all(choose_and_split, _i ? "split, large" : "split");
+	if (_i < 2)
+		run_all(choose_and_split, _i ? "split, large" : "split");
+	else
+		run_all(write_split, "split, file");
 }
 END_TEST
 
@@ -680,7 +716,7 @@ int main(void)
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("split");
 	tcase_set_timeout(tc, 300);
-	tcase_add_loop_test(tc, splits_survive, 0, 2);
+	tcase_add_loop_test(tc, splits_survive, 0, 3);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
