@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli.h"
+#include "coder.h"
 #include "json.h"
 #include "commands.h"
 #include "vectors.h"
@@ -17,7 +18,7 @@
 struct encode_options {
 	struct settings common;
 	const char *spec;
-	const char *centre;
+	struct coder_options coder;
 	const char *type;
 };
 
@@ -33,6 +34,7 @@ static int parse_options(int argc, char **argv, struct encode_options *o, const 
 		{"spec", required_argument, NULL, 's'},
 		{"centre", required_argument, NULL, 'c'},
 		{"type", required_argument, NULL, 't'},
+		CODER_OPTIONS,
 		SETTINGS_OPTIONS,
 		{0},
 	};
@@ -42,9 +44,11 @@ static int parse_options(int argc, char **argv, struct encode_options *o, const 
 		if (letter == 's')
 			o->spec = optarg;
 		else if (letter == 'c')
-			o->centre = optarg;
+			o->coder.centre = optarg;
 		else if (letter == 't')
 			o->type = optarg;
+		else if (letter == CODER_SPLIT || letter == CODER_CHANNELS)
+			ret = coder_take(&o->coder, letter, optarg);
 		else
 			ret = settings_take(&o->common, letter, optarg);
 	}
@@ -62,17 +66,17 @@ static int check_output(const char *path)
 }
 
 static void report(const struct settings *s, const char *in, const char *out,
-		   const struct tq_quantizer *q, uint64_t rows)
+		   const struct coder *c, uint64_t rows)
 {
-	char spec[TQ_SPEC_STRING_MAX] = "", drivers[256];
+	char spec[CODER_TEXT], drivers[CODER_TEXT];
 	struct json j;
 
-	tq_spec_print(tq_quantizer_spec(q), spec, sizeof(spec));
-	driver_names(q, drivers, sizeof(drivers));
+	coder_spec(c, spec, sizeof(spec));
+	coder_drivers(c, drivers, sizeof(drivers));
 	if (!s->json) {
 		printf("%s: %" PRIu64 " rows of %u, %zu bytes each (%.3f bits per coordinate)\n",
-		       out, rows, tq_dim(q), tq_code_size(q),
-		       bits_per_coordinate(tq_code_size(q), tq_dim(q)));
+		       out, rows, coder_dim(c), coder_code_size(c),
+		       bits_per_coordinate(coder_code_size(c), coder_dim(c)));
 		printf("spec %s\ndrivers %s\n", spec, drivers);
 		return;
 	}
@@ -81,9 +85,9 @@ static void report(const struct settings *s, const char *in, const char *out,
 	json_string(&j, "input", in);
 	json_string(&j, "output", out);
 	json_unsigned(&j, "rows", rows);
-	json_unsigned(&j, "dim", tq_dim(q));
-	json_unsigned(&j, "bytes_per_row", tq_code_size(q));
-	json_number(&j, "bits_per_coordinate", bits_per_coordinate(tq_code_size(q), tq_dim(q)));
+	json_unsigned(&j, "dim", coder_dim(c));
+	json_unsigned(&j, "bytes_per_row", coder_code_size(c));
+	json_number(&j, "bits_per_coordinate", bits_per_coordinate(coder_code_size(c), coder_dim(c)));
 	json_string(&j, "spec", spec);
 	json_string(&j, "drivers", drivers);
 	json_object_end(&j);
@@ -91,12 +95,12 @@ static void report(const struct settings *s, const char *in, const char *out,
 
 /** encode_rows - all rows of @in into @out; a failure names the row of the file, not of the batch
  */
-static int encode_rows(const struct tq_quantizer *q, const struct vectors *in,
+static int encode_rows(const struct coder *c, const struct vectors *in,
 		       struct tq_file_writer *out)
 {
 	uint64_t batch = batch_rows(in->row_bytes), n;
 	void *rows = malloc(batch * vectors_room(in));
-	void *codes = malloc(batch * tq_code_size(q));
+	void *codes = malloc(batch * coder_code_size(c));
 	int status, ret = 0;
 
 	if (!rows || !codes)
@@ -109,7 +113,7 @@ static int encode_rows(const struct tq_quantizer *q, const struct vectors *in,
 			ret = vectors_read(in, first, n, rows);
 		if (ret)
 			break;
-		status = tq_encode_as(q, rows, in->dtype, in->dim, n, codes);
+		status = coder_encode(c, rows, in->dtype, n, codes);
 		if (status == TQ_ERR_NONFINITE && tq_error_row() != TQ_NO_ROW)
 			ret = vectors_nonfinite(in->path, first + tq_error_row());
 		else if (status == TQ_ERR_RANGE && tq_error_row() != TQ_NO_ROW)
@@ -130,37 +134,26 @@ static int encode_rows(const struct tq_quantizer *q, const struct vectors *in,
 static int encode_file(const struct encode_options *o, struct tq_context *ctx,
 		       const struct vectors *in, const char *out_path)
 {
-	struct tq_quantizer_options options = {.struct_size = sizeof(options)};
 	struct tq_file_writer *out;
-	struct tq_quantizer *q;
-	struct tq_spec spec;
-	float *centre = NULL;
-	int status, ret;
+	struct coder c;
+	int ret = coder_make(ctx, o->spec, &o->coder, in, &c);
 
-	ret = settings_spec(ctx, o->spec, &spec);
-	if (!ret)
-		ret = load_centre(spec.center, o->centre, in, &centre);
-	if (ret)
-		return ret;
-	options.centre = centre;
-	status = tq_quantizer_create(ctx, &spec, in->dim, &options, &q);
-	free(centre);
-	if (status != TQ_OK)
-		return cli_fail_status(status, NULL);
-	if (tq_file_create(ctx, out_path, q, &out) != TQ_OK) {
+	if (!ret && !c.split && (o->coder.split || o->coder.channels))
+		ret = cli_fail(CLI_USAGE, "--split and --split-channels need a --spec for each group: 'A / B'");
+	if (!ret && coder_create_file(ctx, out_path, &c, &out) != TQ_OK)
 		ret = cli_fail(CLI_UNMET, "%s", tq_error_text());
-		goto err_destroy;
-	}
-	ret = encode_rows(q, in, out);
+	if (ret)
+		goto err_close;
+	ret = encode_rows(&c, in, out);
 	if (ret)
 		tq_file_abort(out);
 	else if (tq_file_commit(out) != TQ_OK)
 		ret = cli_fail(CLI_UNMET, "%s", tq_error_text());
 	else
-		report(&o->common, in->path, out_path, q, in->count);
+		report(&o->common, in->path, out_path, &c, in->count);
 
-err_destroy:
-	tq_quantizer_destroy(q);
+err_close:
+	coder_close(&c);
 	return ret;
 }
 
@@ -194,10 +187,9 @@ err_close:
 	return ret;
 }
 
-static int decode_rows(const struct tq_quantizer *q, const struct tq_file *in, int dtype,
-		       struct output *out)
+static int decode_rows(const struct coder *c, const struct tq_file *in, int dtype, struct output *out)
 {
-	size_t row_bytes = tq_dim(q) * tq_dtype_size(dtype);
+	size_t row_bytes = coder_dim(c) * tq_dtype_size(dtype);
 	uint64_t batch = batch_rows(row_bytes), count = tq_file_count(in), n;
 	const unsigned char *codes = tq_file_codes(in);
 	void *rows = malloc(batch * row_bytes);
@@ -209,9 +201,8 @@ static int decode_rows(const struct tq_quantizer *q, const struct tq_file *in, i
 		ret = interrupted();
 		if (ret)
 			break;
-		status =
-			tq_decode_as(q, codes + first * tq_code_size(q), n, rows, dtype, tq_dim(q));
-		ret = status == TQ_OK ? vectors_write(out, dtype, tq_dim(q), rows, n)
+		status = coder_decode(c, codes + first * coder_code_size(c), n, rows, dtype);
+		ret = status == TQ_OK ? vectors_write(out, dtype, coder_dim(c), rows, n)
 				      : cli_fail_status(status, NULL);
 	}
 	if (!ret)
@@ -224,27 +215,25 @@ static int decode_file(const struct encode_options *o, struct tq_context *ctx, c
 		       const char *out_path, int dtype)
 {
 	struct output out = {0};
-	struct tq_quantizer *q;
+	struct coder c;
 	struct tq_file *in;
 	int ret, status = tq_file_open(ctx, in_path, 0, &in);
 
 	if (status != TQ_OK)
 		return cli_fail_status(status, in_path);
-	status = tq_file_quantizer(in, NULL, &q);
-	if (status != TQ_OK) {
-		ret = cli_fail_status(status, in_path);
+	ret = coder_of_file(in, in_path, &c);
+	if (ret)
 		goto err_close;
-	}
-	ret = vectors_create(&out, out_path, dtype, tq_dim(q), tq_file_count(in), VECTORS_TRAIN);
+	ret = vectors_create(&out, out_path, dtype, coder_dim(&c), tq_file_count(in), VECTORS_TRAIN);
 	if (!ret)
-		ret = decode_rows(q, in, dtype, &out);
+		ret = decode_rows(&c, in, dtype, &out);
 	if (!ret)
 		ret = output_commit(&out);
 	output_abort(&out);
 	if (!ret)
-		report(&o->common, in_path, out_path, q, tq_file_count(in));
-	tq_quantizer_destroy(q);
+		report(&o->common, in_path, out_path, &c, tq_file_count(in));
 err_close:
+	coder_close(&c);
 	tq_file_close(in);
 	return ret;
 }
@@ -257,11 +246,13 @@ int command_decode(int argc, char **argv)
 
 	if (ret)
 		return ret;
-	if (o.spec || o.centre || o.common.dim)
+	if (o.spec || o.coder.centre || o.coder.split || o.coder.channels || o.common.dim)
 		return cli_fail(CLI_USAGE, "%s belongs to 'tq encode'",
-				o.spec	   ? "--spec"
-				: o.centre ? "--centre"
-					   : "--dim");
+				o.spec		     ? "--spec"
+				: o.coder.centre     ? "--centre"
+				: o.coder.split	     ? "--split"
+				: o.coder.channels   ? "--split-channels"
+						     : "--dim");
 	dtype = o.type && !strcmp(o.type, "f16") ? TQ_F16 : TQ_F32;
 	if (o.type && strcmp(o.type, "f16") && strcmp(o.type, "f32"))
 		return cli_fail(CLI_USAGE, "--type: '%s' is neither f32 nor f16", o.type);

@@ -48,7 +48,7 @@ struct eval_options {
 	size_t nspecs;
 	bool is_sweep;
 	const char *queries;
-	const char *centre;
+	struct coder_options coder;
 	const char *svg;
 	uint64_t rows;
 	uint64_t nq;
@@ -66,7 +66,7 @@ static int take_option(struct eval_options *o, int letter)
 		o->queries = optarg;
 		return 0;
 	case 'c':
-		o->centre = optarg;
+		o->coder.centre = optarg;
 		return 0;
 	case 'g':
 		o->svg = optarg;
@@ -75,6 +75,9 @@ static int take_option(struct eval_options *o, int letter)
 		return cli_number("--rows", optarg, 1, 10000000, &o->rows);
 	case 'n':
 		return cli_number("--nq", optarg, 1, 100000, &o->nq);
+	case CODER_SPLIT:
+	case CODER_CHANNELS:
+		return coder_take(&o->coder, letter, optarg);
 	default:
 		return settings_take(&o->common, letter, optarg);
 	}
@@ -89,6 +92,7 @@ static int parse_options(int argc, char **argv, struct eval_options *o)
 		{"svg", required_argument, NULL, 'g'},
 		{"rows", required_argument, NULL, 'r'},
 		{"nq", required_argument, NULL, 'n'},
+		CODER_OPTIONS,
 		SETTINGS_OPTIONS,
 		{0},
 	};
@@ -206,15 +210,6 @@ static void print_json(const char *in, const char *queries, const struct eval_da
 	json_object_end(&j);
 }
 
-static int read_spec(const char *given, uint32_t dim, struct tq_spec *spec)
-{
-	int status;
-
-	tq_spec_init(spec);
-	status = settings_parse(spec, given);
-	return status == TQ_OK ? tq_spec_check(spec, dim) : status;
-}
-
 /**
  * check_specs - all of them before the first is measured; of the sweep, what has no such dimension is
  * left out
@@ -222,10 +217,9 @@ static int read_spec(const char *given, uint32_t dim, struct tq_spec *spec)
 static int check_specs(struct eval_options *o, uint32_t dim)
 {
 	size_t kept = 0;
-	struct tq_spec spec;
 
 	for (size_t i = 0; i < o->nspecs; i++) {
-		int status = read_spec(o->specs[i], dim, &spec);
+		int status = coder_check(o->specs[i], dim, &o->coder);
 
 		if (status == TQ_ERR_UNSUPPORTED && o->is_sweep)
 			continue;
@@ -241,27 +235,14 @@ static int measure_spec(const struct eval_options *o, struct tq_context *ctx,
 			const struct vectors *base, const struct eval_data *data, const char *given,
 			struct eval_result *result)
 {
-	struct tq_quantizer_options options = {.struct_size = sizeof(options)};
-	struct tq_quantizer *q;
-	struct tq_spec spec;
-	float *centre = NULL;
-	int ret, status;
+	struct coder c;
+	int ret;
 
 	result->given = given;
-	status = read_spec(given, data->dim, &spec);
-	if (status != TQ_OK)
-		return cli_fail_status(status, given);
-	ret = load_centre(spec.center, spec.center == TQ_CENTER_OFF ? NULL : o->centre, base,
-			  &centre);
-	if (ret)
-		return ret;
-	options.centre = centre;
-	status = tq_quantizer_create(ctx, &spec, data->dim, &options, &q);
-	free(centre);
-	if (status != TQ_OK)
-		return cli_fail_status(status, given);
-	ret = eval_measure(data, q, result);
-	tq_quantizer_destroy(q);
+	ret = coder_make(ctx, given, &o->coder, base, &c);
+	if (!ret)
+		ret = eval_measure(data, &c, result);
+	coder_close(&c);
 	return ret;
 }
 
@@ -296,7 +277,7 @@ static int measure_all(const struct eval_options *o, struct tq_context *ctx,
 
 int command_eval(int argc, char **argv)
 {
-	struct eval_options o = {.rows = 20000, .nq = 256};
+	struct eval_options o = {.rows = 20000, .nq = 256, .coder.some = true};
 	struct vectors base, queries = {.fd = -1};
 	struct eval_data data = {0};
 	struct tq_context *ctx;

@@ -8,9 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "coder.h"
 #include "tq/tq.h"
-
-struct vectors;
 
 #define EVAL_NEAREST 10
 
@@ -90,7 +89,7 @@ struct eval_figures eval_theory(const struct tq_spec *spec, uint32_t dim, const 
  */
 struct eval_result {
 	const char *given;
-	char spec[TQ_SPEC_STRING_MAX];
+	char spec[CODER_TEXT];
 	char drivers[160];
 	size_t bytes;
 	double bits;
@@ -106,8 +105,7 @@ struct eval_result {
 };
 
 /** eval_measure - 0, or an exit code with a line printed */
-int eval_measure(const struct eval_data *data, const struct tq_quantizer *q,
-		 struct eval_result *result);
+int eval_measure(const struct eval_data *data, const struct coder *c, struct eval_result *result);
 
 /** eval_median_time - seconds that @run(@arg) takes: median of at least 5 runs or 0.1 s */
 double eval_median_time(void (*run)(void *arg), void *arg);

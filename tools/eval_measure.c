@@ -12,7 +12,7 @@
 /** Everything allocated for one measurement, and what the clocked functions need. */
 struct bench {
 	const struct eval_data *data;
-	const struct tq_quantizer *q;
+	const struct coder *c;
 	unsigned char *codes;
 	unsigned char *prepared;
 	float *decoded;
@@ -38,8 +38,8 @@ static int allocate(struct bench *b)
 {
 	size_t n = b->data->n, nq = b->data->nq, dim = b->data->dim;
 
-	b->codes = malloc(n * tq_code_size(b->q) + 64);
-	b->prepared = aligned_alloc(64, (nq * tq_query_size(b->q) + 127) / 64 * 64);
+	b->codes = malloc(n * coder_code_size(b->c) + 64);
+	b->prepared = aligned_alloc(64, (nq * coder_query_size(b->c) + 127) / 64 * 64);
 	b->decoded = malloc(n * dim * sizeof(float) + 64);
 	b->scores = malloc(n * sizeof(float) + 64);
 	b->base_centre = calloc(n, sizeof(double));
@@ -67,8 +67,8 @@ static void release(struct bench *b)
 static void compute_norms(struct bench *b)
 {
 	const struct eval_data *data = b->data;
-	const float *centre = tq_quantizer_centre(b->q);
-	bool both = tq_quantizer_spec(b->q)->center == TQ_CENTER_BOTH;
+	const float *centre = coder_centre(b->c);
+	bool both = tq_quantizer_spec(coder_group(b->c, 0))->center == TQ_CENTER_BOTH;
 	uint32_t dim = data->dim;
 
 	b->centre_norm2 = centre ? inner(centre, centre, dim) : 0;
@@ -95,10 +95,10 @@ static int measure_distortion(struct bench *b, struct eval_result *r)
 	const struct eval_data *data = b->data;
 	double coded = 0, full = 0;
 	size_t rows = 0;
-	int status = tq_encode(b->q, data->base, data->dim, data->n, b->codes);
+	int status = coder_encode(b->c, data->base, TQ_F32, data->n, b->codes);
 
 	if (status == TQ_OK)
-		status = tq_decode(b->q, b->codes, data->n, b->decoded, data->dim);
+		status = coder_decode(b->c, b->codes, data->n, b->decoded, TQ_F32);
 	if (status != TQ_OK)
 		return cli_fail_status(status, NULL);
 	for (size_t j = 0; j < data->n; j++) {
@@ -128,16 +128,15 @@ static int measure_distortion(struct bench *b, struct eval_result *r)
 static int measure_products(struct bench *b, struct eval_result *r)
 {
 	const struct eval_data *data = b->data;
-	bool both = tq_quantizer_spec(b->q)->center == TQ_CENTER_BOTH;
+	bool both = tq_quantizer_spec(coder_group(b->c, 0))->center == TQ_CENTER_BOTH;
 	double et = 0, tt = 0, ee = 0, room = 0, first = 0, ten = 0;
-	int status = tq_query_prepare(b->q, data->queries, data->dim, data->nq, b->prepared);
+	int status = coder_prepare(b->c, data->queries, data->nq, b->prepared);
 
 	for (size_t i = 0; i < data->nq && status == TQ_OK; i++) {
 		uint32_t found[EVAL_NEAREST];
 		const uint32_t *best = data->best + i * EVAL_NEAREST;
 
-		status = tq_score(b->q, b->prepared + i * tq_query_size(b->q), 1, b->codes, data->n,
-				  b->scores, data->n);
+		status = coder_score(b->c, b->prepared + i * coder_query_size(b->c), 1, b->codes, data->n, b->scores);
 		for (size_t j = 0; j < data->n; j++) {
 			double add = b->query_centre[i];
 			double t, e;
@@ -169,7 +168,7 @@ static int measure_products(struct bench *b, struct eval_result *r)
 static void run_encode(void *arg)
 {
 	struct bench *b = arg;
-	int status = tq_encode(b->q, b->data->base, b->data->dim, b->data->n, b->codes);
+	int status = coder_encode(b->c, b->data->base, TQ_F32, b->data->n, b->codes);
 
 	if (status != TQ_OK)
 		b->status = status;
@@ -186,7 +185,7 @@ static void run_copy(void *arg)
 static void run_score(void *arg)
 {
 	struct bench *b = arg;
-	int status = tq_score(b->q, b->prepared, 1, b->codes, b->data->n, b->scores, b->data->n);
+	int status = coder_score(b->c, b->prepared, 1, b->codes, b->data->n, b->scores);
 
 	if (status != TQ_OK)
 		b->status = status;
@@ -213,22 +212,61 @@ static int measure_speed(struct bench *b, struct eval_result *r)
 	return 0;
 }
 
-int eval_measure(const struct eval_data *data, const struct tq_quantizer *q,
-		 struct eval_result *result)
+/* What a group has of the energy that is coded, mean over rows. */
+static double share(const struct bench *b, unsigned group)
 {
-	struct bench b = {.data = data, .q = q};
+	const struct eval_data *data = b->data;
+	const uint32_t *channels = tq_split_channels(b->c->split, group);
+	const float *centre = coder_centre(b->c);
+	uint32_t n = tq_dim(coder_group(b->c, group));
+	double sum = 0, rows = 0, part;
+
+	for (size_t j = 0; j < data->n; j++) {
+		if (!(b->base_norm2[j] > 0))
+			continue;
+		part = 0;
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t at = channels[i];
+			double x = (double)data->base[j * data->dim + at] - (centre ? (double)centre[at] : 0);
+
+			part += x * x;
+		}
+		sum += part / b->base_norm2[j];
+		rows++;
+	}
+	return sum / rows;
+}
+
+/* Of two groups: the distortion is the groups', by their energy. What products have depends on the queries too. */
+static struct eval_figures theory(const struct bench *b)
+{
+	struct eval_figures all = {0, NAN, NAN}, one = all;
+	const struct tq_quantizer *q;
 	float levels[256];
-	unsigned count = tq_codebook_levels(q, levels);
+	unsigned count;
+
+	for (unsigned g = 0; (q = coder_group(b->c, g)); g++) {
+		count = tq_codebook_levels(q, levels);
+		one = eval_theory(tq_quantizer_spec(q), tq_dim(q), levels, count);
+		if (b->c->split)
+			all.vnmse += share(b, g) * one.vnmse;
+	}
+	return b->c->split ? all : one;
+}
+
+int eval_measure(const struct eval_data *data, const struct coder *c, struct eval_result *result)
+{
+	struct bench b = {.data = data, .c = c};
 	int ret = allocate(&b);
 
 	if (ret)
 		goto err_release;
-	tq_spec_print(tq_quantizer_spec(q), result->spec, sizeof(result->spec));
-	driver_names(q, result->drivers, sizeof(result->drivers));
-	result->bytes = tq_code_size(q);
+	coder_spec(c, result->spec, sizeof(result->spec));
+	coder_drivers(c, result->drivers, sizeof(result->drivers));
+	result->bytes = coder_code_size(c);
 	result->bits = bits_per_coordinate(result->bytes, data->dim);
-	result->theory = eval_theory(tq_quantizer_spec(q), data->dim, levels, count);
 	compute_norms(&b);
+	result->theory = theory(&b);
 	ret = measure_distortion(&b, result);
 	if (!ret)
 		ret = measure_products(&b, result);

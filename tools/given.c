@@ -54,23 +54,6 @@ static int load_floats(const char *dir, const char *name, struct floats *f)
 	return ret;
 }
 
-/** narrow - coordinates as the library takes them */
-static int narrow(const char *path, const struct ids *from, uint32_t **to)
-{
-	uint64_t n = from->rows * from->columns;
-
-	*to = malloc(n * sizeof(**to) + 1);
-	if (!*to)
-		return cli_fail(CLI_UNMET, "out of memory");
-	for (uint64_t i = 0; i < n; i++) {
-		if (from->ids[i] < 0 || from->ids[i] > TQ_MAX_DIM)
-			return cli_fail(CLI_USAGE, "%s: row %" PRIu64 ": %" PRId64 " is no coordinate", path,
-					i / from->columns, (int64_t)from->ids[i]);
-		(*to)[i] = (uint32_t)from->ids[i];
-	}
-	return 0;
-}
-
 static int load_pairs(const char *dir, const struct floats *angles, uint32_t **pairs, struct tq_given *given)
 {
 	char path[4096];
@@ -90,7 +73,7 @@ static int load_pairs(const char *dir, const struct floats *angles, uint32_t **p
 		ret = cli_fail(CLI_USAGE, "%s: %" PRIu64 " rows of %" PRIu64 " numbers; the %" PRIu64 " rows of %u angles "
 			       "need twice as many", path, ids.rows, ids.columns, angles->rows, angles->columns);
 	if (!ret)
-		ret = narrow(path, &ids, pairs);
+		ret = ids_coordinates(path, &ids, pairs);
 	free(ids.ids);
 	given->layers = (uint32_t)angles->rows;
 	given->npairs = angles->columns;

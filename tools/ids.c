@@ -224,3 +224,19 @@ int ids_write(const char *path, const struct ids *ids, const float *distances)
 	output_abort(&out);
 	return ret;
 }
+
+int ids_coordinates(const char *path, const struct ids *from, uint32_t **to)
+{
+	uint64_t n = from->rows * from->columns;
+
+	*to = malloc(n * sizeof(**to) + 1);
+	if (!*to)
+		return cli_fail(CLI_UNMET, "out of memory");
+	for (uint64_t i = 0; i < n; i++) {
+		if (from->ids[i] < 0 || from->ids[i] > TQ_MAX_DIM)
+			return cli_fail(CLI_USAGE, "%s: row %" PRIu64 ": %" PRId64 " is no coordinate", path,
+					i / from->columns, (int64_t)from->ids[i]);
+		(*to)[i] = (uint32_t)from->ids[i];
+	}
+	return 0;
+}

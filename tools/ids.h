@@ -19,6 +19,9 @@ struct ids {
 /** ids_read - all of a file; free() @ids->ids. @dataset: as in vectors_open() */
 int ids_read(const char *path, const char *dataset, struct ids *ids);
 
+/** ids_coordinates - the same numbers as the library takes coordinates; free() @to, whatever is returned */
+int ids_coordinates(const char *path, const struct ids *from, uint32_t **to);
+
 /**
  * ids_write - a file of rows, complete or not there; .ivecs holds numbers below 2^31 only
  * @distances: of each; an HDF5 file holds them too

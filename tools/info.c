@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "cli.h"
+#include "coder.h"
 #include "json.h"
 #include "commands.h"
 #include "vectors.h"
@@ -41,7 +42,7 @@ static int print_vectors(const struct settings *s, const char *path)
 	return 0;
 }
 
-static void print_codes_json(const char *path, const struct tq_file *f, const char *spec)
+static void print_codes_json(const char *path, const struct tq_file *f, const struct tq_split *split, const char *spec)
 {
 	struct tq_file_section section = {.struct_size = sizeof(section)};
 	struct json j;
@@ -56,6 +57,12 @@ static void print_codes_json(const char *path, const struct tq_file *f, const ch
 	json_number(&j, "bits_per_coordinate",
 		    bits_per_coordinate(tq_file_code_size(f), tq_file_dim(f)));
 	json_string(&j, "spec", spec);
+	if (split) {
+		json_array(&j, "channels");
+		for (uint32_t i = 0; i < tq_dim(tq_split_group(split, 0)); i++)
+			json_unsigned(&j, NULL, tq_split_channels(split, 0)[i]);
+		json_array_end(&j);
+	}
 	json_unsigned(&j, "codebook_hash", tq_file_codebook_hash(f));
 	json_array(&j, "sections");
 	for (size_t i = 0; tq_file_section_at(f, i, &section) == TQ_OK; i++) {
@@ -72,7 +79,7 @@ static void print_codes_json(const char *path, const struct tq_file *f, const ch
 	json_object_end(&j);
 }
 
-static void print_codes_text(const char *path, const struct tq_file *f, const char *spec)
+static void print_codes_text(const char *path, const struct tq_file *f, const struct tq_split *split, const char *spec)
 {
 	struct tq_file_section section = {.struct_size = sizeof(section)};
 
@@ -80,6 +87,12 @@ static void print_codes_text(const char *path, const struct tq_file *f, const ch
 	       tq_file_count(f), tq_file_dim(f), tq_file_code_size(f),
 	       bits_per_coordinate(tq_file_code_size(f), tq_file_dim(f)));
 	printf("spec %s\ncodebook %08x\n", spec, tq_file_codebook_hash(f));
+	if (split) {
+		printf("channels");
+		for (uint32_t i = 0; i < tq_dim(tq_split_group(split, 0)); i++)
+			printf(" %u", tq_split_channels(split, 0)[i]);
+		printf(" / the others\n");
+	}
 	for (size_t i = 0; tq_file_section_at(f, i, &section) == TQ_OK; i++)
 		printf("section %-8s at %-10" PRIu64 " %12" PRIu64 " bytes  crc32c %08x%s\n",
 		       tq_section_type_name(section.type), section.at, section.bytes, section.crc,
@@ -88,7 +101,8 @@ static void print_codes_text(const char *path, const struct tq_file *f, const ch
 
 static int print_codes(const struct settings *s, const char *path)
 {
-	char spec[TQ_SPEC_STRING_MAX] = "";
+	char spec[CODER_TEXT] = "";
+	struct coder c = {0};
 	struct tq_context *ctx;
 	struct tq_file *f;
 	int status, ret = settings_context(s, &ctx);
@@ -100,11 +114,17 @@ static int print_codes(const struct settings *s, const char *path)
 		ret = cli_fail_status(status, path);
 		goto err_destroy;
 	}
-	tq_spec_print(tq_file_spec(f), spec, sizeof(spec));
-	if (s->json)
-		print_codes_json(path, f, spec);
+	if (tq_file_split_spec(f, 0))
+		ret = coder_of_file(f, path, &c);
+	if (c.split)
+		coder_spec(&c, spec, sizeof(spec));
 	else
-		print_codes_text(path, f, spec);
+		tq_spec_print(tq_file_spec(f), spec, sizeof(spec));
+	if (!ret && s->json)
+		print_codes_json(path, f, c.split, spec);
+	else if (!ret)
+		print_codes_text(path, f, c.split, spec);
+	coder_close(&c);
 	tq_file_close(f);
 err_destroy:
 	tq_context_destroy(ctx);

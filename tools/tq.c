@@ -11,10 +11,12 @@
 static const char usage[] =
 	"usage: tq COMMAND [OPTIONS] ARGUMENTS\n"
 	"\n"
-	"  tq encode IN OUT.tq [--spec S] [--centre FILE]    quantize vectors\n"
+	"  tq encode IN OUT.tq [--spec S] [--centre FILE] [--split N | --split-channels F]\n"
+	"                                                    quantize vectors\n"
 	"  tq decode IN.tq OUT [--type f32|f16]              reconstruct them\n"
 	"  tq info FILE                                      say what is in a file\n"
 	"  tq eval IN [--spec S]... [--queries F] [--rows N] [--nq N] [--svg FILE]\n"
+	"             [--split N | --split-channels F]\n"
 	"                                                    measure specs beside the theory\n"
 	"  tq kv size [--layers N] [--kv-heads N] [--head-dim D] [--value-dim D] [--raw-dim D]\n"
 	"             [--tokens N] [--sequences N] [--sinks N] [--window N] [--page N] [--spec S]...\n"

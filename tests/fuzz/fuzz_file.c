@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Any bytes as a .tq file: opened as they are, then with the checksums of header and table made
+ * Any bytes as a .tq file: opened as they are, then with the checksums of sections, table and header made
  * right, so that the checks behind them are reached. What opens is read to its end.
  */
 
@@ -16,6 +16,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void seal_sections(uint8_t *data, size_t size, size_t table)
+{
+	struct tq_file_entry e;
+	size_t at;
+
+	for (at = size - table; at < size; at += sizeof(e)) {
+		memcpy(&e, data + at, sizeof(e));
+		if (e.at <= size && e.bytes <= size - e.at)
+			e.crc = tq_crc32c(0, data + e.at, e.bytes);
+		memcpy(data + at, &e, sizeof(e));
+	}
+}
+
 static void seal(uint8_t *data, size_t size)
 {
 	struct tq_file_header h;
@@ -26,8 +39,10 @@ static void seal(uint8_t *data, size_t size)
 	memcpy(&h, data, sizeof(h));
 	table = h.nsections * sizeof(struct tq_file_entry);
 	h.file_bytes = size;
-	if (table <= size)
+	if (table <= size) {
+		seal_sections(data, size, table);
 		h.table_crc = tq_crc32c(0, data + size - table, table);
+	}
 	h.header_crc = tq_crc32c(0, &h, offsetof(struct tq_file_header, header_crc));
 	memcpy(data, &h, sizeof(h));
 }

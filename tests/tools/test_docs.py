@@ -66,6 +66,8 @@ class Docs(unittest.TestCase):
         self.documented("tq", TQ, "encode", "v.fvecs", "v.tq", "--json")
         self.documented("tq", TQ, "info", "v.tq", "--json")
         self.documented("tq", TQ, "info", "v.fvecs", "--json")
+        out(TQ, "encode", "v.fvecs", "s.tq", "--spec", "bits=3 / bits=2", "--split", "4")
+        self.documented("tq", TQ, "info", "s.tq", "--json")
         self.documented("tq", TQ, "decode", "v.tq", "w.npy", "--json")
         self.documented("tq", TQ, "eval", "v.fvecs", "--spec", "bits=2", "--json")
         self.documented("tq", TQ, "kv", "size", "--json")

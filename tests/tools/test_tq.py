@@ -528,6 +528,56 @@ class Tq(unittest.TestCase):
         os.remove("pairs/angles.npy")
         self.refused(2, ["pairs.npy and angles.npy"], "encode", "in.npy", "d.tq", "--given", "pairs")
 
+    def test_two_groups_of_channels_have_a_spec_each(self):
+        n, d, large = 300, 64, [3, 8, 21, 22, 40, 41, 50, 63]
+        rows = [[v * (12 if i in large else 1) for i, v in enumerate(row)] for row in gauss(n, d)]
+        self.write("in.npy", npy(rows))
+        two = ("--spec", "bits=4 correction=none / bits=2 correction=none")
+        self.assertIn("(3.250 bits per coordinate)", self.ok("encode", "in.npy", "c.tq", *two, "--split", "8"))
+        info = json.loads(self.ok("info", "c.tq", "--json"))
+        self.assertEqual(info["channels"], large)
+        self.assertEqual(info["bytes_per_row"], 4 + 8 // 2 + 4 + 56 // 4)
+        self.assertIn("bits=4 correction=none", info["spec"].split(" / ")[0])
+        self.assertIn("channels 3 8 21", self.ok("info", "c.tq"))
+        self.ok("decode", "c.tq", "out.npy")
+        back = struct.unpack("<%df" % (n * d), self.read("out.npy")[-4 * n * d:])
+        error, energy = [0, 0], [0, 0]
+        for at, (a, b) in enumerate(zip(back, (v for row in rows for v in row))):
+            error[at % d not in large] += (a - b)**2
+            energy[at % d not in large] += b * b
+        self.assertLess(abs(error[1] / energy[1] / .1142 - 1), .03)
+        self.assertLess(error[0] / energy[0], .0095)
+        # the list of a file, in any order, makes the same file
+        head = "{'descr': '<i8', 'fortran_order': False, 'shape': (8,), }"
+        self.write("list.npy", npy([[]], header=head) + struct.pack("<8q", *large[::-1]))
+        self.ok("encode", "in.npy", "d.tq", *two, "--split-channels", "list.npy", "--threads", "3")
+        self.assertEqual(self.read("c.tq"), self.read("d.tq"))
+        got = json.loads(self.ok("eval", "in.npy", *two, "--spec", "bits=3", "--split", "8", "--nq", "5", "--json"))
+        split, plain = got["results"]
+        self.assertLess(split["measured"]["vnmse"], .6 * plain["measured"]["vnmse"])
+        self.assertLess(abs(split["measured"]["vnmse"] / split["theory"]["vnmse"] - 1), .06)
+        self.assertIsNone(split["theory"]["slope"])
+        self.assertGreater(abs(split["measured"]["slope"]), .95)
+        centred = ("--spec", "bits=3 center=both / bits=2 center=both", "--nq", "5")
+        self.assertAlmostEqual(json.loads(self.ok("eval", "in.npy", *centred, "--split", "8", "--json"))["results"][0][
+            "measured"]["slope"], 1, delta=.06)
+        self.refused(2, ["two groups"], "encode", "in.npy", "e.tq", *two)
+        self.refused(2, ["need a --spec for each group"], "encode", "in.npy", "e.tq", "--split", "8")
+        self.refused(2, ["exclude"], "encode", "in.npy", "e.tq", *two, "--split", "8", "--split-channels", "list.npy")
+        self.refused(2, ["--split: 64 of 64"], "encode", "in.npy", "e.tq", *two, "--split", "64")
+        self.refused(2, ["--split"], "encode", "in.npy", "e.tq", *two, "--split", "0")
+        self.refused(2, ["same center"], "encode", "in.npy", "e.tq", "--split", "8", "--spec", "bits=3 / center=both")
+        self.refused(2, ["'bots"], "encode", "in.npy", "e.tq", "--split", "8", "--spec", "bits=3 / bots=2")
+        self.refused(2, ["'bots"], "eval", "in.npy", "--split", "8", "--spec", "bits=3 / bots=2")
+        self.refused(2, ["--split belongs"], "decode", "c.tq", "o.npy", "--split", "8")
+        self.write("list.npy", npy([[]], header=head) + struct.pack("<8q", *large[:7], 64))
+        self.refused(2, ["is 64, of 64 channels"], "encode", "in.npy", "e.tq", *two, "--split-channels", "list.npy")
+        self.write("list.npy", npy([[]], header=head) + struct.pack("<8q", *large[:7], -1))
+        self.refused(2, ["-1 is no coordinate"], "encode", "in.npy", "e.tq", *two, "--split-channels", "list.npy")
+        rows[7][5] = float("nan")
+        self.write("nan.npy", npy(rows))
+        self.refused(2, ["nan.npy", "row 7"], "encode", "nan.npy", "e.tq", *two, "--split", "8")
+
     def test_the_centre_is_the_mean_or_the_file(self):
         rows = [[int(x * 64) / 16 + 50 for x in r] for r in gauss(64, 8)]
         self.write("in.npy", npy(rows))
