@@ -178,9 +178,14 @@ def faiss_methods(dim, bits, threads):
                                                      rotate=True)
 
 
-def staged_methods(dim, bits, threads):
+def libtq_drivers(isa):
+    """What libtq takes by itself, and AVX2 beside it where it would take more."""
+    return (None,) if isa else (None, "avx2")
+
+
+def staged_methods(dim, bits, threads, isa):
     """Full and staged scans of indexes, beside the peers that have one or the other."""
-    for driver in None, "avx2":
+    for driver in libtq_drivers(isa):
         yield lambda driver=driver: LibtqIndex(dim, bits, threads, driver)
         yield lambda driver=driver: LibtqIndex(dim, bits, threads, driver, .999)
     if faiss:
@@ -191,12 +196,11 @@ def staged_methods(dim, bits, threads):
         yield lambda: Rabitqlib(dim, bits, threads)
 
 
-def methods(dim, bits, threads):
+def methods(dim, bits, threads, isa):
     """Constructors of everything that can code rows of this dimension with so many bits."""
-    yield lambda: Libtq(dim, bits, threads)
-    yield lambda: Libtq(dim, bits, threads, "avx2")
-    yield lambda: LibtqIndex(dim, bits, threads)
-    yield lambda: LibtqIndex(dim, bits, threads, "avx2")
+    for method in Libtq, LibtqIndex:
+        for driver in libtq_drivers(isa):
+            yield lambda method=method, driver=driver: method(dim, bits, threads, driver)
     if faiss:
         yield from faiss_methods(dim, bits, threads)
     if turbovec and bits in (2, 4):
@@ -205,6 +209,13 @@ def methods(dim, bits, threads):
         yield lambda: Rabitqlib(dim, bits, threads)
     if bits == 4 and threads == 1:
         yield from dots_methods(dim)
+
+
+def check_isa(isa):
+    """Raises where CPUID still has AVX-512 though @isa has not."""
+    from numpy._core._multiarray_umath import __cpu_features__ as features
+    if isa and features.get("AVX512F"):
+        raise RuntimeError(f"--isa {isa}: CPUID still says AVX-512")
 
 
 def set_threads(n):

@@ -4,12 +4,14 @@
 libtq and its peers on the same data, in one run: full scans for the best 10, one query and batches.
 
     peers.py --json FILE [--quick] [--shared FOLDER] [--bits 4,3,2,1] [--data NAMES] [--threads 1,2] [--staged]
+             [--isa avx2|avxvnni] [--rounds N]
 
 Each number of threads is a process of its own, since some peers read it once. Within it all methods of one data
 set and number of bits are built first, then timed in turn; a figure is the median of the rounds. With one thread
 the clock is the process's CPU time, with several the wall. More than one thread: 4 bits and 1 bit, and only the
 methods that are meant to be fast; --quick: those too. --staged: 4 and 2 bits, staged scans beside full ones, and those
-peers that stage do so.
+peers that stage do so. --isa: every library of the workers takes the CPU for one without AVX-512 (cpuid.c): with
+AVX2, or with AVX-VNNI too.
 """
 import argparse
 import datetime
@@ -91,6 +93,7 @@ def worker(args):
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import data
     import methods
+    methods.check_isa(args.isa)
     threads, results = args.worker, []
     # one thread: what the process computes, so that neighbours do not count; several: the wall clock
     clock = time.process_time if threads == 1 else time.perf_counter
@@ -105,11 +108,11 @@ def worker(args):
             if threads > 1 and bits not in (4, 1) and not args.staged:
                 continue
             built = []
-            for make in (methods.staged_methods if args.staged else methods.methods)(base.shape[1], bits, threads):
+            for make in (methods.staged_methods if args.staged else methods.methods)(base.shape[1], bits, threads, args.isa):
                 m = build(make, base, queries, data, truth, threads, args.quick)
                 if m:
                     built.append(m)
-            measure(built, data, 2 if args.quick else ROUNDS, clock)
+            measure(built, data, args.rounds or (2 if args.quick else ROUNDS), clock)
             for m in built:
                 single, batch = (statistics.median(m.times[k]) / len(base) * 1e9 for k in ("single", "batch"))
                 results.append(dict(name="peer", data=name, method=m.label, bits=bits, dim=base.shape[1],
@@ -124,12 +127,23 @@ def worker(args):
         json.dump({"results": results, "versions": methods.versions()}, f)
 
 
+def limit_isa(isa, folder):
+    """Environment of processes that shall take this CPU for a lesser one."""
+    library = os.path.join(folder, "cpuid.so")
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cpuid.c")
+    subprocess.run(["cc", "-O2", "-fPIC", "-shared", "-o", library, source], check=True)
+    return dict(LD_PRELOAD=library, PEERS_ISA=isa)
+
+
 def run_worker(args, threads, path):
     env = dict(os.environ, TQ_THREADS=str(threads), RAYON_NUM_THREADS=str(threads), OMP_NUM_THREADS=str(threads))
+    if args.isa:
+        env.update(limit_isa(args.isa, os.path.dirname(path)))
     if not args.staged:
         env.update(TURBOVEC_2BIT_PLANES="0", TURBOVEC_4BIT_PLANES="0")
     command = [sys.executable, os.path.abspath(__file__), "--worker", str(threads), "--json", path, "--shared", args.shared,
-               "--bits", ",".join(map(str, args.bits)), "--data", ",".join(args.data)] + ["--quick"] * args.quick + ["--staged"] * args.staged
+               "--bits", ",".join(map(str, args.bits)), "--data", ",".join(args.data), "--rounds", str(args.rounds)]
+    command += ["--quick"] * args.quick + ["--staged"] * args.staged + (["--isa", args.isa] if args.isa else [])
     subprocess.run(command, env=env, check=True)
     with open(path, encoding="utf-8") as f:
         return json.load(f)
@@ -150,13 +164,15 @@ def main():
     p.add_argument("--data", default=",".join(SETS), type=lambda s: s.split(","))
     p.add_argument("--threads", default="1,2", type=lambda s: [int(t) for t in s.split(",")])
     p.add_argument("--staged", action="store_true")
+    p.add_argument("--isa", choices=("avx2", "avxvnni"))
+    p.add_argument("--rounds", type=int, default=0, help="instead of 5, or 2 with --quick")
     p.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     args = p.parse_args()
     if args.staged:
         args.bits = [b for b in args.bits if b in (4, 2)]
     if args.worker:
         return worker(args)
-    report = {"schema": "tq-bench/1", "program": "peers", "quick": args.quick,
+    report = {"schema": "tq-bench/1", "program": "peers", "quick": args.quick, "isa": args.isa or "all",
               "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
               "machine": {"cpu": cpu_model(), "cores": os.cpu_count(), "l2_kb": 0, "l3_kb": 0, "compiler": "wheels"},
               "results": []}
