@@ -8,6 +8,8 @@
 #include "heap.h"
 #include "index_stage.h"
 #include "parallel.h"
+#include "reach.h"
+#include "registry.h"
 #include "rng.h"
 
 #define TILE 512
@@ -145,18 +147,14 @@ struct stage {
 	struct lane *lanes;
 };
 
-/* Bounds of @n rows from @first on, a multiple of 16 */
-static void bounds(const struct stage *st, size_t first, size_t n, float *bound)
+/* <q, w> of @n rows from @first on, a multiple of 16 */
+static void score_signs(const struct stage *st, size_t first, size_t n, float *score)
 {
 	const struct tq_pipeline *pipe = &st->ix->sign->pipe;
-	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
-	const float *error = st->s->error + first;
-	size_t i;
+	const struct tq_served *op = &pipe->op[TQ_OP_SCORE];
 
-	score->ops->score_blocks(pipe->plan, score->state, st->sign, 1,
-				 st->s->signs + first / TQ_BLOCK_ROWS * pipe->block_bytes, n, bound, n);
-	for (i = 0; i < n; i++)
-		bound[i] = bound[i] + st->reach * error[i];
+	op->ops->score_blocks(pipe->plan, op->state, st->sign, 1,
+			      st->s->signs + first / TQ_BLOCK_ROWS * pipe->block_bytes, n, score, n);
 }
 
 static bool counts(const struct stage *st, size_t row)
@@ -164,29 +162,77 @@ static bool counts(const struct stage *st, size_t row)
 	return st->s->ids[row] >= 0 && (!st->filter || st->filter[row / 64] >> row % 64 & 1);
 }
 
-/* Which rows pass; @bound becomes theirs alone. Which do is not foreseen: so there is no branch for it */
-static size_t choose(const struct stage *st, size_t first, size_t n, float worst, float *bound,
-		     uint32_t *rows)
+/* The code of a row that will be scored soon: they are far from each other */
+static void fetch_code(const struct stage *st, size_t row)
 {
-	size_t i, j, end, m = 0, all;
-	int any;
+	const uint8_t *code = st->s->codes + row * st->ix->row_bytes;
+	size_t at;
 
+	for (at = 0; at < st->ix->row_bytes; at += 64)
+		__builtin_prefetch(code + at);
+	__builtin_prefetch(code + st->ix->row_bytes - 1);
+}
+
+/*
+ * Which of at most TILE rows pass, and their bounds: @bound is of the signs' scores, with room for TILE, and
+ * becomes those of the rows that do.
+ */
+static inline TQ_REACH_INLINE size_t choose(const struct stage *st, size_t first, size_t n, float worst, float *bound,
+					    uint32_t *rows, uint64_t (*reach)(const float *s, float worst, bool beyond))
+{
+	const float *error = st->s->error + first, most = st->reach;
+	size_t i, j, end, m = 0;
+	uint64_t mask;
+
+	for (i = n; i % TQ_REACH; i++)
+		bound[i] = -INFINITY;
 	for (i = 0; i < n; i = end) {
-		end = i + 16 < n ? i + 16 : n;
-		for (j = i, any = 0; j < end; j++)
-			any |= bound[j] >= worst;
-		for (j = i; any && j < end; j++) {
+		end = i + TQ_REACH;
+		for (j = i; j < (end < n ? end : n); j++)
+			bound[j] = bound[j] + most * error[j];
+		mask = reach(bound + i, worst, false);
+		if (end > n)
+			mask &= (UINT64_C(1) << (n - i)) - 1;
+		for (; mask; mask &= mask - 1) {
+			j = i + (size_t)__builtin_ctzll(mask);
+			if (!counts(st, first + j))
+				continue;
+			fetch_code(st, first + j);
 			bound[m] = bound[j];
-			rows[m] = (uint32_t)(first + j);
-			m += bound[m] >= worst;
+			rows[m++] = (uint32_t)(first + j);
 		}
 	}
-	for (i = 0, all = m, m = 0; i < all; i++)
-		if (counts(st, rows[i])) {
-			bound[m] = bound[i];
-			rows[m++] = rows[i];
-		}
 	return m;
+}
+
+static size_t choose_base(const struct stage *st, size_t first, size_t n, float worst, float *bound, uint32_t *rows)
+{
+	return choose(st, first, n, worst, bound, rows, tq_reach_base);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static size_t choose_avx2(const struct stage *st, size_t first, size_t n, float worst,
+							  float *bound, uint32_t *rows)
+{
+	return choose(st, first, n, worst, bound, rows, tq_reach_avx2);
+}
+
+__attribute__((target("avx512f"))) static size_t choose_avx512(const struct stage *st, size_t first, size_t n,
+							       float worst, float *bound, uint32_t *rows)
+{
+	return choose(st, first, n, worst, bound, rows, tq_reach_avx512);
+}
+#endif
+
+static size_t choose_rows(const struct stage *st, size_t first, size_t n, float worst, float *bound, uint32_t *rows)
+{
+#if defined(__x86_64__)
+	if (st->ix->ctx->registry->cpu & TQ_CPU_AVX512)
+		return choose_avx512(st, first, n, worst, bound, rows);
+	if (st->ix->ctx->registry->cpu & TQ_CPU_X86_64_V3)
+		return choose_avx2(st, first, n, worst, bound, rows);
+#endif
+	return choose_base(st, first, n, worst, bound, rows);
 }
 
 /* A few rows at a time, since each may raise what the next have to reach; returns how many were scored */
@@ -222,8 +268,8 @@ static void staged_tile(const struct stage *st, struct lane *l, size_t first, si
 	uint32_t rows[TILE];
 	size_t m;
 
-	bounds(st, first, n, bound);
-	m = choose(st, first, n, worst, bound, rows);
+	score_signs(st, first, n, bound);
+	m = choose_rows(st, first, n, worst, bound, rows);
 	m = score_chosen(st, l, rows, bound, m);
 	if (m <= n / SHARE || !(worst > -INFINITY))
 		return;
@@ -236,7 +282,7 @@ static void full_tile(const struct stage *st, struct lane *l, size_t first, size
 {
 	const struct tq_pipeline *pipe = &st->ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
-	float scores[TILE], bound[TQ_BLOCK_ROWS];
+	float scores[TILE], sign[TQ_BLOCK_ROWS];
 	size_t i, block, left;
 
 	score->ops->score(pipe->plan, score->state, st->packed, 1, st->s->codes + first * st->ix->row_bytes, n,
@@ -246,8 +292,8 @@ static void full_tile(const struct stage *st, struct lane *l, size_t first, size
 			continue;
 		block = (first + i) / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
 		left = st->s->n - block;
-		bounds(st, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, bound);
-		if (scores[i] <= bound[first + i - block])
+		score_signs(st, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, sign);
+		if (scores[i] <= sign[first + i - block] + st->reach * st->s->error[first + i])
 			tq_heap_offer(&l->heap, scores[i], st->s->ids[first + i]);
 	}
 	l->full--;

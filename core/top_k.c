@@ -10,17 +10,14 @@
  */
 
 #include <string.h>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 #include "args.h"
 #include "heap.h"
 #include "parallel.h"
+#include "reach.h"
 #include "registry.h"
 #include "tq/top_k.h"
 
-#define ALWAYS __attribute__((always_inline))
-#define BLOCK 64
+#define BLOCK TQ_REACH
 #define TILE_SCORES 8192	     /* 32 KiB */
 #define DEVICE_TILE_SCORES (1 << 20) /* a device is not asked for tiles of some thousand rows */
 #define TILE_ROWS_MAX 4096
@@ -81,59 +78,6 @@ static struct tq_heap heap_of(const struct scan *s, uint32_t lane, size_t query)
 
 /* ---- scores against the worst result ---- */
 
-/*
- * Which of 64 scores may be results: bit i for score i. Equal ones may be, or may not (@beyond).
- * Each kind of CPU has its way; the choice among them is made once per tile.
- */
-static inline ALWAYS uint64_t reach_base(const float *s, float worst, bool beyond)
-{
-	uint64_t mask = 0;
-	int any = 0, i;
-
-	for (i = 0; i < BLOCK; i++)
-		any |= s[i] >= worst;
-	for (i = 0; any && i < BLOCK; i++)
-		mask |= (uint64_t)(beyond ? s[i] > worst : s[i] >= worst) << i;
-	return mask;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static inline uint64_t reach_avx2(const float *s, float worst,
-								  bool beyond)
-{
-	__m256 w = _mm256_set1_ps(worst), any = _mm256_setzero_ps(), hit[BLOCK / 8];
-	uint64_t mask = 0;
-	int i;
-
-	for (i = 0; i < BLOCK / 8; i++) {
-		hit[i] = beyond ? _mm256_cmp_ps(_mm256_loadu_ps(s + 8 * i), w, _CMP_GT_OQ)
-				: _mm256_cmp_ps(_mm256_loadu_ps(s + 8 * i), w, _CMP_GE_OQ);
-		any = _mm256_or_ps(any, hit[i]);
-	}
-	if (_mm256_testz_ps(any, any))
-		return 0;
-	for (i = 0; i < BLOCK / 8; i++)
-		mask |= (uint64_t)(uint32_t)_mm256_movemask_ps(hit[i]) << 8 * i;
-	return mask;
-}
-
-__attribute__((target("avx512f"))) static inline uint64_t reach_avx512(const float *s, float worst,
-								       bool beyond)
-{
-	__m512 w = _mm512_set1_ps(worst);
-	uint64_t mask = 0;
-	int i;
-
-	for (i = 0; i < BLOCK / 16; i++)
-		mask |= (uint64_t)(beyond ? _mm512_cmp_ps_mask(_mm512_loadu_ps(s + 16 * i), w,
-							       _CMP_GT_OQ)
-					  : _mm512_cmp_ps_mask(_mm512_loadu_ps(s + 16 * i), w,
-							       _CMP_GE_OQ))
-			<< 16 * i;
-	return mask;
-}
-#endif
-
 /* Row @at of the scan, or of the list of rows. */
 static void offer(const struct scan *s, const struct tq_heap *h, float score, size_t at)
 {
@@ -148,13 +92,13 @@ static void offer(const struct scan *s, const struct tq_heap *h, float score, si
 }
 
 /* Can rows from @at on be results only if they exceed the worst: their ids are higher. */
-static inline ALWAYS bool only_beyond(const struct scan *s, const struct tq_heap *h, size_t at)
+static inline TQ_REACH_INLINE bool only_beyond(const struct scan *s, const struct tq_heap *h, size_t at)
 {
 	return !s->o.rows && !s->o.ids && s->o.first_id + (int64_t)at > h->ids[0];
 }
 
 /* @n scores of the rows from @at on, a multiple of 64. */
-static inline ALWAYS void look(const struct scan *s, const struct tq_heap *h, const float *scores,
+static inline TQ_REACH_INLINE void look(const struct scan *s, const struct tq_heap *h, const float *scores,
 			       size_t at, size_t n,
 			       uint64_t (*reach)(const float *s, float worst, bool beyond))
 {
@@ -179,7 +123,7 @@ static inline ALWAYS void look(const struct scan *s, const struct tq_heap *h, co
 static void take_scores_base(const struct scan *s, const struct tq_heap *h, const float *scores,
 			     size_t at, size_t n)
 {
-	look(s, h, scores, at, n, reach_base);
+	look(s, h, scores, at, n, tq_reach_base);
 }
 
 #if defined(__x86_64__)
@@ -188,7 +132,7 @@ __attribute__((target("avx2"))) static void take_scores_avx2(const struct scan *
 							     const float *scores, size_t at,
 							     size_t n)
 {
-	look(s, h, scores, at, n, reach_avx2);
+	look(s, h, scores, at, n, tq_reach_avx2);
 }
 
 __attribute__((target("avx512f"))) static void take_scores_avx512(const struct scan *s,
@@ -196,7 +140,7 @@ __attribute__((target("avx512f"))) static void take_scores_avx512(const struct s
 								  const float *scores, size_t at,
 								  size_t n)
 {
-	look(s, h, scores, at, n, reach_avx512);
+	look(s, h, scores, at, n, tq_reach_avx512);
 }
 #endif
 

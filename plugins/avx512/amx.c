@@ -316,7 +316,7 @@ static void strip_of_blocks(const struct score_job *job, const uint8_t *block, s
 
 	strip->n = least(job->n - first, STRIP);
 	for (i = 0; i < strip->n; i += TQ_BLOCK_ROWS, block += tq_block_bytes(job->plan)) {
-		_mm512_store_ps(strip->scale + i, block_scales(job->plan, block));
+		_mm512_store_ps(strip->scale + i, block_scales(job->plan->scale, block));
 		if (job->plan->center == TQ_CENTER_BOTH)
 			_mm512_store_ps(strip->cross + i, _mm512_load_ps(block + 64));
 	}

@@ -64,14 +64,42 @@ LEVELS_INLINE __m512i add_products(__m512i sums, __m512i level, const int8_t *q)
 	return sums;
 }
 
+/**
+ * struct block_end - what the end of a score needs beside a block, in registers from block to block
+ * @width: of a scale: TQ_F32, TQ_F16 or TQ_BF16
+ */
+struct block_end {
+	__m512i factor, offset;
+	__m512 scale, add;
+	uint32_t width, center;
+	int twice;
+};
+
+/** block_end - of a query, for A = @factor sums - @offset sum(q) */
+LEVELS_INLINE struct block_end block_end(const struct tq_plan *plan, const struct query_head *head, int32_t factor,
+					 int32_t offset)
+{
+	struct block_end end = {
+		.factor = _mm512_set1_epi32(factor),
+		.offset = _mm512_set1_epi32((int)(offset * head->sum)),
+		.scale = _mm512_set1_ps(head->scale),
+		.add = _mm512_set1_ps(head->add),
+		.width = plan->scale,
+		.center = plan->center,
+		.twice = factor == 2,
+	};
+
+	return end;
+}
+
 /** block_scales - the scales of the 16 rows as float */
-LEVELS_INLINE __m512 block_scales(const struct tq_plan *plan, const uint8_t *block)
+LEVELS_INLINE __m512 block_scales(uint32_t width, const uint8_t *block)
 {
 	__m512i x = _mm512_load_si512(block);
 
-	if (plan->scale == TQ_F32)
+	if (width == TQ_F32)
 		return _mm512_castsi512_ps(x);
-	if (plan->scale == TQ_F16)
+	if (width == TQ_F16)
 		return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x));
 	return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
 }
@@ -82,20 +110,18 @@ LEVELS_INLINE __mmask16 block_mask(size_t left)
 	return left < TQ_BLOCK_ROWS ? (__mmask16)((1u << left) - 1) : 0xffff;
 }
 
-/** block_scores - tq_score_finish() of 16 rows, A = @factor @sums - @offset sum(q) */
-LEVELS_INLINE __m512 block_scores(const struct tq_plan *plan, const struct query_head *head,
-				  const uint8_t *block, __m512i sums, int32_t factor, int32_t offset)
+/** block_scores - tq_score_finish() of 16 rows */
+LEVELS_INLINE __m512 block_scores(const struct block_end *end, const uint8_t *block, __m512i sums)
 {
-	__m512i a = factor == 2 ? _mm512_slli_epi32(sums, 1) :
-				  _mm512_mullo_epi32(sums, _mm512_set1_epi32(factor));
+	__m512i a = end->twice ? _mm512_slli_epi32(sums, 1) : _mm512_mullo_epi32(sums, end->factor);
 	__m512 s;
 
-	a = _mm512_sub_epi32(a, _mm512_set1_epi32((int)(offset * head->sum)));
-	s = _mm512_mul_ps(_mm512_cvtepi32_ps(a), _mm512_set1_ps(head->scale));
-	s = _mm512_mul_ps(s, block_scales(plan, block));
-	if (plan->center != TQ_CENTER_OFF)
-		s = _mm512_add_ps(s, _mm512_set1_ps(head->add));
-	if (plan->center == TQ_CENTER_BOTH)
+	a = _mm512_sub_epi32(a, end->offset);
+	s = _mm512_mul_ps(_mm512_cvtepi32_ps(a), end->scale);
+	s = _mm512_mul_ps(s, block_scales(end->width, block));
+	if (end->center != TQ_CENTER_OFF)
+		s = _mm512_add_ps(s, end->add);
+	if (end->center == TQ_CENTER_BOTH)
 		s = _mm512_add_ps(s, _mm512_load_ps(block + 64));
 	return s;
 }

@@ -2,72 +2,64 @@
 
 /*
  * Scores of single bits in blocks (tq/block.h). A bit is one of two levels, so all that counts is the sum S
- * of the query where bits are set; struct block_sums has it for every choice of four coordinates, in two
- * bytes, one register for the same half of the four bytes of a dword. What is found is added up
- * as bytes as long as they can hold it, then in the lane of the row.
+ * of the query where bits are set; struct bit_sums has it for every choice of four coordinates, one register
+ * for the same half of the four bytes of a dword. What is found is at most 255 above the least that could be,
+ * so it is a byte, and what four bytes of a row found is added to the sum in its lane at once. Where four
+ * coordinates are so large that a byte does not hold that, one more look-up has the rest.
  */
 
 #include "bits.h"
 #include "block.h"
 
-/* Dwords whose sums over 16 are added as bytes: four of -32 .. 31 each; the rest is 0 .. 15 */
-#define STEP 2
-
-/* The sums over 16 of a dword of 16 rows, and the rest */
-LEVELS_INLINE void add_dword(const uint8_t *at, const struct block_sums *lut, __m512i *high, __m512i *low)
-{
-	__m512i x = _mm512_load_si512(at), i0 = entries(x, 0), i1 = entries(x, 1);
-
-	*high = _mm512_add_epi8(*high, _mm512_permutexvar_epi8(i0, _mm512_load_si512(lut->high[0])));
-	*low = _mm512_add_epi8(*low, _mm512_permutexvar_epi8(i0, _mm512_load_si512(lut->low[0])));
-	*high = _mm512_add_epi8(*high, _mm512_permutexvar_epi8(i1, _mm512_load_si512(lut->high[1])));
-	*low = _mm512_add_epi8(*low, _mm512_permutexvar_epi8(i1, _mm512_load_si512(lut->low[1])));
-}
+/* Dwords per turn, and independent sums, so that one need not wait for another */
+#define STEP 4
 
 /* S of 16 rows */
-LEVELS_INLINE __m512i sum_bits(const uint8_t *at, size_t dwords, const struct block_sums *lut)
+LEVELS_INLINE __m512i sum_bits(const uint8_t *at, size_t dwords, const struct bit_sums *lut)
 {
-	const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi8(1);
-	__m512i high0, high1, low, highs = zero, lows = zero;
+	__m512i sum[STEP], x;
+	const uint8_t *dword = at;
+	uint32_t c, i;
 	size_t k;
 
-	for (k = 0; k + 2 * STEP <= dwords; k += 2 * STEP, at += 2 * STEP * 64, lut += 2 * STEP) {
-		high0 = high1 = low = zero;
-		_mm_prefetch((const char *)at + BLOCK_AHEAD, _MM_HINT_T0);
-		_mm_prefetch((const char *)at + BLOCK_AHEAD + 128, _MM_HINT_T0);
-		add_dword(at, lut, &high0, &low);
-		add_dword(at + 64, lut + 1, &high0, &low);
-		add_dword(at + 128, lut + 2, &high1, &low);
-		add_dword(at + 192, lut + 3, &high1, &low);
-		highs = _mm512_dpbusd_epi32(highs, one, high0);
-		lows = _mm512_dpbusd_epi32(lows, low, one);
-		highs = _mm512_dpbusd_epi32(highs, one, high1);
+	sum[0] = _mm512_set1_epi32(lut->base);
+	for (c = 1; c < STEP; c++)
+		sum[c] = _mm512_setzero_si512();
+	for (k = 0; k + STEP <= dwords; k += STEP, dword += STEP * 64) {
+		_mm_prefetch((const char *)dword + BLOCK_AHEAD, _MM_HINT_T0);
+		_mm_prefetch((const char *)dword + BLOCK_AHEAD + 128, _MM_HINT_T0);
+#pragma GCC unroll 4
+		for (c = 0; c < STEP; c++) {
+			x = _mm512_load_si512(dword + c * 64);
+			sum[c] = add_found(sum[c], entries(x, 0), lut->dword[k + c].sum[0]);
+			sum[c] = add_found(sum[c], entries(x, 1), lut->dword[k + c].sum[1]);
+		}
 	}
-	for (; k < dwords; k++, at += 64, lut++) {
-		high0 = low = zero;
-		add_dword(at, lut, &high0, &low);
-		highs = _mm512_dpbusd_epi32(highs, one, high0);
-		lows = _mm512_dpbusd_epi32(lows, low, one);
+	for (; k < dwords; k++, dword += 64) {
+		x = _mm512_load_si512(dword);
+		sum[0] = add_found(sum[0], entries(x, 0), lut->dword[k].sum[0]);
+		sum[1] = add_found(sum[1], entries(x, 1), lut->dword[k].sum[1]);
 	}
-	return _mm512_add_epi32(_mm512_slli_epi32(highs, 4), lows);
+	for (i = 0; i < lut->nrest; i++)
+		sum[0] = add_rest(sum[0], _mm512_load_si512(at + lut->half[i] / 2 * 64), lut, lut->half[i]);
+	return _mm512_add_epi32(_mm512_add_epi32(sum[0], sum[1]), _mm512_add_epi32(sum[2], sum[3]));
 }
 
 void avx512_block_bits(const struct block_job *job)
 {
 	const struct shape *shape = &((const struct score_tables *)job->state)->level;
 	int32_t base = shape->hi.table[0][0], step = shape->hi.table[0][1] - base;
-	const void *head = job->packed, *q = query_part(job->plan, job->packed, 0);
+	const struct bit_sums *lut = query_block_sums(job->plan, query_part(job->plan, job->packed, 0));
+	const struct block_end end = block_end(job->plan, (const void *)job->packed, 2 * step,
+					       shape->beta - 2 * base);
 	size_t field = tq_block_field_at(job->plan, 0), bytes = tq_block_bytes(job->plan);
-	size_t dwords = block_dwords(job->plan), j;
+	size_t dwords = block_dwords(job->plan), n = job->n, j;
 	const uint8_t *block = job->blocks;
-	__m512i sum;
+	float *scores = job->scores;
 
-	for (j = 0; j < job->n; j += TQ_BLOCK_ROWS, block += bytes) {
-		sum = sum_bits(block + field, dwords, query_block_sums(job->plan, q));
-		_mm512_mask_storeu_ps(job->scores + j, block_mask(job->n - j),
-				      block_scores(job->plan, head, block, sum, 2 * step,
-						   shape->beta - 2 * base));
-	}
+	for (j = 0; j < n; j += TQ_BLOCK_ROWS, block += bytes)
+		_mm512_mask_storeu_ps(scores + j, block_mask(n - j),
+				      block_scores(&end, block, sum_bits(block + field, dwords, lut)));
 }
 
 void avx512_block_bits_2(const struct block_job *job)
@@ -81,30 +73,46 @@ void avx512_block_bits_2(const struct block_job *job)
 }
 
 /* The sums over sixteen choices of four coordinates, one in each lane */
-LEVELS_INLINE __m512i choices(const int8_t *q, size_t n)
+LEVELS_INLINE __m512i choices(__m512i four)
 {
 	const __m512i chosen = _mm512_setr_epi32(0, 0x1, 0x100, 0x101, 0x10000, 0x10001, 0x10100, 0x10101,
 						 0x1000000, 0x1000001, 0x1000100, 0x1000101, 0x1010000,
 						 0x1010001, 0x1010100, 0x1010101);
-	int32_t four = 0;
 
-	memcpy(&four, q, n < 4 ? n : 4);
-	return _mm512_dpbusd_epi32(_mm512_setzero_si512(), chosen, _mm512_set1_epi32(four));
+	return _mm512_dpbusd_epi32(_mm512_setzero_si512(), chosen, four);
 }
 
-void avx512_block_sums(const int8_t *q, size_t dim, struct block_sums *lut)
+void avx512_block_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
 {
-	const __m512i low_bits = _mm512_set1_epi32(15);
-	size_t i, byte, half;
-	__m512i sum;
+	const __m512i most = _mm512_set1_epi32(255), zero = _mm512_setzero_si512();
+	__m512i sum, four, least, byte, base = zero;
+	uint8_t over[2] = {0, 0};
+	struct block_sums *to;
+	size_t i, at, half;
+	int32_t x;
 
 	for (i = 0; i < dim; i += 4) {
-		byte = i / 8 % 4;
+		at = i / 8 % 4;
 		half = i / 4 % 2;
-		sum = choices(q + i, dim - i);
-		_mm_store_si128((__m128i *)lut[i / 32].low[half] + byte,
-				_mm512_cvtepi32_epi8(_mm512_and_si512(sum, low_bits)));
-		_mm_store_si128((__m128i *)lut[i / 32].high[half] + byte,
-				_mm512_cvtepi32_epi8(_mm512_srai_epi32(sum, 4)));
+		to = &lut->dword[i / 32];
+		x = 0;
+		memcpy(&x, q + i, dim - i < 4 ? dim - i : 4);
+		four = _mm512_set1_epi32(x);
+		/* the least sum is that of what is negative */
+		least = _mm512_dpbusd_epi32(zero, _mm512_set1_epi8(1), _mm512_min_epi8(four, zero));
+		base = _mm512_add_epi32(base, least);
+		sum = _mm512_sub_epi32(choices(four), least);
+		byte = _mm512_min_epi32(sum, most);
+		_mm_store_si128((__m128i *)to->sum[half] + at, _mm512_cvtepi32_epi8(byte));
+		_mm_store_si128((__m128i *)to->rest[half] + at, _mm512_cvtepi32_epi8(_mm512_sub_epi32(sum, byte)));
+		over[half] |= _mm512_cmpgt_epi32_mask(sum, most) != 0;
+		if (i + 4 < dim && (i + 4) % 32)
+			continue;
+		for (half = 0; half < 2; half++) {
+			if (over[half])
+				lut->half[lut->nrest++] = (uint8_t)(i / 32 * 2 + half);
+			over[half] = 0;
+		}
 	}
+	lut->base = _mm_cvtsi128_si32(_mm512_castsi512_si128(base));
 }

@@ -98,10 +98,9 @@ static void pack_part(const struct tq_plan *plan, uint32_t bits, const int8_t *h
 	}
 	pack_plane(hi, bits, plan->dim, 64 * planes, (int8_t *)part);
 	if (has_bit_sums(plan, bits))
-		avx512_bit_sums(hi, plan->dim,
-				(struct block_sums *)(void *)(part + packed_bytes(plan->dim, 1, 1)));
+		avx512_bit_sums(hi, plan->dim, (struct bit_sums *)(uintptr_t)query_bit_sums(plan, part));
 	if (block_sums_bytes(plan, bits))
-		avx512_block_sums(hi, plan->dim, (struct block_sums *)(uintptr_t)query_block_sums(plan, part));
+		avx512_block_sums(hi, plan->dim, (struct bit_sums *)(uintptr_t)query_block_sums(plan, part));
 	if (planes == 2)
 		pack_plane(lo, bits, plan->dim, 64 * planes, (int8_t *)part + 64);
 }

@@ -30,12 +30,25 @@ struct query_head {
 
 /**
  * struct block_sums - sums of an 8-bit query over every choice of four coordinates, for a dword of bits
- * @high: the sums over 16, rounded down, for the low and high halves of its bytes: sixteen entries for each
- * @low:  ... and the rest
+ * @sum:  what they exceed the least of them by, at most 255, for the low and high halves of its bytes: sixteen
+ *        entries for each
+ * @rest: ... and what that leaves, mostly nothing
  */
 struct block_sums {
-	int8_t high[2][64];
-	int8_t low[2][64];
+	uint8_t sum[2][64];
+	uint8_t rest[2][64];
+};
+
+/**
+ * struct bit_sums - the same for a row
+ * @base:  the least sum of all
+ * @nrest: how many halves have a rest, and which: 2 dword + half
+ */
+struct bit_sums {
+	_Alignas(64) int32_t base;
+	uint32_t nrest;
+	uint8_t half[312];
+	struct block_sums dword[];
 };
 
 /** Dwords of a window that rows of single bits are scored in, and the coordinates that it has */
@@ -105,10 +118,15 @@ LEVELS_INLINE int has_bit_sums(const struct tq_plan *plan, uint32_t bits)
 	return bits == 1 && plan->query == TQ_QUERY_S8 && plan->dim <= BIT_SUMS_DIM_MAX;
 }
 
+LEVELS_INLINE size_t bit_sums_bytes(size_t dwords)
+{
+	return sizeof(struct bit_sums) + dwords * sizeof(struct block_sums);
+}
+
 /** block_sums_bytes - of the sums of single bits in blocks */
 LEVELS_INLINE size_t block_sums_bytes(const struct tq_plan *plan, uint32_t bits)
 {
-	return bits == 1 && tq_block_bytes(plan) ? ((size_t)plan->dim + 31) / 32 * sizeof(struct block_sums) : 0;
+	return bits == 1 && tq_block_bytes(plan) ? bit_sums_bytes(((size_t)plan->dim + 31) / 32) : 0;
 }
 
 LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
@@ -118,7 +136,7 @@ LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)
 	if (plan->query == TQ_QUERY_F32)
 		return ((size_t)plan->dim + 15) / 16 * 64;
 	return packed_bytes(plan->dim, bits, query_planes(plan)) +
-	       (has_bit_sums(plan, bits) ? BIT_SUMS * sizeof(struct block_sums) : 0) + block_sums_bytes(plan, bits);
+	       (has_bit_sums(plan, bits) ? bit_sums_bytes(BIT_SUMS) : 0) + block_sums_bytes(plan, bits);
 }
 
 LEVELS_INLINE size_t query_bytes(const struct tq_plan *plan)
@@ -135,23 +153,23 @@ LEVELS_INLINE const void *query_part(const struct tq_plan *plan, const void *pac
 }
 
 /** query_bit_sums - of a part that has them */
-LEVELS_INLINE const struct block_sums *query_bit_sums(const struct tq_plan *plan, const void *part)
+LEVELS_INLINE const struct bit_sums *query_bit_sums(const struct tq_plan *plan, const void *part)
 {
 	return (const void *)((const char *)part + packed_bytes(plan->dim, 1, 1));
 }
 
 /** query_block_sums - likewise */
-LEVELS_INLINE const struct block_sums *query_block_sums(const struct tq_plan *plan, const void *part)
+LEVELS_INLINE const struct bit_sums *query_block_sums(const struct tq_plan *plan, const void *part)
 {
 	return (const void *)((const char *)query_bit_sums(plan, part) +
-			      (has_bit_sums(plan, 1) ? BIT_SUMS * sizeof(struct block_sums) : 0));
+			      (has_bit_sums(plan, 1) ? bit_sums_bytes(BIT_SUMS) : 0));
 }
 
 /** avx512_block_sums - those of a query of @dim coordinates; zeros are there */
-void avx512_block_sums(const int8_t *q, size_t dim, struct block_sums *sums);
+void avx512_block_sums(const int8_t *q, size_t dim, struct bit_sums *sums);
 
 /** avx512_bit_sums - those of a query of @dim coordinates */
-void avx512_bit_sums(const int8_t *q, size_t dim, struct block_sums *sums);
+void avx512_bit_sums(const int8_t *q, size_t dim, struct bit_sums *sums);
 
 int avx512_score_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx512_score_destroy(const struct tq_host *host, void *state);

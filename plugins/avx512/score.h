@@ -81,7 +81,7 @@ void avx512_sum_short(const struct shape *shape, const struct strip *strip, cons
  * @lut: of the query
  */
 void avx512_sum_bits(const struct shape *shape, const struct strip *strip,
-		     const struct block_sums *lut, int64_t sum, float *a);
+		     const struct bit_sums *lut, int64_t sum, float *a);
 
 /** Most queries of avx512_sum_tile() */
 #define QUERIES 32

@@ -87,25 +87,28 @@ LEVELS_INLINE void score_some(const struct block_job *job, uint32_t bits, uint32
 	const struct tq_plan *plan = job->plan;
 	const size_t wide = tq_block_field_at(plan, plan->layout.nsections - 1), size = query_bytes(plan);
 	const size_t narrow = tq_block_field_at(plan, 0), bytes = tq_block_bytes(plan);
-	const size_t dwords = block_dwords(plan);
+	const size_t dwords = block_dwords(plan), n = job->n, ld = job->ld;
 	const int8_t *q = query_part(plan, job->packed, 0);
 	const struct shape *shape = &((const struct score_tables *)job->state)->level;
 	const uint8_t *block = job->blocks;
+	struct block_end end[BLOCK_QUERIES];
 	__m512i sum[BLOCK_QUERIES];
+	float *scores = job->scores;
 	struct level_tables t;
 	__mmask16 mask;
 	uint32_t i;
 	size_t j;
 
 	level_tables_load(&t, &shape->hi, &shape->lo, bits);
-	for (j = 0; j < job->n; j += TQ_BLOCK_ROWS, block += bytes) {
+#pragma GCC unroll 8
+	for (i = 0; i < nq; i++)
+		end[i] = block_end(plan, (const void *)(job->packed + i * size), 2, shape->beta);
+	for (j = 0; j < n; j += TQ_BLOCK_ROWS, block += bytes) {
 		sum_block(&t, block + wide, block + narrow, dwords, q, size, bits, nq, sum);
-		mask = block_mask(job->n - j);
+		mask = block_mask(n - j);
 #pragma GCC unroll 8
 		for (i = 0; i < nq; i++)
-			_mm512_mask_storeu_ps(job->scores + i * job->ld + j, mask,
-					      block_scores(plan, (const void *)(job->packed + i * size), block,
-							   sum[i], 2, shape->beta));
+			_mm512_mask_storeu_ps(scores + i * ld + j, mask, block_scores(end + i, block, sum[i]));
 	}
 }
 
