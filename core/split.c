@@ -9,22 +9,32 @@
 #include "context.h"
 #include "split.h"
 
-/* What passes through the work space at a time: some 64 rows of the usual dimensions. */
-#define TILE_ROWS 64
+/* What passes through the work space at a time: 128 rows of the usual dimensions. */
+#define TILE_ROWS 128
 #define TILE_FLOATS 65536
+
+/* What both calls are told of the groups. */
+static int check_sizes(const struct tq_context *ctx, uint32_t dim, uint32_t n, const uint32_t *channels)
+{
+	TQ_CHECK_POINTER(ctx);
+	TQ_CHECK_POINTER(channels);
+	if (dim < 2 || dim > TQ_MAX_DIM)
+		return tq_fail(TQ_ERR_ARG, "dim: %u is not in 2..%d", dim, TQ_MAX_DIM);
+	if (n < 1 || n >= dim)
+		return tq_fail(TQ_ERR_ARG, "n: %u of %u channels leave one group empty", n, dim);
+	return TQ_OK;
+}
 
 /* ---- which channels ---- */
 
 static int check_choice(struct tq_context *ctx, const float *x, size_t stride, size_t rows, uint32_t dim, uint32_t n,
 			const uint32_t *channels)
 {
-	TQ_CHECK_POINTER(ctx);
+	int ret = check_sizes(ctx, dim, n, channels);
+
+	if (ret)
+		return ret;
 	TQ_CHECK_POINTER(x);
-	TQ_CHECK_POINTER(channels);
-	if (dim < 2 || dim > TQ_MAX_DIM)
-		return tq_fail(TQ_ERR_ARG, "dim: %u is not in 2..%d", dim, TQ_MAX_DIM);
-	if (n < 1 || n >= dim)
-		return tq_fail(TQ_ERR_ARG, "n: %u of %u channels leave one group empty", n, dim);
 	if (rows == 0)
 		return tq_fail(TQ_ERR_ARG, "rows: 0 rows choose nothing");
 	return tq_check_rows(dim, "stride", stride, rows, sizeof(*x));
@@ -77,13 +87,11 @@ int tq_split_choose(struct tq_context *ctx, const float *x, size_t stride, size_
 static int check_args(struct tq_context *ctx, const struct tq_spec *spec, uint32_t dim, const uint32_t *channels,
 		      uint32_t n, const struct tq_quantizer_options *options)
 {
-	TQ_CHECK_POINTER(ctx);
+	int ret = check_sizes(ctx, dim, n, channels);
+
+	if (ret)
+		return ret;
 	TQ_CHECK_POINTER(spec);
-	TQ_CHECK_POINTER(channels);
-	if (dim < 2 || dim > TQ_MAX_DIM)
-		return tq_fail(TQ_ERR_ARG, "dim: %u is not in 2..%d", dim, TQ_MAX_DIM);
-	if (n < 1 || n >= dim)
-		return tq_fail(TQ_ERR_ARG, "n: %u of %u channels leave one group empty", n, dim);
 	if (options && options->struct_size < sizeof(*options))
 		return tq_fail(TQ_ERR_ARG, "options.struct_size: %u is not %zu", options->struct_size, sizeof(*options));
 	if (options && options->centre && spec[0].center == TQ_CENTER_OFF && spec[1].center == TQ_CENTER_OFF)

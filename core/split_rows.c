@@ -7,6 +7,7 @@
  * queries, the first group's and then the rest's; a tile of scores.
  */
 
+#include <stdbool.h>
 #include "args.h"
 #include "split.h"
 
@@ -57,10 +58,14 @@ static int check_scratch(const void *scratch)
 	return TQ_OK;
 }
 
-static int check_rows(const struct tq_split *s, int dtype, size_t stride, size_t n, const void *scratch)
+/* @codes: rows, or prepared queries */
+static int check_rows(const struct tq_split *s, const void *x, int dtype, size_t stride, size_t n, const void *codes,
+		      const void *scratch)
 {
 	int ret;
 
+	TQ_CHECK_POINTER(x);
+	TQ_CHECK_POINTER(codes);
 	if (!tq_dtype_size(dtype))
 		return tq_fail(TQ_ERR_ARG, "dtype: %d is none", dtype);
 	ret = check_scratch(scratch);
@@ -86,23 +91,35 @@ static int fail_tile(int ret, size_t first, unsigned group, const char *what)
 	return tq_fail_row(ret, first, "x: %s %zu, group %u: %s", what, first, group, tq_status_text(ret));
 }
 
-/* A group's channels out of rows, or back into them; elements of 4 bytes or of 2, at any address. */
-static void move_channels(const struct tq_split *s, unsigned group, char *x, size_t element, size_t stride, size_t n,
-			  char *packed, int back)
+/* Channels out of rows, or back into them, at any address; inline for an element and a direction. */
+static inline __attribute__((always_inline)) void move_elements(const uint32_t *channels, size_t d, char *x,
+								size_t element, size_t row, size_t n, char *packed,
+								bool back)
 {
-	const struct tq_split_part *part = &s->part[group];
-	size_t d = tq_dim(part->q), i, j;
-	char *whole, *own;
+	char *whole, *own = packed;
+	size_t i, j;
 
-	for (i = 0; i < n; i++)
-		for (j = 0; j < d; j++) {
-			whole = x + (i * stride + part->channels[j]) * element;
-			own = packed + (i * d + j) * element;
-			if (element == 4)
-				memcpy(back ? whole : own, back ? own : whole, 4);
-			else
-				memcpy(back ? whole : own, back ? own : whole, 2);
+	for (i = 0; i < n; i++, x += row)
+		for (j = 0; j < d; j++, own += element) {
+			whole = x + channels[j] * element;
+			memcpy(back ? whole : own, back ? own : whole, element);
 		}
+}
+
+static void move_channels(const struct tq_split *s, unsigned group, char *x, size_t element, size_t stride, size_t n,
+			  char *packed, bool back)
+{
+	const uint32_t *channels = s->part[group].channels;
+	size_t d = tq_dim(s->part[group].q);
+
+	if (element == 4 && back)
+		move_elements(channels, d, x, 4, 4 * stride, n, packed, true);
+	else if (element == 4)
+		move_elements(channels, d, x, 4, 4 * stride, n, packed, false);
+	else if (back)
+		move_elements(channels, d, x, 2, 2 * stride, n, packed, true);
+	else
+		move_elements(channels, d, x, 2, 2 * stride, n, packed, false);
 }
 
 /* @n pieces of @bytes, from every @from bytes to every @to. */
@@ -126,9 +143,7 @@ int tq_split_encode(const struct tq_split *s, const void *x, int dtype, size_t s
 	TQ_CHECK_POINTER(s);
 	if (n == 0)
 		return TQ_OK;
-	TQ_CHECK_POINTER(x);
-	TQ_CHECK_POINTER(codes);
-	ret = check_rows(s, dtype, stride, n, scratch);
+	ret = check_rows(s, x, dtype, stride, n, codes, scratch);
 	if (!ret)
 		ret = check_finite(s, x, dtype, stride, n);
 	if (ret)
@@ -138,7 +153,7 @@ int tq_split_encode(const struct tq_split *s, const void *x, int dtype, size_t s
 		rows = least(n - i, s->tile);
 		for (g = 0; g < 2; g++) {
 			part = &s->part[g];
-			move_channels(s, g, (char *)(uintptr_t)x + i * stride * element, element, stride, rows, w.rows, 0);
+			move_channels(s, g, (char *)(uintptr_t)x + i * stride * element, element, stride, rows, w.rows, false);
 			ret = tq_encode_as(part->q, w.rows, dtype, tq_dim(part->q), rows, w.codes);
 			if (ret)
 				return fail_tile(ret, i, g, "row");
@@ -169,9 +184,7 @@ int tq_split_decode(const struct tq_split *s, const void *codes, size_t n, void 
 	TQ_CHECK_POINTER(s);
 	if (n == 0)
 		return TQ_OK;
-	TQ_CHECK_POINTER(codes);
-	TQ_CHECK_POINTER(x);
-	ret = check_rows(s, dtype, stride, n, scratch);
+	ret = check_rows(s, x, dtype, stride, n, codes, scratch);
 	if (ret)
 		return ret;
 	w = layout(s, scratch);
@@ -182,7 +195,7 @@ int tq_split_decode(const struct tq_split *s, const void *codes, size_t n, void 
 			ret = tq_decode_as(s->part[g].q, w.codes, rows, w.rows, dtype, tq_dim(s->part[g].q));
 			if (ret)
 				return ret;
-			move_channels(s, g, (char *)x + i * stride * element, element, stride, rows, w.rows, 1);
+			move_channels(s, g, (char *)x + i * stride * element, element, stride, rows, w.rows, true);
 		}
 	}
 	return TQ_OK;
@@ -206,10 +219,9 @@ int tq_split_query_prepare(const struct tq_split *s, const float *x, size_t stri
 	TQ_CHECK_POINTER(s);
 	if (nq == 0)
 		return TQ_OK;
-	TQ_CHECK_POINTER(x);
 	ret = tq_check_prepared(prepared);
 	if (!ret)
-		ret = check_rows(s, TQ_F32, stride, nq, scratch);
+		ret = check_rows(s, x, TQ_F32, stride, nq, prepared, scratch);
 	if (ret)
 		return ret;
 	w = layout(s, scratch);
@@ -217,7 +229,7 @@ int tq_split_query_prepare(const struct tq_split *s, const float *x, size_t stri
 		n = least(nq - i, s->tile);
 		for (g = 0; g < 2; g++) {
 			part = &s->part[g];
-			move_channels(s, g, (char *)(uintptr_t)(x + i * stride), sizeof(*x), stride, n, w.rows, 0);
+			move_channels(s, g, (char *)(uintptr_t)(x + i * stride), sizeof(*x), stride, n, w.rows, false);
 			ret = tq_query_prepare(part->q, (float *)(void *)w.rows, tq_dim(part->q), n, w.queries);
 			if (ret)
 				return fail_tile(ret, i, g, "query");

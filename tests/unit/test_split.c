@@ -14,8 +14,8 @@
 
 #define D 128
 #define N 32
-#define ROWS 150 /* two tiles and a part of one */
-#define NQ 67
+#define ROWS 150 /* a tile and a part of one */
+#define NQ 131
 #define STRIDE (D + 3)
 
 static struct tq_context *ctx;
@@ -479,16 +479,16 @@ START_TEST(test_refused_calls)
 	/* a row of the second tile: none is written */
 	memset(codes, 0x5a, bytes);
 	memset(want, 0x5a, bytes);
-	x[70 * STRIDE + 1] = NAN;
-	refused(tq_split_encode(s, x, TQ_F32, STRIDE, ROWS, codes, scratch), TQ_ERR_NONFINITE, "row 70");
-	ck_assert_uint_eq(tq_error_row(), 70);
+	x[140 * STRIDE + 1] = NAN;
+	refused(tq_split_encode(s, x, TQ_F32, STRIDE, ROWS, codes, scratch), TQ_ERR_NONFINITE, "row 140");
+	ck_assert_uint_eq(tq_error_row(), 140);
 	ck_assert_mem_eq(codes, want, bytes);
-	x[70 * STRIDE + 1] = 1e9f;
-	refused(tq_split_encode(s, x, TQ_F32, STRIDE, ROWS, codes, scratch), TQ_ERR_RANGE, "row 70, group 1");
-	ck_assert_uint_eq(tq_error_row(), 70);
-	queries[66 * STRIDE] = NAN;
-	refused(tq_split_query_prepare(s, queries, STRIDE, NQ, prepared, scratch), TQ_ERR_NONFINITE, "query 66, group 0");
-	ck_assert_uint_eq(tq_error_row(), 66);
+	x[140 * STRIDE + 1] = 1e9f;
+	refused(tq_split_encode(s, x, TQ_F32, STRIDE, ROWS, codes, scratch), TQ_ERR_RANGE, "row 140, group 1");
+	ck_assert_uint_eq(tq_error_row(), 140);
+	queries[130 * STRIDE] = NAN;
+	refused(tq_split_query_prepare(s, queries, STRIDE, NQ, prepared, scratch), TQ_ERR_NONFINITE, "query 130, group 0");
+	ck_assert_uint_eq(tq_error_row(), 130);
 	free(codes);
 	free(want);
 	free(prepared);
