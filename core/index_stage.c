@@ -19,7 +19,7 @@
 #define GROUP 32
 /* Segments, rows and batches for which two stages were not faster */
 #define ROWS_MIN 4096
-#define ROW_BYTES_MIN 200
+#define ROW_BYTES_MIN 128
 #define QUERIES_MAX 2
 /* A tile of which more than one in so many rows pass is followed by some that are scanned in full */
 #define SHARE 5
@@ -159,7 +159,14 @@ static void score_signs(const struct stage *st, size_t first, size_t n, float *s
 
 static bool counts(const struct stage *st, size_t row)
 {
-	return st->s->ids[row] >= 0 && (!st->filter || st->filter[row / 64] >> row % 64 & 1);
+	return !st->filter || st->filter[row / 64] >> row % 64 & 1;
+}
+
+/* Ids are looked at last: few rows come here, and for the others that would be one miss of the cache more */
+static void offer(const struct stage *st, struct lane *l, float score, size_t row)
+{
+	if (score >= l->heap.scores[0] && st->s->ids[row] >= 0)
+		tq_heap_offer(&l->heap, score, st->s->ids[row]);
 }
 
 /* The code of a row that will be scored soon: they are far from each other */
@@ -256,7 +263,7 @@ static size_t score_chosen(const struct stage *st, struct lane *l, const uint32_
 					       scores);
 		for (j = 0; j < m; j++)
 			if (scores[j] <= most[j])
-				tq_heap_offer(&l->heap, scores[j], st->s->ids[group[j]]);
+				offer(st, l, scores[j], group[j]);
 		all += m;
 	}
 	return all;
@@ -294,7 +301,7 @@ static void full_tile(const struct stage *st, struct lane *l, size_t first, size
 		left = st->s->n - block;
 		score_signs(st, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, sign);
 		if (scores[i] <= sign[first + i - block] + st->reach * st->s->error[first + i])
-			tq_heap_offer(&l->heap, scores[i], st->s->ids[first + i]);
+			offer(st, l, scores[i], first + i);
 	}
 	l->full--;
 }

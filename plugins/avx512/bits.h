@@ -24,11 +24,4 @@ LEVELS_INLINE __m512i add_found(__m512i sums, __m512i entry, const uint8_t *tabl
 				   _mm512_set1_epi8(1));
 }
 
-/** add_rest - likewise what half @half of some dword has beyond a byte; @x: that dword of 16 rows */
-LEVELS_INLINE __m512i add_rest(__m512i sums, __m512i x, const struct bit_sums *lut, uint32_t half)
-{
-	x = _mm512_srl_epi32(x, _mm_cvtsi32_si128((int)(half % 2 * 4)));
-	return add_found(sums, entries(x, 0), lut->dword[half / 2].rest[half % 2]);
-}
-
 #endif

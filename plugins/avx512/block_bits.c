@@ -14,6 +14,13 @@
 /* Dwords per turn, and independent sums, so that one need not wait for another */
 #define STEP 4
 
+/* To the sums what half @half of some dword has beyond a byte; @x: that dword of 16 rows */
+LEVELS_INLINE __m512i add_rest(__m512i sums, __m512i x, const struct bit_sums *lut, uint32_t half)
+{
+	x = _mm512_srl_epi32(x, _mm_cvtsi32_si128((int)(half % 2 * 4)));
+	return add_found(sums, entries(x, 0), lut->dword[half / 2].rest[half % 2]);
+}
+
 /* S of 16 rows */
 LEVELS_INLINE __m512i sum_bits(const uint8_t *at, size_t dwords, const struct bit_sums *lut)
 {

@@ -12,8 +12,8 @@
 #include "dwords.h"
 #include "score.h"
 
-/* S of sixteen rows from their dwords; two short chains rather than one long one */
-LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x)
+/* S of sixteen rows from their dwords; two short chains rather than one long one. @rests: which halves have one */
+LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x, uint32_t rests)
 {
 	__m512i s0 = _mm512_set1_epi32(lut->base), s1 = _mm512_setzero_si512();
 	uint32_t j;
@@ -23,8 +23,13 @@ LEVELS_INLINE __m512i sum_dwords(const struct bit_sums *lut, const __m512i *x)
 		s0 = add_found(s0, entries(x[j], 0), lut->dword[j].sum[0]);
 		s1 = add_found(s1, entries(x[j], 1), lut->dword[j].sum[1]);
 	}
-	for (j = 0; j < lut->nrest; j++)
-		s0 = add_rest(s0, x[lut->half[j] / 2], lut, lut->half[j]);
+#pragma GCC unroll 4
+	for (j = 0; j < BIT_SUMS; j++) {
+		if (rests >> 2 * j & 1)
+			s0 = add_found(s0, entries(x[j], 0), lut->dword[j].rest[0]);
+		if (rests >> 2 * j & 2)
+			s1 = add_found(s1, entries(x[j], 1), lut->dword[j].rest[1]);
+	}
 	return _mm512_add_epi32(s0, s1);
 }
 
@@ -37,14 +42,17 @@ void avx512_sum_bits(const struct shape *s, const struct strip *strip, const str
 	const __m512 offset = _mm512_set1_ps((float)((s->beta - 2 * base) * sum));
 	const __m512 factor = _mm512_set1_ps((float)(2 * step));
 	const uint8_t *const *row = strip->row;
-	__m512i x[4];
+	__m512i x[BIT_SUMS];
+	uint32_t rests = 0, i;
 	__m512 total;
 
+	for (i = 0; i < lut->nrest; i++)
+		rests |= 1u << lut->half[i];
 	for (j = 0; j < strip->n; j += BLOCK, row += BLOCK) {
 		for (to = 0; strip->ahead && to < bytes; to += 64)
 			_mm_prefetch((const char *)row[0] + strip->ahead + to, _MM_HINT_T0);
 		load_dwords(row, s->window, 0xffff, x);
-		total = _mm512_cvtepi32_ps(sum_dwords(lut, x));
+		total = _mm512_cvtepi32_ps(sum_dwords(lut, x, rests));
 		_mm512_store_ps(a + j, _mm512_sub_ps(_mm512_mul_ps(total, factor), offset));
 	}
 }
