@@ -119,10 +119,24 @@ static void cube_roots(const double *x, double *root)
 	}
 }
 
+/*
+ * struct side - the positive levels of a book
+ * @half: how many
+ * @zero: 1: there is a level at zero too
+ */
+struct side {
+	int half;
+	int zero;
+	double level[HALF_MAX];
+	int number[HALF_MAX];
+};
+
 /* Panter and Dite: the best levels are spread like the cube root of the density. */
-static void lloyd_start(struct density *s, int half, double *level)
+static void lloyd_start(struct density *s, struct side *side)
 {
-	double total = 0.0, sum = 0.0;
+	double total = 0.0, sum = 0.0, *level = side->level;
+	double at = side->zero ? 1.0 : 0.5, parts = side->half + 0.5 * side->zero;
+	int half = side->half;
 	int i, k = 0;
 
 	cube_roots(s->f, s->root);
@@ -130,20 +144,20 @@ static void lloyd_start(struct density *s, int half, double *level)
 		total = total + s->root[i];
 	for (i = 0; i < CELLS && k < half; i++) {
 		sum = sum + s->root[i];
-		while (k < half && sum >= (k + 0.5) / half * total)
+		while (k < half && sum >= (k + at) / parts * total)
 			level[k++] = midpoint(s, i);
 	}
 }
 
-static void lloyd(struct density *s, int half, double *level)
+static void lloyd(struct density *s, struct side *side)
 {
 	struct moments left, right;
-	double mass, next;
-	int step, k;
+	double mass, next, *level = side->level;
+	int step, k, half = side->half;
 
-	lloyd_start(s, half, level);
+	lloyd_start(s, side);
 	for (step = 0; step < LLOYD_STEPS; step++) {
-		left = moments_to(s, 0.0);
+		left = moments_to(s, side->zero ? 0.5 * level[0] : 0.0);
 		for (k = 0; k < half; k++) {
 			next = k + 1 < half ? 0.5 * (level[k] + level[k + 1]) : s->edge;
 			right = moments_to(s, next);
@@ -155,13 +169,17 @@ static void lloyd(struct density *s, int half, double *level)
 	}
 }
 
-/* Odd multiples of h nearest to the levels, strictly ascending, at most top. */
-static void round_to_grid(const double *level, int half, double h, int top, int *odd)
+/* Odd multiples of h nearest to the levels, even ones beside a zero, strictly ascending, at most top. */
+static void round_to_grid(struct side *side, double h, int top)
 {
-	int k;
+	int k, half = side->half, *odd = side->number;
 
+	top -= side->zero;
 	for (k = 0; k < half; k++) {
-		odd[k] = 2 * (int)floor(level[k] / (2.0 * h)) + 1;
+		odd[k] = side->zero ? 2 * (int)floor(side->level[k] / (2.0 * h) + 0.5) :
+				      2 * (int)floor(side->level[k] / (2.0 * h)) + 1;
+		if (odd[k] < 1 + side->zero)
+			odd[k] = 1 + side->zero;
 		if (odd[k] > top)
 			odd[k] = top;
 		if (k > 0 && odd[k] < odd[k - 1] + 2)
@@ -173,11 +191,12 @@ static void round_to_grid(const double *level, int half, double h, int top, int 
 }
 
 /* Mean square error of levels odd * h, up to a constant factor. */
-static double grid_error(const struct density *s, const int *odd, int half, double h)
+static double grid_error(const struct density *s, const struct side *side, double h)
 {
-	struct moments left = moments_to(s, 0.0), right;
-	double error = 0.0, c, next;
-	int k;
+	struct moments left = moments_to(s, side->zero ? 0.5 * (side->number[0] * h) : 0.0), right;
+	double error = side->zero ? left.second : 0.0, c, next;
+	int k, half = side->half;
+	const int *odd = side->number;
 
 	for (k = 0; k < half; k++) {
 		c = odd[k] * h;
@@ -191,52 +210,60 @@ static double grid_error(const struct density *s, const int *odd, int half, doub
 	return error;
 }
 
-static void lm_one_plane(const struct density *s, const double *level, int half, int *odd, float *h)
+/* The multiple of the grid that fits the levels of both sides best; the first has the largest level. */
+static void lm_one_plane(const struct density *s, struct side side[2], float *h)
 {
 	double error, best = INFINITY;
-	int trial[HALF_MAX], j;
+	struct side trial[2];
 	float step;
+	int j, k;
 
+	memcpy(trial, side, sizeof(trial));
 	for (j = 0; j < GRID_TRIALS; j++) {
-		step = (float)(level[half - 1] / (128.0 - 0.25 * j));
-		round_to_grid(level, half, step, ODD_MAX_ONE_PLANE, trial);
-		error = grid_error(s, trial, half, step);
+		step = (float)(side[0].level[side[0].half - 1] / (128.0 - 0.25 * j));
+		error = 0.0;
+		for (k = 0; k < 2 && trial[k].half; k++) {
+			round_to_grid(&trial[k], step, ODD_MAX_ONE_PLANE);
+			error = error + grid_error(s, &trial[k], step);
+		}
 		if (error < best) {
 			best = error;
 			*h = step;
-			memcpy(odd, trial, (size_t)half * sizeof(*odd));
+			memcpy(side, trial, sizeof(trial));
 		}
 	}
 }
 
-static void build_lm(struct density *s, int half, struct tq_codebook *book, int *odd)
+static void build_lm(struct density *s, struct tq_codebook *book, struct side side[2])
 {
-	double level[HALF_MAX] = { 0 };
+	int k;
 
-	lloyd(s, half, level);
+	for (k = 0; k < 2 && side[k].half; k++)
+		lloyd(s, &side[k]);
 	if (book->planes == 1) {
-		lm_one_plane(s, level, half, odd, &book->half_step);
+		lm_one_plane(s, side, &book->half_step);
 		return;
 	}
-	book->half_step = (float)(level[half - 1] / ODD_MAX_TWO_PLANES);
-	round_to_grid(level, half, book->half_step, ODD_MAX_TWO_PLANES, odd);
+	book->half_step = (float)(side[0].level[side[0].half - 1] / ODD_MAX_TWO_PLANES);
+	for (k = 0; k < 2 && side[k].half; k++)
+		round_to_grid(&side[k], book->half_step, ODD_MAX_TWO_PLANES);
 }
 
-static void build_uniform(const struct density *s, int half, struct tq_codebook *book, int *odd)
+static void build_uniform(const struct density *s, struct tq_codebook *book, struct side *side)
 {
-	double lo = 0.0, hi = s->edge / half, span, error, best;
+	double lo = 0.0, hi = s->edge / side->half, span, error, best;
 	int pass, j, best_j;
 	float step;
 
-	for (j = 0; j < half; j++)
-		odd[j] = 2 * j + 1;
+	for (j = 0; j < side->half; j++)
+		side->number[j] = 2 * j + 1;
 	for (pass = 0; pass < 3; pass++) {
 		best = INFINITY;
 		best_j = 1;
 		span = hi - lo;
 		for (j = 1; j <= 64; j++) {
 			step = (float)(lo + span * j / 64);
-			error = grid_error(s, odd, half, step);
+			error = grid_error(s, side, step);
 			if (error < best) {
 				best = error;
 				best_j = j;
@@ -248,26 +275,33 @@ static void build_uniform(const struct density *s, int half, struct tq_codebook 
 	}
 }
 
-static void mirror(struct tq_codebook *book, const int *odd, int half)
+/* The levels of a side, ascending, from place @at of the book on, and the bounds between them */
+static uint32_t mirror(struct tq_codebook *book, const struct side *side, uint32_t at)
 {
-	uint32_t k;
-	int i;
+	int16_t *level = book->odd + at;
+	int i, half = side->half, up = half + side->zero;
 
 	for (i = 0; i < half; i++) {
-		book->odd[half + i] = (int16_t)odd[i];
-		book->odd[half - 1 - i] = (int16_t)-odd[i];
+		level[up + i] = (int16_t)side->number[i];
+		level[half - 1 - i] = (int16_t)-side->number[i];
 	}
-	for (k = 0; k + 1 < book->count; k++)
-		book->bounds[k] = (float)((book->odd[k] + book->odd[k + 1]) * 0.5 *
-					  (double)book->half_step);
+	for (i = 0; i + 1 < half + up; i++)
+		book->bounds[at + (uint32_t)i] = (float)((level[i] + level[i + 1]) * 0.5 * (double)book->half_step);
+	return at + (uint32_t)(half + up);
+}
+
+static void set_count(struct side *side, uint32_t count)
+{
+	side->half = (int)count / 2;
+	side->zero = count % 2;
 }
 
 int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint32_t dim,
 		      struct tq_codebook *book)
 {
-	int odd[HALF_MAX] = { 0 }, half = bits ? 1 << (bits - 1) : 0;
 	const struct tq_trellis *trellis = tq_trellis_of(code, bits);
-	int polar = tq_polar_radius_bits(code) != 0;
+	int polar = tq_polar_radius_bits(code) != 0, k;
+	struct side side[2];
 	struct density *s;
 	struct moments all;
 
@@ -279,25 +313,29 @@ int tq_codebook_build(struct tq_context *ctx, uint32_t code, uint32_t bits, uint
 	memset(book, 0, sizeof(*book));
 	book->struct_size = sizeof(*book);
 	book->kappa = dim == 1 ? 1.0f : (float)(all.mass / all.first);
-	book->count = bits && !trellis && !polar ? 1u << bits : 0;
 	book->planes = 1;
+	memset(side, 0, sizeof(side));
+	if (bits && !trellis && !polar)
+		set_count(side, 1u << bits);
+	for (k = 0; k < 2 && tq_radix_width(code); k++)
+		set_count(&side[k], tq_radix_count(code, (uint32_t)k));
 	if (trellis) {
 		book->half_step = trellis->half_step;
 	} else if (polar) {
 		book->planes = 2;
 		book->half_step = tq_polar_half_step();
 	} else if (bits && code == TQ_CODE_SIGN) {
-		odd[0] = ODD_MAX_ONE_PLANE;
+		side[0].number[0] = ODD_MAX_ONE_PLANE;
 		book->half_step = (float)(1.0 / ODD_MAX_ONE_PLANE);
 	} else if (bits && code == TQ_CODE_UNIFORM) {
 		book->planes = bits <= 7 ? 1 : 2;
-		build_uniform(s, half, book, odd);
+		build_uniform(s, book, side);
 	} else if (bits) {
 		book->planes = bits <= 4 ? 1 : 2;
-		build_lm(s, half, book, odd);
+		build_lm(s, book, side);
 	}
-	if (book->count)
-		mirror(book, odd, half);
+	for (k = 0; k < 2 && side[k].half; k++)
+		book->count = mirror(book, &side[k], book->count);
 	tq_free(ctx, s);
 	return TQ_OK;
 }

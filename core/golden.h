@@ -68,6 +68,16 @@ static const struct tq_golden tq_goldens[] = {
 	  64, 5, 3, 0xb21421d3u, 0x8802ef3fu, 0x163965cau },
 	{ "rotation=none code=polar:6 bits=4 correction=norm scale=f16 query=s16",
 	  33, 5, 3, 0xdee03dd2u, 0x199a71b9u, 0xa8e39158u },
+	{ "rotation=rht:2 code=lm:1.6 bits=2 correction=unbiased",
+	  128, 5, 3, 0xcd5e39b8u, 0x8e5d6568u, 0xa6a11981u },
+	{ "rotation=rht:2 code=lm:2.33 bits=3 correction=ls effort=1",
+	  100, 5, 3, 0x5d3a9a3bu, 0xb3acd635u, 0xe5c8468au },
+	{ "rotation=none code=lm:2.5 bits=3 correction=ls query=f32",
+	  37, 5, 3, 0x027b2397u, 0xe5a191c1u, 0x3c4bed6du },
+	{ "rotation=rht:2 code=lm:3.5 bits=4 correction=ls",
+	  128, 5, 3, 0x38efc2dau, 0x057258cbu, 0xc03bcffdu },
+	{ "rotation=rht:3 code=lm:4.5 bits=5 correction=norm effort=2 scale=f16",
+	  33, 5, 3, 0xfa9b1a64u, 0x9ed9725bu, 0x0a98b8c4u },
 };
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "plan.h"
 #include "tq/polar.h"
+#include "tq/radix.h"
 
 uint32_t tq_spec_index_bits(const struct tq_spec *spec)
 {
@@ -38,14 +39,14 @@ static void add_blocks(struct tq_layout *layout, uint32_t width, uint32_t dim, u
 
 size_t tq_section_bits(const struct tq_plan *plan, uint32_t k)
 {
-	size_t units = plan->polar ? tq_polar_blocks(plan->dim) : plan->dim;
+	size_t units = plan->polar ? tq_polar_blocks(plan->dim) : plan->radix ? plan->radix->words : plan->dim;
 
 	return units * plan->layout.section[k].width;
 }
 
 void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout *layout)
 {
-	uint32_t scale_bytes = spec->scale == TQ_F32 ? 4 : 2, at = 0, width;
+	uint32_t scale_bytes = spec->scale == TQ_F32 ? 4 : 2, at = 0, width, all;
 	uint32_t left = tq_spec_index_bits(spec);
 	int sketch = spec->correction >= TQ_CORR_QJL_GAUSS;
 
@@ -60,8 +61,12 @@ void tq_layout_build(const struct tq_spec *spec, uint32_t dim, struct tq_layout 
 		add_blocks(layout, 2 * 2 + 2, dim, &at);
 		add_blocks(layout, tq_polar_radius_bits(spec->code), dim, &at);
 	} else {
-		for (width = 1; width <= 8; width *= 2)
-			if (tq_spec_index_bits(spec) & width)
+		if (tq_radix_width(spec->code)) {
+			left = tq_radix_width(spec->code);
+			dim = tq_radix_words(spec->code, dim);
+		}
+		for (width = 1, all = left; width <= 8; width *= 2)
+			if (all & width)
 				add_section(layout, width, left -= width, dim, &at);
 	}
 	layout->sketch_bytes = sketch ? (dim + 7) / 8 : 0;

@@ -7,12 +7,14 @@
 #include "plan.h"
 #include "rotation.h"
 #include "tq/polar.h"
+#include "tq/radix.h"
 
 /* The plan and what it points to; the plan comes first. */
 struct owned_plan {
 	struct tq_plan plan;
 	char rotation_name[TQ_ROTATION_NAME_MAX];
 	struct tq_polar polar;
+	struct tq_radix radix;
 	float *centre;
 };
 
@@ -39,6 +41,16 @@ static void set_polar(struct owned_plan *own)
 		return;
 	tq_polar_fill(own->plan.code, &own->polar);
 	own->plan.polar = &own->polar;
+}
+
+static void set_radix(struct owned_plan *own)
+{
+	struct tq_plan *plan = &own->plan;
+
+	if (!tq_radix_width(plan->code))
+		return;
+	tq_radix_fill(plan->code, plan->dim, &plan->codebook, &own->radix);
+	plan->radix = &own->radix;
 }
 
 static int copy_centre(struct tq_context *ctx, struct owned_plan *own, const float *centre)
@@ -90,6 +102,7 @@ int tq_plan_create(struct tq_context *ctx, const struct tq_spec *spec, uint32_t 
 		ret = tq_sketch_create(ctx, spec->correction, dim, spec->seed, &plan->sketch);
 	if (ret)
 		goto err_free_plan;
+	set_radix(own);
 	*out = plan;
 	return TQ_OK;
 

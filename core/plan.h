@@ -46,6 +46,17 @@ void tq_polar_fill(uint32_t code, struct tq_polar *polar);
 float tq_polar_half_step(void);
 uint32_t tq_polar_crc(uint32_t code);
 
+struct tq_radix;
+
+/** tq_radix_width - bits of a word of a code of a fraction of a bit (tq/radix.h); 0 for any other code */
+uint32_t tq_radix_width(uint32_t code);
+/** tq_radix_words - words in a row of @dim coordinates */
+uint32_t tq_radix_words(uint32_t code, uint32_t dim);
+/** tq_radix_count - levels of the first digit, and with @book = 1 of the others if those have a book of their own, else 0 */
+uint32_t tq_radix_count(uint32_t code, uint32_t book);
+/** tq_radix_fill - the tables of such a code */
+void tq_radix_fill(uint32_t code, uint32_t dim, const struct tq_codebook *book, struct tq_radix *x);
+
 /** tq_spec_index_bits - bits of the level index: the spec's, less the sketch bit of qjl:* */
 uint32_t tq_spec_index_bits(const struct tq_spec *spec);
 

@@ -478,11 +478,14 @@ int tq_select_rotation(struct tq_context *ctx, const struct tq_rotation *rot, co
 	return ask(&q, pinned, out);
 }
 
-const char *const tq_families[] = { "grid", "tcq", "polar", NULL };
+const char *const tq_families[] = { "grid", "tcq", "polar", "radix", NULL };
 
 const char *tq_stage_family(uint32_t code)
 {
-	return tq_families[tq_polar_radius_bits(code) ? 2 : code == TQ_CODE_TCQ8 || code == TQ_CODE_TCQ9];
+	return tq_families[tq_radix_width(code)			       ? 3 :
+			   tq_polar_radius_bits(code)		       ? 2 :
+			   code == TQ_CODE_TCQ8 || code == TQ_CODE_TCQ9 ? 1 :
+									  0];
 }
 
 void tq_stage_name(const struct tq_plan *plan, const char *verb, const char *rotation, char *name,

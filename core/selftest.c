@@ -222,6 +222,11 @@ static const struct {
 	{ "rotation=none code=polar correction=none", 128 },
 	{ "rotation=none code=polar:4 correction=unbiased center=both", 100 },
 	{ "rotation=none code=polar:6 correction=ls scale=f16 query=s16", 16 },
+	{ "rotation=none code=lm:1.6 correction=none", 128 },
+	{ "rotation=none code=lm:2.33 correction=unbiased center=both", 100 },
+	{ "rotation=none code=lm:2.5 correction=ls effort=1", 131 },
+	{ "rotation=none code=lm:3.5 correction=ls", 128 },
+	{ "rotation=none code=lm:4.5 correction=norm effort=2", 33 },
 };
 
 static bool can_be_tested(const struct tq_entry *e)

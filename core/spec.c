@@ -19,12 +19,26 @@
 #define POLAR_BITS 4
 
 static const char *const code_words[] = { "lm", "uniform", "sign", "tcq:8", "tcq:9",
-					  "polar", "polar:4", "polar:5", "polar:6", NULL };
+					  "polar", "polar:4", "polar:5", "polar:6",
+					  "lm:1.6", "lm:2.33", "lm:2.5", "lm:3.5", "lm:4.5", NULL };
 static const char *const correction_words[] = { "none",	     "norm",	  "ls",	     "unbiased",
 						"qjl:gauss", "qjl:ortho", "qjl:rht", NULL };
 static const char *const center_words[] = { "off", "data", "both", NULL };
 static const char *const scale_words[] = { "f32", "f16", "bf16", NULL };
 static const char *const query_words[] = { "auto", "s8", "s16", "f32", NULL };
+
+/* bits=TEXT names a code and its whole bits. */
+static const struct fraction {
+	const char *text;
+	uint32_t code, bits;
+} fractions[] = {
+	{ "1.6", TQ_CODE_LM1_6, 2 },  { "2.33", TQ_CODE_LM2_33, 3 }, { "2.5", TQ_CODE_LM2_5, 3 },
+	{ "3.5", TQ_CODE_LM3_5, 4 },  { "4.5", TQ_CODE_LM4_5, 5 },   { "2.333", TQ_CODE_LM2_33, 3 },
+};
+
+#define NFRACTIONS (sizeof(fractions) / sizeof(fractions[0]))
+/* In the bits of what was seen: bits= was the fraction of this number, from 1 on */
+#define SEEN_FRACTION 24
 
 enum { KEY_PRESET, KEY_ROTATION, KEY_SEED, KEY_WORD, KEY_NUMBER };
 
@@ -44,7 +58,7 @@ static const struct key {
 } keys[] = {
 	{ "preset", KEY_PRESET, 0, NULL, 0, 0 },
 	{ "rotation", KEY_ROTATION, 0, NULL, 0, 0 },
-	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, TQ_CODE_POLAR6 },
+	{ "code", KEY_WORD, offsetof(struct tq_spec, code), code_words, 0, TQ_CODE_LM4_5 },
 	{ "bits", KEY_NUMBER, offsetof(struct tq_spec, bits), NULL, 1, 8 },
 	{ "correction", KEY_WORD, offsetof(struct tq_spec, correction), correction_words, 0, 6 },
 	{ "effort", KEY_NUMBER, offsetof(struct tq_spec, effort), NULL, 0, 2 },
@@ -174,7 +188,7 @@ static int parse_rotation(struct tq_spec *spec, char *value)
 	return TQ_OK;
 }
 
-static int parse_value(struct tq_spec *spec, const struct key *key, const char *value)
+static int parse_value(struct tq_spec *spec, const struct key *key, const char *value, unsigned *seen)
 {
 	uint64_t number;
 	uint32_t i;
@@ -185,9 +199,17 @@ static int parse_value(struct tq_spec *spec, const struct key *key, const char *
 			return tq_fail(TQ_ERR_SPEC, "seed: '%s' is not a 64-bit number", value);
 		return TQ_OK;
 	case KEY_NUMBER:
+		for (i = 0; key->at == offsetof(struct tq_spec, bits) && i < NFRACTIONS; i++)
+			if (!strcmp(value, fractions[i].text)) {
+				*seen |= (i + 1) << SEEN_FRACTION;
+				return TQ_OK;
+			}
 		if (read_u64(value, &number) || number < key->min || number > key->max)
-			return tq_fail(TQ_ERR_SPEC, "%s: '%s' is not a number in %u..%u", key->name,
-				       value, key->min, key->max);
+			return tq_fail(TQ_ERR_SPEC, "%s: '%s' is not a number in %u..%u%s", key->name,
+				       value, key->min, key->max,
+				       key->at == offsetof(struct tq_spec, bits) ?
+					       " and none of 1.6 2.33 2.5 3.5 4.5" :
+					       "");
 		*field(spec, key) = (uint32_t)number;
 		return TQ_OK;
 	default:
@@ -257,7 +279,8 @@ static int parse_word(struct tq_spec *spec, const char *text, size_t n, unsigned
 	*seen |= bit;
 	if (key->kind == KEY_PRESET)
 		return parse_preset(spec, value);
-	return key->kind == KEY_ROTATION ? parse_rotation(spec, value) : parse_value(spec, key, value);
+	return key->kind == KEY_ROTATION ? parse_rotation(spec, value) :
+					   parse_value(spec, key, value, seen);
 }
 
 void tq_spec_init(struct tq_spec *spec)
@@ -287,6 +310,34 @@ static int is_polar(const struct tq_spec *spec)
 static unsigned bit_of(const char *name)
 {
 	return 1u << (find_key(name) - keys);
+}
+
+static int is_radix(const struct tq_spec *spec)
+{
+	return tq_radix_width(spec->code) != 0;
+}
+
+static const struct fraction *fraction_of(const struct tq_spec *spec)
+{
+	return &fractions[spec->code - TQ_CODE_LM1_6];
+}
+
+/* Fractions are codes of their own: bits= may name one, and a whole number leaves it again. */
+static int settle_fraction(struct tq_spec *spec, unsigned seen)
+{
+	const struct fraction *f = seen >> SEEN_FRACTION ? &fractions[(seen >> SEEN_FRACTION) - 1] : NULL;
+
+	if (f && (seen & bit_of("code")) && spec->code != TQ_CODE_LM && spec->code != f->code)
+		return tq_fail(TQ_ERR_SPEC, "bits: code=%s has no %s", code_words[spec->code], f->text);
+	if (f) {
+		spec->code = f->code;
+		spec->bits = f->bits;
+	} else if (is_radix(spec) && !(seen & bit_of("code")) && (seen & bit_of("bits"))) {
+		spec->code = TQ_CODE_LM;
+	} else if (is_radix(spec) && !(seen & bit_of("bits"))) {
+		spec->bits = fraction_of(spec)->bits;
+	}
+	return TQ_OK;
 }
 
 /* What a code brings along where the text says nothing of it. */
@@ -324,6 +375,9 @@ int tq_spec_parse(struct tq_spec *spec, const char *text)
 			return ret;
 		text += n;
 	}
+	ret = settle_fraction(&next, seen);
+	if (ret)
+		return ret;
 	code_defaults(&next, seen);
 	ret = tq_spec_check(&next, 0);
 	if (ret)
@@ -387,6 +441,18 @@ static int check_polar(const struct tq_spec *spec)
 	return TQ_OK;
 }
 
+static int check_radix(const struct tq_spec *spec)
+{
+	const char *word = code_words[spec->code];
+
+	if (spec->bits != fraction_of(spec)->bits)
+		return tq_fail(TQ_ERR_SPEC, "bits: code=%s has %u, rounded up, not %u", word,
+			       fraction_of(spec)->bits, spec->bits);
+	if (spec->correction >= TQ_CORR_QJL_GAUSS)
+		return tq_fail(TQ_ERR_SPEC, "correction: code=%s has none of qjl:*", word);
+	return TQ_OK;
+}
+
 static int check_dim(const struct tq_spec *spec, uint32_t dim)
 {
 	if (dim > TQ_MAX_DIM)
@@ -426,7 +492,8 @@ int tq_spec_check(const struct tq_spec *spec, uint32_t dim)
 	}
 	if (spec->code == TQ_CODE_SIGN && spec->bits != 1)
 		return tq_fail(TQ_ERR_SPEC, "bits: code=sign has one bit, not %u", spec->bits);
-	ret = is_trellis(spec) ? check_trellis(spec, dim) : is_polar(spec) ? check_polar(spec) : TQ_OK;
+	ret = is_trellis(spec) ? check_trellis(spec, dim) : is_polar(spec) ? check_polar(spec) :
+	      is_radix(spec) ? check_radix(spec) : TQ_OK;
 	return ret ? ret : check_dim(spec, dim);
 }
 

@@ -22,7 +22,7 @@
  *	device(cuda)		struct tq_device_ops: the same work on data in a device's memory
  *
  * A trellis code (code=tcq) has "tcq" in the place of "grid": quantize(tcq), encode(rht,tcq) and so on; a polar
- * code (code=polar) has "polar".
+ * code (code=polar) has "polar", one of a fraction of a bit (code=lm:3.5) "radix".
  *
  * For each operation the core picks the selectable driver of highest priority that supports the plan
  * and composes the stages; an encode or decode driver replaces the composition. Sketches of qjl:* are
@@ -40,7 +40,7 @@ extern "C" {
 
 #define TQ_PLUGIN_MAGIC 0x4e4c5051u
 #define TQ_ABI_MAJOR 1
-#define TQ_ABI_MINOR 2 /* 1: trellis codes, 2: polar codes */
+#define TQ_ABI_MINOR 3 /* 1: trellis codes, 2: polar codes, 3: codes of a fraction of a bit */
 #define TQ_PLUGIN_SYMBOL "tq_plugin_v1"
 
 /* ---- what a driver may need of the CPU ---- */
@@ -154,7 +154,7 @@ struct tq_codebook {
 
 /** One field of the index: the top bits come first, @width bits per coordinate, low bits first. */
 struct tq_section {
-	uint32_t width; /* 1, 2, 4 or 8; of a trellis code its bits, 3 too; of a polar code bits per 16 coordinates */
+	uint32_t width; /* 1, 2, 4 or 8; of a trellis code its bits, 3 too; of a polar code bits per 16 coordinates, of a radix code of its words */
 	uint32_t shift; /* the field is (index >> shift) & ((1 << width) - 1) */
 	uint32_t at;	/* byte offset in the row */
 	uint32_t bytes; /* ceil(dim * width / 8); unused high bits of the last byte are zero */
@@ -204,8 +204,11 @@ struct tq_layout {
  *              tq/trellis.h has the rules
  * @polar:      tables of a polar code, else NULL; level numbers are below 2^14, codebook.count is 0;
  *              tq/polar.h has the rules
+ * @radix:      tables of a code of a fraction of a bit, else NULL; codebook.count is the sum over its books;
+ *              tq/radix.h has the rules
  */
 struct tq_polar;
+struct tq_radix;
 struct tq_plan {
 	uint32_t struct_size;
 	uint32_t dim;
@@ -226,6 +229,7 @@ struct tq_plan {
 	uint32_t reserved;
 	const int8_t *trellis;
 	const struct tq_polar *polar;
+	const struct tq_radix *radix;
 };
 
 /**

@@ -8,6 +8,8 @@
  *
  *	rotation=rht:2 code=lm bits=4 correction=ls effort=0 seed=1 center=off scale=f32 query=auto
  *
+ * bits=1.6, 2.33, 2.5, 3.5 or 4.5 is short for the code of that name.
+ *
  * Keys left out keep their defaults (the line above; rotation=rht:3 and effort=0 beside code=tcq). preset=NAME, first, sets the defaults of a
  * published method: see tq_preset_name().
  */
@@ -37,6 +39,11 @@ enum tq_code {
 	TQ_CODE_POLAR4,	 /* the same with a radius of 4 bits: "polar:4" */
 	TQ_CODE_POLAR5,
 	TQ_CODE_POLAR6,
+	TQ_CODE_LM1_6,	 /* Lloyd-Max levels, 3 of them, 5 coordinates in 8 bits: "lm:1.6", or bits=1.6; bits is 2 */
+	TQ_CODE_LM2_33,	 /* 5 levels, 3 coordinates in 7 bits: "lm:2.33"; bits is 3 */
+	TQ_CODE_LM2_5,	 /* 6 and 5 levels, 2 coordinates in 5 bits; bits is 3 */
+	TQ_CODE_LM3_5,	 /* 11 levels, 2 coordinates in 7 bits; bits is 4 */
+	TQ_CODE_LM4_5,	 /* 23 and 22 levels, 2 coordinates in 9 bits; bits is 5 */
 };
 
 enum tq_correction {
@@ -74,7 +81,7 @@ enum tq_query_kind {
  * @rotation:     "rht", "haar", "givens", "given", "none", or the name of a plugin's rotation
  * @rotation_arg: rounds of rht (1..3), layers of givens (1..64), checksum of given (tq/given.h); 0 where the rotation has no argument
  * @code:         enum tq_code
- * @bits:         stored bits per coordinate, 1..8, the sketch bit of qjl:* included
+ * @bits:         stored bits per coordinate, 1..8, the sketch bit of qjl:* included; of a fraction rounded up
  * @correction:   enum tq_correction
  * @effort:       0, 1 or 2
  * @center:       enum tq_center

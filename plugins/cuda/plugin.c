@@ -18,8 +18,8 @@ static int probe(const struct tq_host *host, char *device, size_t device_size, c
 
 static int supports(const struct tq_plan *plan, char *why, size_t why_size)
 {
-	if (plan->window || plan->polar) {
-		snprintf(why, why_size, "does not serve %s codes", plan->window ? "trellis" : "polar");
+	if (plan->window || plan->polar || plan->radix) {
+		snprintf(why, why_size, "does not serve %s codes", plan->window ? "trellis" : plan->polar ? "polar" : "radix");
 		return 0;
 	}
 	if (plan->rotation.kind == TQ_ROT_PLUGIN) {

@@ -51,6 +51,9 @@ static const struct tq_driver drivers[] = {
 	{ SCALAR_DRIVER("quantize(polar)", "quantize-polar-scalar"), .ops = &quantize_ops },
 	{ SCALAR_DRIVER("score(polar)", "score-polar-scalar"), .ops = &score_ops },
 	{ SCALAR_DRIVER("attend(polar)", "attend-polar-scalar"), .ops = &attend_ops },
+	{ SCALAR_DRIVER("quantize(radix)", "quantize-radix-scalar"), .ops = &quantize_ops },
+	{ SCALAR_DRIVER("score(radix)", "score-radix-scalar"), .ops = &score_ops },
+	{ SCALAR_DRIVER("attend(radix)", "attend-radix-scalar"), .ops = &attend_ops },
 };
 
 extern TQ_PLUGIN_DEFINE(scalar);

@@ -31,13 +31,18 @@ static uint8_t level_of(float y, const float *threshold, unsigned count)
 	return (uint8_t)k;
 }
 
-static void choose(const struct tq_plan *plan, const float *threshold, const float *y, size_t n,
+/* Indices of coordinates @at to @at + @n - 1 of row @y */
+static void choose(const struct tq_plan *plan, const float *threshold, const float *y, size_t at, size_t n,
 		   uint8_t *index)
 {
 	size_t i;
 
+	if (plan->radix) {
+		scalar_radix_choose(plan, threshold, y, at, n, index);
+		return;
+	}
 	for (i = 0; i < n; i++)
-		index[i] = level_of(y[i], threshold, plan->codebook.count);
+		index[i] = level_of(y[at + i], threshold, plan->codebook.count);
 }
 
 static void make_thresholds(const struct tq_plan *plan, float r, float *threshold)
@@ -72,11 +77,13 @@ static struct fit fit_nearest(const struct tq_plan *plan, const float *y, float 
 	make_thresholds(plan, r, threshold);
 	for (at = 0; at < plan->dim; at += n) {
 		n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
-		choose(plan, threshold, y + at, n, index);
+		choose(plan, threshold, y, at, n, index);
 		fit_add(plan, y + at, index, n, lane, &fit.cc);
-		if (row)
+		if (row && !plan->radix)
 			tq_pack_indices(plan, index, at, n, row);
 	}
+	if (row && plan->radix)
+		scalar_radix_row(plan, threshold, y, row);
 	fit.yc = tq_sum16(lane);
 	return fit;
 }
@@ -127,7 +134,7 @@ static int try_move(const struct tq_plan *plan, float y, int step, uint8_t *inde
 	int to = *index + step;
 	struct fit next;
 
-	if (to < 0 || to >= (int)plan->codebook.count)
+	if (to < 0 || to >= (int)plan->codebook.count || (plan->radix && !scalar_radix_alike(plan, *index, to)))
 		return 0;
 	next.yc = fit->yc + y * (float)(odd[to] - odd[*index]);
 	next.cc = fit->cc + odd[to] * odd[to] - odd[*index] * odd[*index];
@@ -150,11 +157,17 @@ static struct fit fit_descend(const struct tq_plan *plan, const float *y, struct
 		moved = 0;
 		for (at = 0; at < plan->dim; at += n) {
 			n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
-			tq_unpack_indices(plan, row, at, n, index);
+			if (plan->radix)
+				scalar_radix_load(plan, row, at, n, index);
+			else
+				tq_unpack_indices(plan, row, at, n, index);
 			for (i = 0; i < n; i++)
 				moved |= try_move(plan, y[at + i], -1, &index[i], &fit) ||
 					 try_move(plan, y[at + i], 1, &index[i], &fit);
-			tq_pack_indices(plan, index, at, n, row);
+			if (plan->radix)
+				scalar_radix_store(plan, index, at, n, row);
+			else
+				tq_pack_indices(plan, index, at, n, row);
 		}
 	}
 	return fit_stored(plan, y, row);

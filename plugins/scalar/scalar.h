@@ -4,6 +4,7 @@
 
 #include "tq/plugin.h"
 #include "tq/polar.h"
+#include "tq/radix.h"
 #include "tq/trellis.h"
 
 /* Coordinates that a loop holds at once on its stack; a multiple of 16, so lanes stay in step. */
@@ -20,6 +21,19 @@ void scalar_quantize(const struct tq_plan *plan, const void *state, const float 
 void scalar_trellis(const struct tq_plan *plan, const float *y, float r, uint8_t *row);
 /** scalar_polar - the angles and radii of row @y, radii in units of @r */
 void scalar_polar(const struct tq_plan *plan, const float *y, float r, uint8_t *row);
+/** scalar_radix_choose - nearest levels, as indices into the codebook, of coordinates @at to @at + @n - 1 */
+void scalar_radix_choose(const struct tq_plan *plan, const float *threshold, const float *y, size_t at, size_t n,
+			 uint8_t *index);
+/** scalar_radix_row - the words of the nearest levels of row @y */
+void scalar_radix_row(const struct tq_plan *plan, const float *threshold, const float *y, uint8_t *row);
+/** scalar_radix_load, scalar_radix_store - indices into the codebook from and to the words of a row */
+void scalar_radix_load(const struct tq_plan *plan, const uint8_t *row, size_t at, size_t n, uint8_t *index);
+/** scalar_radix_alike - two indices into the codebook belong to the same book */
+static inline int scalar_radix_alike(const struct tq_plan *plan, int a, int b)
+{
+	return (a < plan->radix->count[0]) == (b < plan->radix->count[0]);
+}
+void scalar_radix_store(const struct tq_plan *plan, const uint8_t *index, size_t at, size_t n, uint8_t *row);
 void scalar_dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes,
 		       size_t n, float *y, int32_t *exponent);
 
@@ -46,6 +60,10 @@ static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t 
 	}
 	if (plan->polar) {
 		tq_polar_odd(plan, row, at, n, level);
+		return;
+	}
+	if (plan->radix) {
+		tq_radix_odd(plan, row, at, n, level);
 		return;
 	}
 	tq_unpack_indices(plan, row, at, n, index);

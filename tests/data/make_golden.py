@@ -52,6 +52,11 @@ GATE = [
     ("rotation=rht:2 code=polar:4 bits=4 correction=ls", 100, 5),
     ("rotation=rht:2 code=polar:5 bits=4 correction=unbiased query=f32", 64, 5),
     ("rotation=none code=polar:6 bits=4 correction=norm scale=f16 query=s16", 33, 5),
+    ("rotation=rht:2 code=lm:1.6 bits=2 correction=unbiased", 128, 5),
+    ("rotation=rht:2 code=lm:2.33 bits=3 correction=ls effort=1", 100, 5),
+    ("rotation=none code=lm:2.5 bits=3 correction=ls query=f32", 37, 5),
+    ("rotation=rht:2 code=lm:3.5 bits=4 correction=ls", 128, 5),
+    ("rotation=rht:3 code=lm:4.5 bits=5 correction=norm effort=2 scale=f16", 33, 5),
 ]
 
 DIMS = [1, 2, 3, 7, 64, 80, 96, 100, 128, 200]
@@ -108,6 +113,14 @@ CASES = [("rotation=rht:2 bits=%d correction=ls" % b, d, "f32", ALL) for b in ra
     ("code=polar:6 correction=unbiased center=both scale=bf16", 80, "f16", ALL),
     ("code=polar correction=none center=data query=s16 scale=f16", 96, "bf16", PLAIN),
     ("rotation=none code=polar:4 correction=ls query=f32", 100, "f32", ALL),
+] + [
+    ("code=lm:%s bits=%d correction=%s effort=%d" % (w, b, c, e), d, "f32", ALL)
+    for w, b, c, e, d in (("1.6", 2, "ls", 0, 128), ("1.6", 2, "norm", 1, 7), ("2.33", 3, "unbiased", 0, 200),
+                          ("2.33", 3, "none", 0, 1), ("2.5", 3, "ls", 0, 100), ("2.5", 3, "unbiased", 2, 7),
+                          ("3.5", 4, "ls", 0, 128), ("3.5", 4, "unbiased", 1, 100), ("3.5", 4, "ls", 2, 96),
+                          ("4.5", 5, "ls", 0, 128), ("4.5", 5, "norm", 0, 3), ("4.5", 5, "unbiased", 1, 80))] + [
+    ("code=lm:3.5 bits=4 correction=unbiased center=both scale=bf16", 80, "f16", ALL),
+    ("code=lm:1.6 bits=2 correction=ls center=data query=s16 scale=f16", 96, "bf16", PLAIN),
 ]
 
 

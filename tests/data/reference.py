@@ -310,12 +310,12 @@ class Density:
     def S(self, t):
         return self.at(t, 2)
 
-    def error(self, odd, h):
-        """Squared error of the positive levels odd * h, unnormalized."""
+    def error(self, odd, h, zero=0):
+        """Squared error of the positive levels odd * h, and with one at zero, unnormalized."""
         c = odd.astype(F8) * F8(h)
-        t = np.concatenate([[0.0], 0.5 * (c[:-1] + c[1:]), [self.U]])
+        t = np.concatenate([[0.5 * c[0] if zero else 0.0], 0.5 * (c[:-1] + c[1:]), [self.U]])
         parts = np.diff(self.S(t)) - (2.0 * c) * np.diff(self.G(t)) + (c * c) * np.diff(self.F(t))
-        total = 0.0
+        total = self.S(t[0]) if zero else 0.0
         for part in parts:
             total = total + part
         return total
@@ -334,18 +334,20 @@ def cube_root(x):
     return np.where(x < 1e-30, 0.0, y)
 
 
-def lloyd_max(D, H, rounds=500):
+def lloyd_max(D, H, zero=0, rounds=500):
     C = np.concatenate([[0.0], np.cumsum(cube_root(D.f))])
-    c = np.array([D.u[np.argmax(C[1:] >= (k + 0.5) / H * C[-1])] for k in range(H)], F8)
+    c = np.array([D.u[np.argmax(C[1:] >= (k + (0.5 + 0.5 * zero)) / (H + 0.5 * zero) * C[-1])] for k in range(H)], F8)
     for _ in range(rounds):
-        t = np.concatenate([[0.0], 0.5 * (c[:-1] + c[1:]), [D.U]])
+        t = np.concatenate([[0.5 * c[0] if zero else 0.0], 0.5 * (c[:-1] + c[1:]), [D.U]])
         m, g = np.diff(D.F(t)), np.diff(D.G(t))
         c = np.where(m > 0, g / np.where(m > 0, m, 1.0), c)
     return c
 
 
-def integer_levels(c, h, largest):
-    o = np.minimum(2 * np.floor(c / (2.0 * F8(h))) + 1, largest).astype(int)
+def integer_levels(c, h, largest, zero=0):
+    o = 2 * np.floor(c / (2.0 * F8(h)) + 0.5) if zero else 2 * np.floor(c / (2.0 * F8(h))) + 1
+    largest -= zero
+    o = np.minimum(np.maximum(o, 1 + zero), largest).astype(int)
     H = len(o)
     for k in range(1, H):
         o[k] = max(o[k], o[k - 1] + 2)
@@ -358,6 +360,40 @@ class Codebook:
     pass
 
 
+class Radix:
+    """Words of digits: digit j of word k is coordinate j * W + k, and has count[j] levels."""
+
+    RATES = {"lm:1.6": (8, [3] * 5), "lm:2.33": (7, [5] * 3), "lm:2.5": (5, [6, 5]), "lm:3.5": (7, [11] * 2),
+             "lm:4.5": (9, [23, 22])}
+
+    def __init__(self, code):
+        self.width, self.count = self.RATES[code]
+        self.odd = self.bounds = None
+
+    def slices(self, d):
+        """The coordinates of each digit."""
+        w = -(-d // len(self.count))
+        return [slice(min(j * w, d), min((j + 1) * w, d)) for j in range(len(self.count))]
+
+    def levels(self, idx):
+        return np.concatenate([odd[idx[:, s]] for odd, s in zip(self.odd, self.slices(idx.shape[1]))], axis=1)
+
+    def words(self, idx):
+        s = self.slices(idx.shape[1])
+        out, place = np.zeros((len(idx), s[0].stop), np.int64), 1
+        for s, n in zip(s, self.count):
+            out[:, :s.stop - s.start] += idx[:, s] * place
+            place *= n
+        return out
+
+    def indices(self, words, d):
+        parts, place = [], 1
+        for s, n in zip(self.slices(d), self.count):
+            parts.append(words[:, :s.stop - s.start] // place % n)
+            place *= n
+        return np.concatenate(parts, axis=1)
+
+
 @lru_cache(maxsize=256)
 def codebook(code, bits, d):
     D = density(d)
@@ -365,7 +401,7 @@ def codebook(code, bits, d):
     book.kappa = F4(D.F(D.U) / D.G(D.U)) if d > 1 else F4(1)
     book.count, book.planes, book.h = 0, 1, F4(0)
     book.odd, book.bounds = np.zeros(0, np.int64), np.zeros(0, F4)
-    book.trellis = book.polar = None
+    book.trellis = book.polar = book.radix = None
     if bits == 0:
         return book
     if code.startswith("tcq"):
@@ -375,6 +411,32 @@ def codebook(code, bits, d):
     if code.startswith("polar"):
         book.polar = Polar(code)
         book.h, book.planes = F4(1 / 512), 2
+        return book
+    if code in Radix.RATES:
+        radix = book.radix = Radix(code)
+        counts = sorted(set(radix.count), reverse=True)
+        sides = [(lloyd_max(D, n // 2, n % 2), n % 2) for n in counts]
+        book.planes, largest = (1, 127) if counts[0] <= 16 else (2, 16383)
+        hs = [F4(sides[0][0][-1] / (128 - 0.25 * j)) for j in range(128)] if book.planes == 1 else \
+            [F4(sides[0][0][-1] / 16383)]
+
+        def error(h):
+            total = 0.0
+            for c, zero in sides:
+                total = total + D.error(integer_levels(c, h, largest, zero), h, zero)
+            return total
+
+        book.h = hs[int(np.argmin([error(h) for h in hs]))]
+        odds, bounds = [], []
+        for c, zero in sides:
+            o = integer_levels(c, book.h, largest, zero)
+            odds.append(np.concatenate([-o[::-1], [0] * zero, o]).astype(np.int64))
+            bounds.append(((odds[-1][:-1] + odds[-1][1:]) * 0.5 * F8(book.h)).astype(F4))
+        radix.odd = [odds[counts.index(n)] for n in radix.count]
+        radix.bounds = [bounds[counts.index(n)] for n in radix.count]
+        book.odd = np.concatenate(odds)
+        book.bounds = np.concatenate([v for b in bounds for v in (b, [F4(0)])][:-1]).astype(F4)
+        book.count = len(book.odd)
         return book
     H = 1 << (bits - 1)
     if code == "sign":
@@ -692,10 +754,14 @@ class Codec:
             self.coef = F4(1.2533141373155003 / d) if self.corr == "qjl:gauss" else \
                 F4(F8(self.book.kappa) / np.sqrt(F8(d)))
         self.fields, shift, at = [], self.bits, 0
+        word, units = self.bits, d
+        if self.book.radix:
+            word = shift = self.book.radix.width
+            units = self.book.radix.slices(d)[0].stop
         for width in (1, 2, 4, 8):
-            if self.bits & width:
+            if word & width:
                 shift -= width
-                self.fields.append((width, shift, (d * width + 7) // 8))
+                self.fields.append((width, shift, (units * width + 7) // 8))
         if self.book.trellis:
             self.fields = [(self.bits, 0, (d * self.bits + 7) // 8)]
         if self.book.polar:
@@ -726,12 +792,14 @@ class Codec:
 
         def nearest(q):
             idx = np.zeros(y.shape, np.int64)
-            for b in book.bounds:
-                idx += y >= (b * q)[:, None]
+            for s, bounds in zip(book.radix.slices(y.shape[1]), book.radix.bounds) if book.radix else \
+                    [(slice(None), book.bounds)]:
+                for b in bounds:
+                    idx[:, s] += y[:, s] >= (b * q)[:, None]
             return idx
 
         def quality(idx):
-            odd = book.odd[idx]
+            odd = self.levels(idx)
             yc = dot16(y, odd.astype(F4))
             cc = np.sum(odd * odd, axis=1)
             with np.errstate(invalid="ignore", divide="ignore"):
@@ -758,10 +826,11 @@ class Codec:
             changed = np.zeros(n, bool)
             for i in range(self.d):
                 moved = np.zeros(n, bool)
+                odds = book.radix.odd[i // book.radix.slices(self.d)[0].stop] if book.radix else book.odd
                 for step in (-1, 1):
                     new = idx[:, i] + step
-                    ok = live & ~moved & (new >= 0) & (new < book.count)
-                    old_odd, new_odd = book.odd[idx[:, i]], book.odd[np.clip(new, 0, book.count - 1)]
+                    ok = live & ~moved & (new >= 0) & (new < len(odds))
+                    old_odd, new_odd = odds[idx[:, i]], odds[np.clip(new, 0, len(odds) - 1)]
                     yc2 = yc + y[:, i] * (new_odd - old_odd).astype(F4)
                     cc2 = cc - old_odd * old_odd + new_odd * new_odd
                     q2 = (yc2 * yc2) / cc2.astype(F4)
@@ -777,6 +846,8 @@ class Codec:
     def levels(self, idx):
         """Numbers odd of rows of indices, or of the symbols of a trellis code."""
         trellis = self.book.trellis
+        if self.book.radix:
+            return self.book.radix.levels(idx)
         return trellis.per_segment(trellis.levels, idx) if trellis else self.book.odd[idx]
 
     def encode(self, x, dtype="f32"):
@@ -819,9 +890,10 @@ class Codec:
             parts.append(self._scale_bytes(rnorm))
         if book.polar:
             parts += [np.packbits(f, axis=1, bitorder="little") for f in fields]
+        words = book.radix.words(idx) if book.radix else idx if self.bits and not book.polar else None
         for width, shift, size in self.fields if not book.polar else []:
-            field = idx >> shift & ((1 << width) - 1)
-            bits = (field[:, :, None] >> np.arange(width) & 1).reshape(n, d * width).astype(np.uint8)
+            field = words >> shift & ((1 << width) - 1)
+            bits = (field[:, :, None] >> np.arange(width) & 1).reshape(n, -1).astype(np.uint8)
             parts.append(np.packbits(bits, axis=1, bitorder="little"))
         if self.qjl:
             z = self.sketch.rotate(e)
@@ -858,12 +930,14 @@ class Codec:
                 at += size
             odd = self.book.polar.levels(fields, d)
         elif self.bits:
-            idx = np.zeros((n, d), np.int64)
+            radix = self.book.radix
+            units = radix.slices(d)[0].stop if radix else d
+            idx = np.zeros((n, units), np.int64)
             for width, shift, size in self.fields:
-                b = bits(at, d * width).reshape(n, d, width).astype(np.int64)
+                b = bits(at, units * width).reshape(n, units, width).astype(np.int64)
                 idx |= (b << np.arange(width)).sum(axis=2) << shift
                 at += size
-            odd = self.levels(idx)
+            odd = self.levels(radix.indices(idx, d) if radix else idx)
         if self.qjl:
             signs = np.where(bits(at, d) == 1, F4(1), F4(-1))
         return scalar(0), cross, rnorm, odd, signs

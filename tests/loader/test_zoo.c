@@ -26,8 +26,8 @@ struct animal {
 static const struct animal zoo[] = {
 	{ "nosymbol", TQ_STATE_REJECTED, "no symbol tq_plugin_v1" },
 	{ "magic", TQ_STATE_REJECTED, "magic 0x0badf00d, expected" },
-	{ "major", TQ_STATE_REJECTED, "made for plugin ABI 2.2, this library has 1.2" },
-	{ "minor", TQ_STATE_REJECTED, "made for plugin ABI 1.3, this library has 1.2" },
+	{ "major", TQ_STATE_REJECTED, "made for plugin ABI 2.3, this library has 1.3" },
+	{ "minor", TQ_STATE_REJECTED, "made for plugin ABI 1.4, this library has 1.3" },
 	{ "structsize", TQ_STATE_REJECTED, "struct tq_plugin of " },
 	{ "driversize", TQ_STATE_REJECTED, "struct tq_driver of " },
 	{ "driverstruct", TQ_STATE_REJECTED, "driver 0: struct of " },

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Level indices of the codes of a fraction of a bit, and the words that hold them: FORMAT.md section 4.
+ */
+
+#include "scalar.h"
+
+/* How many of the ascending thresholds are <= y */
+static unsigned level_among(float y, const float *threshold, unsigned count)
+{
+	unsigned k = 0, left = count - 1, half;
+
+	while (left) {
+		half = left / 2;
+		if (y >= threshold[k + half]) {
+			k += half + 1;
+			left -= half + 1;
+		} else {
+			left = half;
+		}
+	}
+	return k;
+}
+
+void scalar_radix_choose(const struct tq_plan *plan, const float *threshold, const float *y, size_t at, size_t n,
+			 uint8_t *index)
+{
+	const struct tq_radix *x = plan->radix;
+	unsigned base, j;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		j = tq_radix_digit(x, at + i);
+		base = x->base[j];
+		index[i] = (uint8_t)(base + level_among(y[at + i], threshold + base, x->count[j]));
+	}
+}
+
+/* A chunk of words: the digits of coordinates that lie side by side are added to as many words. */
+void scalar_radix_row(const struct tq_plan *plan, const float *threshold, const float *y, uint8_t *row)
+{
+	const struct tq_radix *x = plan->radix;
+	uint16_t word[SCALAR_CHUNK];
+	uint8_t index[SCALAR_CHUNK];
+	size_t first, n, m, at, k;
+	uint32_t j;
+
+	for (k = 0; k < plan->layout.nsections; k++)
+		memset(row + plan->layout.section[k].at, 0, plan->layout.section[k].bytes);
+	for (first = 0; first < x->words; first += n) {
+		n = x->words - first < SCALAR_CHUNK ? x->words - first : SCALAR_CHUNK;
+		memset(word, 0, sizeof(word));
+		for (j = 0; j < x->digits; j++) {
+			at = (size_t)j * x->words + first;
+			m = at >= plan->dim ? 0 : plan->dim - at < n ? plan->dim - at : n;
+			scalar_radix_choose(plan, threshold, y, at, m, index);
+			for (k = 0; k < m; k++)
+				word[k] = (uint16_t)(word[k] + (index[k] - x->base[j]) * x->place[j]);
+		}
+		for (k = 0; k < n; k++)
+			tq_radix_put(plan, row, first + k, word[k]);
+	}
+}
+
+static unsigned digit_of(const struct tq_radix *x, uint32_t j, unsigned word)
+{
+	return word / x->place[j] % x->count[j];
+}
+
+void scalar_radix_load(const struct tq_plan *plan, const uint8_t *row, size_t at, size_t n, uint8_t *index)
+{
+	const struct tq_radix *x = plan->radix;
+	uint32_t j;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		j = tq_radix_digit(x, at + i);
+		index[i] = (uint8_t)(x->base[j] +
+				     digit_of(x, j, tq_radix_word(plan, row, at + i - (size_t)j * x->words)));
+	}
+}
+
+void scalar_radix_store(const struct tq_plan *plan, const uint8_t *index, size_t at, size_t n, uint8_t *row)
+{
+	const struct tq_radix *x = plan->radix;
+	unsigned word;
+	uint32_t j;
+	size_t i, k;
+
+	for (i = 0; i < n; i++) {
+		j = tq_radix_digit(x, at + i);
+		k = at + i - (size_t)j * x->words;
+		word = tq_radix_word(plan, row, k);
+		word += (index[i] - x->base[j] - digit_of(x, j, word)) * x->place[j];
+		tq_radix_put(plan, row, k, word);
+	}
+}
