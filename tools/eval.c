@@ -157,7 +157,7 @@ static const char notes[] =
 	"d*var      dimension times the variance of a score, unit vectors, orthogonal query\n"
 	"theory     for a perfectly random rotation and effort=0, from the sphere density of the "
 	"dimension;\n"
-	"           code=tcq and code=polar have no such formula\n"
+	"           code=tcq, code=polar and fractions of a bit have no such formula\n"
 	"1@1 10@10  part of the exact nearest (inner product, f64, brute force) found by the "
 	"scores\n"
 	"encode/s   million rows; x memcpy: time to copy the same f32 rows over time to encode "

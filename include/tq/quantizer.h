@@ -81,7 +81,7 @@ TQ_API uint32_t tq_codebook_hash(const struct tq_quantizer *q);
 /**
  * tq_codebook_levels - the decoded level values in units of sigma = 1
  * @q:      quantizer
- * @levels: room for 256 floats; ascending
+ * @levels: room for 256 floats; ascending (lm:2.5 and lm:4.5 have two tables, one behind the other)
  *
  * Return: how many there are (0 for pure QJL, and for trellis codes: FORMAT.md has their tables).
  */

@@ -225,7 +225,7 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 {
 	const char *name = strchr(t->drv->name, '(') + 1;
 	int grid = !strncmp(name, "grid", 4), trellis = !strncmp(name, "tcq", 3), dense = !strncmp(name, "dense", 5);
-	int polar = !strncmp(name, "polar", 5);
+	int polar = !strncmp(name, "polar", 5), radix = !strncmp(name, "radix", 5);
 
 	tq_spec_init(&t->spec);
 	t->spec.bits = bits;
@@ -236,7 +236,11 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 	}
 	if (polar)
 		t->spec.code = TQ_CODE_POLAR4;
-	if (!grid && !trellis && !polar) {
+	if (radix) {
+		t->spec.code = TQ_CODE_LM3_5;
+		t->spec.bits = 4;
+	}
+	if (!grid && !trellis && !polar && !radix) {
 		snprintf(t->spec.rotation, sizeof(t->spec.rotation), "%.*s",
 			 dense ? 4 : (int)strcspn(name, ",)"), dense ? "haar" : name);
 		t->spec.rotation_arg = strcmp(t->spec.rotation, "rht") ? 0 : 2;

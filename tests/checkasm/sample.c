@@ -62,7 +62,7 @@ static void rotation_word(const char *name, char *word, size_t size)
 	size_t n = p ? strcspn(p + 1, ",)") : 0;
 
 	snprintf(word, size, "%.*s", (int)n, p ? p + 1 : "");
-	if (!strcmp(word, "grid") || !strcmp(word, "tcq") || !strcmp(word, "polar"))
+	if (!strcmp(word, "grid") || !strcmp(word, "tcq") || !strcmp(word, "polar") || !strcmp(word, "radix"))
 		word[0] = 0;
 }
 
@@ -87,6 +87,16 @@ static void make_polar(struct trial *t)
 	sp->bits = 4;
 	sp->correction = rng_below(&t->rng, 4);
 	sp->effort = 0;
+}
+
+static void make_radix(struct trial *t)
+{
+	static const uint32_t bits[] = { 2, 3, 3, 4, 5 };
+	struct tq_spec *sp = &t->spec;
+
+	sp->code = TQ_CODE_LM1_6 + rng_below(&t->rng, 5);
+	sp->bits = bits[sp->code - TQ_CODE_LM1_6];
+	sp->correction = rng_below(&t->rng, 4);
 }
 
 static void draw_spec(struct trial *t, uint32_t *dim)
@@ -122,6 +132,8 @@ static void draw_spec(struct trial *t, uint32_t *dim)
 		make_trellis(t, dim);
 	if (strstr(t->drv->name, "polar)"))
 		make_polar(t);
+	if (strstr(t->drv->name, "radix)"))
+		make_radix(t);
 }
 
 /* The same questions that the core asks before it lets a driver serve a plan. */

@@ -72,6 +72,9 @@ def random_case(rng):
         words.update(code=rng.choice(["tcq:8", "tcq:9"]), effort=0)
     elif not correction.startswith("qjl") and rng.random() < .06:
         words.update(code=rng.choice(["polar", "polar:4", "polar:5", "polar:6"]), bits=4, effort=0)
+    elif not correction.startswith("qjl") and rng.random() < .06:
+        words["code"] = rng.choice(["lm:1.6", "lm:2.33", "lm:2.5", "lm:3.5", "lm:4.5"])
+        words["bits"] = int(np.ceil(float(words["code"][3:])))
     if words["code"] == "lm" and words["bits"] == 1 and not correction.startswith("qjl") and rng.random() < .4:
         words["code"] = "sign"
     d = int(rng.choice([rng.integers(1, 9), rng.integers(9, 70), rng.integers(70, 300)]))

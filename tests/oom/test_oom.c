@@ -576,6 +576,7 @@ START_TEST(quantizers_survive)
 		"bits=2 correction=qjl:rht center=both",
 		"bits=1 code=sign correction=unbiased center=data scale=bf16",
 		"code=polar:5 correction=unbiased center=both",
+		"bits=2.5 correction=unbiased center=both",
 	};
 
 	run_all(create_and_encode, specs[_i]);
@@ -701,7 +702,7 @@ int main(void)
 		x[i] = (float)(i * 7919 % 2003 - 1001) / 300.0f;
 	tcase_set_timeout(tc, 300);
 	tcase_add_test(tc, contexts_survive);
-	tcase_add_loop_test(tc, quantizers_survive, 0, 7);
+	tcase_add_loop_test(tc, quantizers_survive, 0, 8);
 	tcase_add_loop_test(tc, given_rotations_survive, 0, 2);
 	tcase_add_loop_test(tc, large_rows_survive, 0, 2);
 	tcase_add_test(tc, files_survive);

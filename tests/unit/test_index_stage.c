@@ -118,6 +118,7 @@ END_TEST
 /* Codes whose first field is no sign have one stage, whatever is asked for. */
 START_TEST(codes_without_signs_are_scanned_in_full)
 {
+	static const char *const spec[] = {"preset=search code=polar:4", "preset=search bits=3.5"};
 	enum { FEW = 4 };
 	struct tq_index_search_options o = {.struct_size = sizeof(o), .exactness = 0.0001f};
 	int64_t want[FEW * K], ids[FEW * K];
@@ -127,7 +128,7 @@ START_TEST(codes_without_signs_are_scanned_in_full)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		ix[i] = made(ctx, "preset=search code=polar:4", TQ_METRIC_COS, i ? TQ_INDEX_STAGED : 0);
+		ix[i] = made(ctx, spec[_i], TQ_METRIC_COS, i ? TQ_INDEX_STAGED : 0);
 		ck_assert_ptr_nonnull(ix[i]);
 		OK(tq_index_train(ix[i], x, DIM, 500));
 		OK(tq_index_add(ix[i], x, DIM, ROWS, NULL));
@@ -194,7 +195,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, two_stages_find_what_the_full_scan_finds, 0, sizeof(cases) / sizeof(cases[0]));
-	tcase_add_test(tc, codes_without_signs_are_scanned_in_full);
+	tcase_add_loop_test(tc, codes_without_signs_are_scanned_in_full, 0, 2);
 	tcase_add_test(tc, two_stages_keep_to_filters_and_come_from_a_file);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);

@@ -56,6 +56,7 @@ static const struct tq_kv_options sizes[] = {
 	{ BASE(1, 1, 2, 1024, 0, 1024), .key_spec = "bits=5", .value_spec = "bits=5" },
 	{ BASE(1, 1, 18, 512, 64, 0), .key_spec = "bits=4" },
 	{ BASE(1, 2, 4, 128, 0, 72), .key_spec = "code=polar", .value_spec = "code=polar:4" },
+	{ BASE(1, 2, 4, 128, 0, 75), .key_spec = "bits=3.5", .value_spec = "bits=2.33" },
 };
 
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };

@@ -83,6 +83,12 @@ START_TEST(defaults_are_the_documented_line)
 	ck_assert_uint_eq(parsed("code=polar:6 rotation=haar").code, TQ_CODE_POLAR6);
 	ck_assert_uint_eq(parsed("preset=search code=polar:4").effort, 0);
 	ck_assert_uint_eq(parsed("preset=drive code=polar").bits, 4);
+	ck_assert_uint_eq(parsed("bits=3.5").code, TQ_CODE_LM3_5);
+	ck_assert_uint_eq(parsed("bits=3.5").bits, 4);
+	ck_assert_uint_eq(parsed("bits=2.333 code=lm").code, TQ_CODE_LM2_33);
+	ck_assert_uint_eq(parsed("code=lm:1.6 effort=2").bits, 2);
+	ck_assert_uint_eq(parsed("preset=search bits=4.5").code, TQ_CODE_LM4_5);
+	ck_assert_uint_eq(parsed("code=lm:2.5 bits=2.5 correction=none").bits, 3);
 	ck_assert_uint_eq(parsed(" ,\t bits=3,,effort=2\n").effort, 2);
 	ck_assert(parsed("seed=18446744073709551615").seed == UINT64_MAX);
 	ck_assert(parsed("seed=0xffffffffffffffff").seed == UINT64_MAX);
@@ -127,6 +133,12 @@ static const struct {
 	{"code=polar:3", TQ_ERR_SPEC, "code: 'polar:3' is not known"},
 	{"code=polar bits=3", TQ_ERR_SPEC, "bits: code=polar has 4"},
 	{"code=polar:5 effort=2", TQ_ERR_SPEC, "effort: code=polar:5"},
+	{"bits=3.6", TQ_ERR_SPEC, "bits: '3.6' is not a number in 1..8 and none of 1.6 2.33 2.5 3.5 4.5"},
+	{"bits=3.5 code=uniform", TQ_ERR_SPEC, "bits: code=uniform has no 3.5"},
+	{"code=lm:2.5 bits=3.5", TQ_ERR_SPEC, "bits: code=lm:2.5 has no 3.5"},
+	{"code=lm:3.5 bits=3", TQ_ERR_SPEC, "bits: code=lm:3.5 has 4, rounded up, not 3"},
+	{"bits=2.5 correction=qjl:rht", TQ_ERR_SPEC, "code=lm:2.5 has none of qjl:*"},
+	{"code=lm:9", TQ_ERR_SPEC, "code: 'lm:9' is not known"},
 	{"code=polar correction=qjl:ortho", TQ_ERR_SPEC, "code=polar has none of qjl:*"},
 	{"bits=44444444444444444444444444444444444444444444444444444444444444444444", TQ_ERR_SPEC,
 	 "too long"},
