@@ -43,8 +43,11 @@ def curves(title, x_name, y_name, series, x_range, decades, dashed=()):
         line, y = " L".join("%.1f %.1f" % p for p in points), TOP + 6 + 20 * i
         style = ' stroke-dasharray="7 5"' if name in dashed else ""
         out.append('<path d="M%s" fill="none" stroke="%s" stroke-width="1.6"%s/>' % (line, colour, style))
+        # colours come again in squares
+        shape = ('<circle cx="%.1f" cy="%.1f" r="3.6" fill="%s"/>' if i < len(COLOURS) else
+                 '<path d="M%.1f %.1f m-3.5 -3.5 h7 v7 h-7 z" fill="%s"/>')
         if not style:
-            out += ['<circle cx="%.1f" cy="%.1f" r="3.6" fill="%s"/>' % (p + (colour, )) for p in points]
+            out += [shape % (p + (colour, )) for p in points]
         out.append('<path d="M%d %d h18" stroke="%s" stroke-width="4"%s/><text x="%d" y="%d" font-size="11">%s</text>' % (
             RIGHT + 16, y, colour, style, RIGHT + 40, y + 4, escape(name)))
     return "\n".join(out + ["</svg>", ""])
@@ -59,7 +62,7 @@ def grouped(pairs):
 
 def distortion(page):
     rows = [(r[0], (float(r[1]), float(r[2]))) for r in read(page, "distortion")[1]]
-    bound = [("Shannon's bound, 2^-2b", [(x / 2, 4.0 ** (-x / 2)) for x in range(1, 18)])]
+    bound = [("Shannon's bound, 2^-2b", [(x / 2, 4.0 ** (-x / 2)) for x in range(1, 17)])]
     return curves("Distortion of normal rows, d = 128, against bits", "bits of a coordinate, everything stored counted",
                   "mean of |error|^2 / |row|^2", bound + grouped(rows), (0, 9), (-5, 0), (bound[0][0], ))
 
@@ -74,12 +77,14 @@ def bias(page):
 
 def family(name):
     """A method's name without its bits; points of one family are joined."""
-    name = re.sub(r",? ?\bbits=\d+ ?|,? \d bits\b", " ", plain(name)).strip()
-    return "code=lm" if not name else re.sub(r"^(effort|correction)", r"code=lm \1", re.sub(r" +", " ", name)).replace(" ,", ",")
+    name, comma, rest = plain(name).partition(",")
+    name = re.sub(r" ?\bbits=\d+ ?", " ", name).strip()
+    name = name if "=" not in name or "code=" in name else "code=lm " + name
+    return (name or "code=lm") + re.sub(r",? \d bits\b", "", comma + rest)
 
 
 def divergence(page):
-    rows = [(r[0], (float(r[1]), float(r[4]))) for r in read(page, "equal-bytes")[1]]
+    rows = [(r[0], (float(r[1]), float(r[4]))) for r in read(page, "equal-bytes")[1] if "effort=2" not in r[0]]
     names = [(("TurboQuant's split" if "published" in n or "likewise" in n else family(n)), p) for n, p in rows]
     return curves("KL divergence of attention weights, real keys, d = 64", "bits of a coordinate, everything stored counted",
                   "mean KL divergence", grouped(names), (0, 9), (-5, 1))
