@@ -55,7 +55,7 @@ enum tq_metric {
 /**
  * Rows have the signs of their codes beside them in memory, so that a search may be staged: read signs, and
  * the codes only of rows that a bound does not rule out. A bit per coordinate, 8 to 12 bytes per row; without
- * effect with partitions, at 1 bit, with qjl, for codes below 200 bytes, or where the score driver has no use for it.
+ * effect with partitions, at 1 bit, with qjl, for codes below 128 bytes, or where the score driver has no use for it.
  */
 #define TQ_INDEX_STAGED (1u << 2)
 
