@@ -16,6 +16,7 @@
 
 /**
  * struct tq_device_kv - two codecs and a shape
+ * @values: NULL where the keys are the values too
  * @page: bytes of a page
  */
 struct tq_device_kv {
@@ -38,7 +39,25 @@ static int check_options(const struct tq_device_kv_options *o)
 	if (o->page_tokens < PAGE_MIN || o->page_tokens > PAGE_MAX || (o->page_tokens & (o->page_tokens - 1)))
 		return tq_fail(TQ_ERR_ARG, "options.page_tokens: %u is no power of two in %d..%d", o->page_tokens,
 			       PAGE_MIN, PAGE_MAX);
+	if (o->key_raw_dim && o->raw_type != TQ_F16 && o->raw_type != TQ_BF16)
+		return tq_fail(TQ_ERR_ARG, "options.raw_type: %u is neither TQ_F16 nor TQ_BF16", o->raw_type);
 	return TQ_OK;
+}
+
+static void *value_state(const struct tq_device_kv *kv)
+{
+	return kv->values ? kv->values->state : NULL;
+}
+
+/* Coordinates of a key and of a value */
+static uint32_t key_width(const struct tq_device_kv *kv)
+{
+	return kv->keys->plan->dim + kv->o.key_raw_dim;
+}
+
+static uint32_t value_dim(const struct tq_device_kv *kv)
+{
+	return (kv->values ? kv->values : kv->keys)->plan->dim;
 }
 
 static int open_kv(struct tq_device_kv *kv, struct tq_queue *queue)
@@ -50,12 +69,16 @@ static int open_kv(struct tq_device_kv *kv, struct tq_queue *queue)
 	if (!k->ops->kv_page)
 		return tq_fail(TQ_ERR_UNSUPPORTED, "tq_device_kv_create: the device's driver has no attention");
 	tq_note(NULL);
-	kv->page = k->ops->kv_page(k->state, v->state, &kv->o);
+	if (v && kv->o.key_raw_dim)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "options.key_raw_dim: %u: only for keys that are the values too (values: NULL)",
+			       kv->o.key_raw_dim);
+	kv->page = k->ops->kv_page(k->state, value_state(kv), &kv->o);
 	if (!kv->page)
 		return tq_fail(TQ_ERR_UNSUPPORTED, "tq_device_kv_create: %s",
 			       tq_noted(tq_status_text(TQ_ERR_UNSUPPORTED)));
 	pthread_mutex_lock(&k->ctx->registry->lock);
-	ret = tq_gate_device_kv(k, v, tq_queue_where(queue), why, sizeof(why));
+	ret = v ? tq_gate_device_kv(k, v, tq_queue_where(queue), why, sizeof(why)) :
+		  tq_gate_device_mla(k, &kv->o, tq_queue_where(queue), why, sizeof(why));
 	if (ret == TQ_ERR_SELFTEST && tq_entry_pass(k->entry, ret, why))
 		ret = TQ_ERR_NOMEM;
 	pthread_mutex_unlock(&k->ctx->registry->lock);
@@ -70,7 +93,6 @@ int tq_device_kv_create(const struct tq_device_codec *keys, const struct tq_devi
 	int ret;
 
 	TQ_CHECK_POINTER(keys);
-	TQ_CHECK_POINTER(values);
 	TQ_CHECK_POINTER(queue);
 	TQ_CHECK_POINTER(options);
 	TQ_CHECK_POINTER(kv);
@@ -80,7 +102,7 @@ int tq_device_kv_create(const struct tq_device_codec *keys, const struct tq_devi
 		ret = tq_device_place(keys, queue);
 	if (ret)
 		return ret;
-	if (keys->ctx != values->ctx || keys->ops != values->ops || keys->device != values->device)
+	if (values && (keys->ctx != values->ctx || keys->ops != values->ops || keys->device != values->device))
 		return tq_fail(TQ_ERR_ARG, "values: of another context, driver or device than keys");
 	made = tq_alloc(keys->ctx, sizeof(*made));
 	if (!made)
@@ -158,8 +180,8 @@ int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		return tq_fail(TQ_ERR_ARG, "rows.tokens: %u are more than %u", rows->tokens,
 			       (unsigned)(BLOCKS_MAX / 2 / kv->o.kv_heads));
 	ret = check_tokens("rows.keys", rows->keys, "rows.key_stride", rows->key_stride, kv->o.kv_heads,
-			   kv->keys->plan->dim, rows->tokens, rows->dtype);
-	if (!ret)
+			   key_width(kv), rows->tokens, rows->dtype);
+	if (!ret && kv->values)
 		ret = check_tokens("rows.values", rows->values, "rows.value_stride", rows->value_stride,
 				   kv->o.kv_heads, kv->values->plan->dim, rows->tokens, rows->dtype);
 	if (!ret)
@@ -168,7 +190,7 @@ int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("rows.pages", rows->pages, 16);
 	if (ret)
 		return ret;
-	TQ_DEVICE_RUN("tq_kv_append_async", kv->keys->ops->kv_append(kv->keys->state, kv->values->state,
+	TQ_DEVICE_RUN("tq_kv_append_async", kv->keys->ops->kv_append(kv->keys->state, value_state(kv),
 								     tq_queue_where(queue), &kv->o, rows));
 	return TQ_OK;
 }
@@ -187,7 +209,7 @@ static int check_shape(const struct tq_device_kv *kv, const struct tq_device_kv_
 	if (call->sequences > BLOCKS_MAX || call->tokens > BLOCKS_MAX / 65536)
 		return tq_fail(TQ_ERR_ARG, "call.%s are too many", call->tokens > BLOCKS_MAX / 65536 ? "tokens" : "sequences");
 	rows = (uint64_t)call->tokens * (kv->o.query_heads / kv->o.kv_heads);
-	units = (rows + 3) / 4 * kv->o.kv_heads;
+	units = (kv->values ? (rows + 3) / 4 : (rows + 15) / 16 * 4) * kv->o.kv_heads;
 	if (call->sequences && units * splits > (uint64_t)BLOCKS_MAX / call->sequences)
 		return tq_fail(TQ_ERR_ARG, "call.sequences: %u of %u query tokens are too many for one call",
 			       call->sequences, call->tokens);
@@ -198,7 +220,7 @@ size_t tq_kv_attend_async_scratch(const struct tq_device_kv *kv, const struct tq
 {
 	if (!kv || !call || check_shape(kv, call))
 		return 0;
-	return kv->keys->ops->kv_scratch(kv->keys->state, kv->values->state, &kv->o, call);
+	return kv->keys->ops->kv_scratch(kv->keys->state, value_state(kv), &kv->o, call);
 }
 
 int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
@@ -219,10 +241,10 @@ int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		return tq_fail(TQ_ERR_ARG, "call.softcap: %g is not positive", (double)call->softcap);
 	n = (size_t)call->sequences * call->tokens;
 	ret = check_tokens("call.query", call->query, "call.query_stride", call->query_stride, kv->o.query_heads,
-			   kv->keys->plan->dim, n, call->dtype);
+			   key_width(kv), n, call->dtype);
 	if (!ret)
 		ret = check_tokens("call.out", call->out, "call.out_stride", call->out_stride, kv->o.query_heads,
-				   kv->values->plan->dim, n, call->dtype);
+				   value_dim(kv), n, call->dtype);
 	if (!ret)
 		ret = check_memory("call.pages", call->pages, 16);
 	if (!ret)
@@ -235,7 +257,7 @@ int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("call.sink_logits", call->sink_logits, sizeof(*call->sink_logits));
 	if (ret)
 		return ret;
-	TQ_DEVICE_RUN("tq_kv_attend_async", kv->keys->ops->kv_attend(kv->keys->state, kv->values->state,
+	TQ_DEVICE_RUN("tq_kv_attend_async", kv->keys->ops->kv_attend(kv->keys->state, value_state(kv),
 								     tq_queue_where(queue), &kv->o, call));
 	return TQ_OK;
 }

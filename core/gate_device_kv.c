@@ -21,7 +21,7 @@
 
 static const uint32_t lengths[SEQUENCES] = { LONGEST, 33, 1 };
 static const float sinks[HEADS * GROUP] = { 2.0f, -1.0f, 0.5f, -30.0f, 7.0f, -INFINITY };
-static const struct tq_device_kv_options shape = { sizeof(shape), HEADS, HEADS * GROUP, 32 };
+static const struct tq_device_kv_options shape = { sizeof(shape), HEADS, HEADS * GROUP, 32, 0, 0 };
 
 /* On the host: rows as given, and as scalar decodes them. On the device: d* */
 struct scene {

@@ -10,6 +10,7 @@
 #include "registry.h"
 
 struct tq_device_codec;
+struct tq_device_kv_options;
 
 /**
  * tq_gate_rotation - test a rotate(*) driver on one map
@@ -38,6 +39,10 @@ int tq_gate_device(struct tq_entry *e, const struct tq_plan *plan, const struct 
  */
 int tq_gate_device_kv(const struct tq_device_codec *keys, const struct tq_device_codec *values,
 		      const struct tq_device_queue *queue, char *why, size_t size);
+
+/** tq_gate_device_mla - the same where keys are values too; @options: their part in 16 bits */
+int tq_gate_device_mla(const struct tq_device_codec *keys, const struct tq_device_kv_options *options,
+		       const struct tq_device_queue *queue, char *why, size_t size);
 
 /** tq_gate_entry - test any driver on what it does for @plan, if anything; @passed: it did, and well */
 int tq_gate_entry(struct tq_entry *e, const struct tq_plan *plan, bool *passed);

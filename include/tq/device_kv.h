@@ -18,6 +18,9 @@
  * Keys and values need the same dimension, 64, 96, 128 or 256, 2 to 4 bits, values no more of
  * them than keys, no centre and no sketch. A vector taken off all keys of a head before they are appended changes no output, only @lse.
  *
+ * MLA, where a key's codes are the value too: 512 coordinates, and 64 more of the key in 16 bits, 2 to 4 bits.
+ * Sixteen query rows (heads times query tokens) share a pass over the pages.
+ *
  * Outputs are those of attention in exact arithmetic over the decoded rows to 1e-3, and the same bits for
  * the same number of splits.
  */
@@ -40,17 +43,22 @@ struct tq_device_kv;
  * @kv_heads:    1..1024
  * @query_heads: a multiple of @kv_heads
  * @page_tokens: tokens per page: a power of two, 32..4096
+ * @key_raw_dim: further coordinates of a key, kept in 16 bits (MLA: the 64 rotary ones); else 0
+ * @raw_type:    TQ_F16 or TQ_BF16, of these; not looked at where there are none
  */
 struct tq_device_kv_options {
 	uint32_t struct_size;
 	uint32_t kv_heads;
 	uint32_t query_heads;
 	uint32_t page_tokens;
+	uint32_t key_raw_dim;
+	uint32_t raw_type;
 };
 
 /**
  * tq_device_kv_create - the layout of pages for two codecs, tested on the device
- * @keys, @values: must outlive @kv; of one dimension and device
+ * @keys, @values: must outlive @kv; of one dimension and device. @values may be NULL: the coded coordinates of a
+ *           key are the value too (MLA)
  * @queue:   whose device; the test waits for it: not while a graph is being recorded
  * @options: the shape
  * @kv:      receives it; release with tq_device_kv_destroy()
@@ -75,9 +83,9 @@ TQ_API size_t tq_device_kv_page_size(const struct tq_device_kv *kv);
  * @struct_size:  sizeof(struct tq_device_kv_rows)
  * @tokens:       how many
  * @dtype:        enum tq_dtype of both
- * @keys:         token t, KV head h at keys + t * key_stride + h * dim
+ * @keys:         token t, KV head h at keys + t * key_stride + h * (dim + key_raw_dim), the coded coordinates first
  * @key_stride:   between tokens, in elements
- * @values:       likewise
+ * @values:       likewise, but of dim coordinates; not looked at where keys are the values
  * @value_stride: in elements
  * @slots:        device memory: token t goes to place slots[t] % page_tokens of page slots[t] / page_tokens;
  *                nowhere if negative. Two tokens of one call must not have the same slot
@@ -115,12 +123,12 @@ TQ_API int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *qu
  * @splits:       blocks per sequence, KV head and four query rows, 1..512; 0 to choose
  * @window:       a query sees this many keys, its own position the last; 0 for all
  * @dtype:        enum tq_dtype of @query and @out
- * @scale:        of logits; 0 for 1 / sqrt(dim)
+ * @scale:        of logits; 0 for 1 / sqrt(dim + key_raw_dim)
  * @softcap:      logits become softcap * tanh(logit / softcap); 0 for none
  * @sink_logits:  device memory: one more logit per query head, without a value; NULL for none
- * @query:        sequence s, token t, head g at query + (s * tokens + t) * query_stride + g * dim
+ * @query:        sequence s, token t, head g at query + (s * tokens + t) * query_stride + g * (dim + key_raw_dim)
  * @query_stride: in elements
- * @out:          likewise
+ * @out:          likewise, but of dim coordinates
  * @out_stride:   in elements
  * @lse:          receives log(sum(exp(logits))), the sink's among them, sequences x tokens x query_heads floats;
  *                NULL for none

@@ -405,7 +405,8 @@ struct tq_device_queue {
  * @copy_out:   likewise, from the device
  * @kv_page:    bytes of a page for the plans of two states, a multiple of 128; 0 with the reason logged where
  *              these plans are not served
- * @kv_append:  tq/device_kv.h; @keys and @values are states of @attach
+ * @kv_append:  tq/device_kv.h; @keys and @values are states of @attach; in all four @values is NULL where keys are the
+ *              values too
  * @kv_scratch: bytes of device memory that @kv_attend needs for a call, aligned to 256
  * @kv_attend:  the scale and the members that may be 0 are as the caller gave them
  *

@@ -64,6 +64,9 @@ struct tqc_append {
 	uint64_t page_bytes;
 	uint32_t page_tokens, tile_bytes, value_at, key_scale_at, value_scale_at, kv_heads;
 	int32_t dtype;
+	uint32_t sides; /* 1: keys are the values too */
+	uint32_t raw_dim, raw_at; /* further coordinates of a key, in 16 bits: kv_mla.cuh; 0 for none */
+	int32_t raw_type;
 	uint32_t reserved;
 };
 
@@ -75,6 +78,8 @@ struct tqc_attend {
 	uint32_t tile_shift, tile_bytes, key_scale_at, value_scale_at; /* 2^tile_shift tiles of a head in a page */
 	int32_t key_scale, value_scale, dtype;
 	uint32_t tokens, kv_heads, group, passes, splits, window;
+	uint32_t raw_dim, raw_at; /* as in struct tqc_append */
+	int32_t raw_type;
 	float scale; /* of logits, in powers of two */
 	float cap;   /* likewise; 0 for none */
 	const float *sink_logits;

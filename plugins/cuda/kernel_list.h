@@ -85,11 +85,18 @@
 	X(tqc_kv_attend_##d##_4_4, d, 4, 4)
 #define TQC_KV_ATTEND(X) TQC_KV_D(X, 64) TQC_KV_D(X, 96) TQC_KV_D(X, 128) TQC_KV_D(X, 256)
 
+/* X(name, BITS): keys that are values too, 512 coordinates, and 64 in 16 bits */
+#define TQC_KV_MLA(X)                                                                              \
+	X(tqc_kv_mla_2, 2)                                                                         \
+	X(tqc_kv_mla_3, 3)                                                                         \
+	X(tqc_kv_mla_4, 4)
+
 /* X(name, ...): the second module, kv.cu; the first of its names begins it */
 #define TQC_KV_KERNELS(X)                                                                          \
 	X(tqc_kv_append, 0)                                                                        \
 	X(tqc_kv_query, 0)                                                                         \
 	X(tqc_kv_combine, 0)                                                                       \
-	TQC_KV_ATTEND(X)
+	TQC_KV_ATTEND(X)                                                                           \
+	TQC_KV_MLA(X)
 
 #endif

@@ -3,5 +3,7 @@
 #include "kernel_list.h"
 #include "kv_append.cuh"
 #include "kv_attend.cuh"
+#include "kv_mla.cuh"
 
 TQC_KV_ATTEND(TQC_KV_KERNEL)
+TQC_KV_MLA(TQC_KV_MLA_KERNEL)

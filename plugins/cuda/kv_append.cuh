@@ -19,6 +19,8 @@ static __device__ __forceinline__ unsigned code_of(const tqc_plan &p, const uint
 	return code;
 }
 
+static __device__ void raw_append(const tqc_append &a, const uint8_t *x, size_t at, uint8_t *tile, unsigned token);
+
 static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const uint8_t *x, bool value, unsigned head,
 				  int64_t slot, float *shared, encode_box *box)
 {
@@ -40,6 +42,8 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 	__syncthreads();
 	for (unsigned i = threadIdx.x; i < p.dim; i += blockDim.x)
 		put_code(codes, p.dim, p.index_bits, value ? value_place(token, i) : key_place(p.dim, token, i), code_of(p, row, i));
+	if (!value && a.raw_dim)
+		raw_append(a, x, p.dim, tile, token);
 	if (threadIdx.x)
 		return;
 	if (p.scale == F32)
@@ -48,20 +52,21 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 		((uint16_t *)scale)[place] = (uint16_t)(row[0] | row[1] << 8);
 }
 
-/* grid: 2 x heads x tokens; a token of a negative slot is left out */
+/* grid: sides x heads x tokens; a token of a negative slot is left out */
 extern "C" __global__ void tqc_kv_append(const __grid_constant__ tqc_plan keys, const __grid_constant__ tqc_plan values,
 					 tqc_append a)
 {
 	extern __shared__ float shared[];
 	__shared__ encode_box box;
-	const bool value = blockIdx.x & 1;
+	const bool value = blockIdx.x % a.sides;
 	const tqc_plan &p = value ? values : keys;
-	unsigned head = blockIdx.x / 2 % a.kv_heads;
-	size_t token = blockIdx.x / 2 / a.kv_heads;
+	unsigned head = blockIdx.x / a.sides % a.kv_heads;
+	size_t token = blockIdx.x / a.sides / a.kv_heads;
 	int64_t slot = a.slots[token];
 
 	if (slot >= 0)
-		append_row(p, a, (value ? a.values : a.keys) + (token * (value ? a.value_stride : a.key_stride) + head * (size_t)p.dim) *
-									   (a.dtype == F32 ? 4 : 2),
+		append_row(p, a, (value ? a.values : a.keys) + (token * (value ? a.value_stride : a.key_stride) +
+								head * (size_t)(p.dim + (value ? 0 : a.raw_dim))) *
+								       (a.dtype == F32 ? 4 : 2),
 			   value, head, slot, shared, &box);
 }

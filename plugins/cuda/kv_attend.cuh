@@ -95,10 +95,14 @@ struct query_scale {
 	int bias;     /* what makes grid values levels */
 };
 
-static __device__ __forceinline__ size_t unit_bytes(unsigned dim)
+/* and for keys with a further part in 16 bits: kv_mla.cuh */
+static __device__ __forceinline__ size_t unit_bytes(unsigned dim, unsigned raw = 0)
 {
-	return 8 * dim + 4 * sizeof(query_scale);
+	return 8 * dim + 4 * sizeof(query_scale) + (raw ? 16 * raw + 4 * sizeof(float) : 0);
 }
+
+static __device__ void raw_query(const tqc_attend &a, unsigned d, size_t at, bool none, uint8_t *queries, unsigned q,
+				 float *x, unsigned *box);
 
 /* Sequence, KV head, first row and token of a unit */
 struct unit_place {
@@ -120,17 +124,16 @@ extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 	__shared__ long long sum;
 	const unit_place u(a, blockIdx.x / 4);
 	const unsigned d = p.dim, i0 = blockIdx.x & 3, row = u.row + i0, token = row / a.group;
-	int8_t *out = (int8_t *)a.queries + blockIdx.x / 4 * unit_bytes(d), *high = out + 2 * i0 * d, *low = high + d;
+	int8_t *out = (int8_t *)a.queries + blockIdx.x / 4 * unit_bytes(d, a.raw_dim), *high = out + 2 * i0 * d, *low = high + d;
 	query_scale *scale = (query_scale *)(out + 8 * d) + i0;
+	const size_t from = (u.sequence * (size_t)a.tokens + token) * a.query_stride +
+			    (u.head * a.group + row % a.group) * (size_t)(d + a.raw_dim);
 	float *y = shared;
 	int total = 0;
 
 	let_next_begin();
 	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
-		y[i] = token >= a.tokens ? 0.0f :
-					   load_element(a.query, a.dtype,
-							(u.sequence * (size_t)a.tokens + token) * a.query_stride +
-								(u.head * a.group + row % a.group) * (size_t)d + i);
+		y[i] = token >= a.tokens ? 0.0f : load_element(a.query, a.dtype, from + i);
 	__syncthreads();
 	/* the largest becomes 1 to 2, so that no rotation leaves the range of floats */
 	int e = block_exponent(y, d, &box);
@@ -156,6 +159,8 @@ extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 		scale->factor = inv > 0.0f ? scale_up((m / 16256.0f) * p.half_step, e) * a.scale : 0.0f;
 		scale->bias = -127 * total;
 	}
+	if (a.raw_dim)
+		raw_query(a, d, from + d, token >= a.tokens, (uint8_t *)out, i0, y, &box);
 }
 
 /* One warp's state: what the lane (g, t) holds of query t, and of coordinates 16 i + g and 16 i + g + 8 */

@@ -9,12 +9,16 @@
 
 #define TILE_TOKENS 32
 #define SPLITS_MAX 512
-/* 8 columns of dim bytes, and factor and bias of 4 rows: unit_bytes() of kv_attend.cuh */
-#define UNIT_BYTES(dim) (8 * (size_t)(dim) + 32)
+/* 8 columns of dim bytes, and factor and bias of 4 rows; 8 columns and 4 factors: unit_bytes() of kv_attend.cuh */
+#define UNIT_BYTES(dim, raw) (8 * (size_t)(dim) + 32 + ((raw) ? 16 * (size_t)(raw) + 16 : 0))
+/* What kv_mla.cuh is made for, and its shared memory but for tiles: struct mla_shared */
+#define MLA_DIM 512
+#define MLA_RAW 64
+#define MLA_SHARED (16384 + 32768 + 9 * 16 * 40 * 4 + 1024 + 256)
 
-/* A tile's parts: kv_tile.cuh */
+/* A tile's parts: kv_tile.cuh, kv_mla.cuh */
 struct tile {
-	uint32_t value_at, key_scale_at, value_scale_at, bytes;
+	uint32_t value_at, key_scale_at, value_scale_at, raw_at, bytes;
 };
 
 static uint32_t scale_bytes(const struct tqc_plan *p)
@@ -22,10 +26,17 @@ static uint32_t scale_bytes(const struct tqc_plan *p)
 	return TILE_TOKENS * (p->scale == TQ_F32 ? 4 : 2);
 }
 
+/* @values: NULL where keys are the values too, and have a part in 16 bits */
 static struct tile tile_of(const struct tqc_plan *keys, const struct tqc_plan *values)
 {
-	struct tile t;
+	struct tile t = { 0 };
 
+	if (!values) {
+		t.key_scale_at = 4 * keys->dim * keys->index_bits;
+		t.raw_at = t.key_scale_at + scale_bytes(keys);
+		t.bytes = (t.raw_at + TILE_TOKENS * MLA_RAW * 2 + 127) & ~127u;
+		return t;
+	}
 	t.value_at = 4 * keys->dim * keys->index_bits;
 	t.key_scale_at = t.value_at + 4 * values->dim * values->index_bits;
 	t.value_scale_at = t.key_scale_at + scale_bytes(keys);
@@ -36,6 +47,25 @@ static struct tile tile_of(const struct tqc_plan *keys, const struct tqc_plan *v
 static size_t page_bytes(const struct tile *t, const struct tq_device_kv_options *o)
 {
 	return (size_t)t->bytes * o->kv_heads * (o->page_tokens / TILE_TOKENS);
+}
+
+/* The kernel for keys that are values too; -1 with the reason if there is none */
+static int mla_kernel_of(const struct tqc_plan *keys, uint32_t raw, char *why, size_t size)
+{
+	if (keys->dim != MLA_DIM || raw != MLA_RAW) {
+		snprintf(why, size, "attention: keys of %u coordinates, which are the values too, and %u in 16 bits: %d and %d are served",
+			 keys->dim, raw, MLA_DIM, MLA_RAW);
+		return -1;
+	}
+	if (keys->index_bits < 2 || keys->index_bits > 4) {
+		snprintf(why, size, "attention: %u-bit keys: 2 to 4 bits are served", keys->index_bits);
+		return -1;
+	}
+	if (keys->center || keys->has_sketch) {
+		snprintf(why, size, "attention: codes with a centre or a sketch are not served");
+		return -1;
+	}
+	return id_tqc_kv_mla_2 + (int)keys->index_bits - 2;
 }
 
 /* The kernel for two plans; -1 with the reason if there is none */
@@ -73,10 +103,12 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 size_t tqc_kv_page(const void *keys, const void *values, const struct tq_device_kv_options *options)
 {
 	const struct tqc_device_state *k = keys, *v = values;
-	struct tile t = tile_of(&k->plan.plan, &v->plan.plan);
+	struct tile t = tile_of(&k->plan.plan, v ? &v->plan.plan : NULL);
 	char why[160];
+	int kernel = v ? kernel_of(&k->plan.plan, &v->plan.plan, why, sizeof(why)) :
+			 mla_kernel_of(&k->plan.plan, options->key_raw_dim, why, sizeof(why));
 
-	if (kernel_of(&k->plan.plan, &v->plan.plan, why, sizeof(why)) >= 0)
+	if (kernel >= 0)
 		return page_bytes(&t, options);
 	k->host->log(k->host, 0, why);
 	return 0;
@@ -85,9 +117,9 @@ size_t tqc_kv_page(const void *keys, const void *values, const struct tq_device_
 int tqc_kv_append(const void *keys, const void *values, const struct tq_device_queue *queue,
 		  const struct tq_device_kv_options *options, const struct tq_device_kv_rows *rows)
 {
-	const struct tqc_device_state *k = keys, *v = values;
+	const struct tqc_device_state *k = keys, *v = values ? values : keys;
 	const struct tqc_plan *kp = &k->plan.plan, *vp = &v->plan.plan;
-	struct tile t = tile_of(kp, vp);
+	struct tile t = tile_of(kp, values ? vp : NULL);
 	struct tqc_append a = {
 		.keys = rows->keys,
 		.values = rows->values,
@@ -103,11 +135,15 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 		.value_scale_at = t.value_scale_at,
 		.kv_heads = options->kv_heads,
 		.dtype = rows->dtype,
+		.sides = values ? 2 : 1,
+		.raw_dim = options->key_raw_dim,
+		.raw_at = t.raw_at,
+		.raw_type = (int32_t)options->raw_type,
 	};
 	size_t row = kp->row_bytes > vp->row_bytes ? kp->row_bytes : vp->row_bytes;
 	size_t shared = k->plan.encode_shared > v->plan.encode_shared ? k->plan.encode_shared :
 									v->plan.encode_shared;
-	struct tqc_launch l = { id_tqc_kv_append, "append", 2 * rows->tokens * options->kv_heads, 1, 128,
+	struct tqc_launch l = { id_tqc_kv_append, "append", a.sides * rows->tokens * options->kv_heads, 1, 128,
 				shared + ((row + 15) & ~(size_t)15), queue->stream };
 	void *params[] = { (void *)&k->plan.plan, (void *)&v->plan.plan, &a };
 	int ret = tqc_ops_enter(k, "append");
@@ -117,24 +153,25 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 
 /* ---- attend ---- */
 
-/* How a call is cut up: units of four query rows, splits of each, and where its scratch lies */
+/* How a call is cut up: units of four query rows, @together a block, splits of each, and where its scratch lies */
 struct cut {
-	size_t units, sums_at, tops_at, scratch;
+	size_t units, together, sums_at, tops_at, scratch;
 	uint32_t passes, splits;
 	struct tqc_launch launch;
 };
 
 /*
  * The number of splits that ends soonest: blocks take turns of as many as fit at once, and each costs about
- * four tiles more than those it reads. Not below a tile per warp.
+ * four tiles more than those it reads. Not below a tile for each of the @runs of tiles that a block reads at once.
  */
-static uint32_t choose_splits(size_t units, size_t slots, uint32_t max_tokens)
+static uint32_t choose_splits(size_t units, size_t slots, uint32_t max_tokens, size_t runs)
 {
-	size_t tiles = ((size_t)max_tokens + TILE_TOKENS - 1) / TILE_TOKENS, most = (tiles + 3) / 4, s, cost, least = SIZE_MAX;
+	size_t tiles = ((size_t)max_tokens + TILE_TOKENS - 1) / TILE_TOKENS, most = (tiles + runs - 1) / runs, s, cost,
+	       least = SIZE_MAX;
 	uint32_t best = 1;
 
 	for (s = 1; s <= most && s <= SPLITS_MAX; s++) {
-		cost = (units * s + slots - 1) / slots * ((tiles + 4 * s - 1) / (4 * s) + 4);
+		cost = (units * s + slots - 1) / slots * ((tiles + runs * s - 1) / (runs * s) + 4);
 		if (cost < least) {
 			least = cost;
 			best = (uint32_t)s;
@@ -146,25 +183,30 @@ static uint32_t choose_splits(size_t units, size_t slots, uint32_t max_tokens)
 static void cut_up(const struct tqc_device_state *k, const struct tqc_device_state *v,
 		   const struct tq_device_kv_options *o, const struct tq_device_kv_call *call, struct cut *c)
 {
-	const struct tqc_plan *kp = &k->plan.plan, *vp = &v->plan.plan;
-	uint32_t group = o->query_heads / o->kv_heads, dim = vp->dim;
-	size_t room = 4 * (size_t)dim * (kp->index_bits + vp->index_bits) + 256;
+	const struct tqc_plan *kp = &k->plan.plan, *vp = v ? &v->plan.plan : kp;
+	uint32_t group = o->query_heads / o->kv_heads, dim = vp->dim, warps = v ? 4 : 8;
+	size_t room = 4 * (size_t)dim * (kp->index_bits + vp->index_bits) + 256, rows = (size_t)call->tokens * group;
 	char why[160];
 
 	memset(c, 0, sizeof(*c));
-	c->passes = (uint32_t)(((size_t)call->tokens * group + 3) / 4);
+	c->together = v ? 1 : 4;
+	c->passes = (uint32_t)((rows + 4 * c->together - 1) / (4 * c->together) * c->together);
 	c->units = (size_t)call->sequences * o->kv_heads * c->passes;
-	c->launch.kernel = (enum tqc_kernel)kernel_of(kp, vp, why, sizeof(why));
+	c->launch.kernel = (enum tqc_kernel)(v ? kernel_of(kp, vp, why, sizeof(why)) :
+						  mla_kernel_of(kp, o->key_raw_dim, why, sizeof(why)));
 	c->launch.what = "attend";
 	c->launch.gy = 1;
-	c->launch.threads = 128;
-	c->launch.shared = 4 * TQC_KV_STAGES * room;
+	c->launch.threads = 32 * warps;
+	/* tiles of f16 and f32 scales have the same room */
+	c->launch.shared = v ? 4 * TQC_KV_STAGES * room :
+			       TQC_KV_STAGES * ((4 * (size_t)dim * kp->index_bits + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
 	c->splits = call->splits;
 	if (!c->splits)
-		c->splits = choose_splits(c->units, (size_t)k->plan.dev->processors * tqc_resident(k->plan.dev, &c->launch),
-					  call->max_tokens);
-	c->launch.gx = (unsigned)(c->units * c->splits);
-	c->sums_at = (c->units * UNIT_BYTES(dim) + 255) & ~(size_t)255;
+		c->splits = choose_splits(c->units / c->together,
+					  (size_t)k->plan.dev->processors * tqc_resident(k->plan.dev, &c->launch),
+					  call->max_tokens, v ? 4 : 1);
+	c->launch.gx = (unsigned)(c->units / c->together * c->splits);
+	c->sums_at = (c->units * UNIT_BYTES(dim, o->key_raw_dim) + 255) & ~(size_t)255;
 	c->tops_at = c->sums_at + c->units * c->splits * 4 * dim * sizeof(float);
 	c->scratch = c->tops_at + c->units * c->splits * 4 * 2 * sizeof(float);
 }
@@ -208,8 +250,8 @@ static CUresult run(const struct tqc_device_state *k, const struct tqc_device_st
 int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_queue *queue,
 		  const struct tq_device_kv_options *options, const struct tq_device_kv_call *call)
 {
-	const struct tqc_device_state *k = keys, *v = values;
-	struct tile t = tile_of(&k->plan.plan, &v->plan.plan);
+	const struct tqc_device_state *k = keys, *v = values ? values : keys;
+	struct tile t = tile_of(&k->plan.plan, values ? &v->plan.plan : NULL);
 	struct tqc_attend a = {
 		.pages = call->pages,
 		.table = call->table,
@@ -227,18 +269,21 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 		.kv_heads = options->kv_heads,
 		.group = options->query_heads / options->kv_heads,
 		.window = call->window,
+		.raw_dim = options->key_raw_dim,
+		.raw_at = t.raw_at,
+		.raw_type = (int32_t)options->raw_type,
 		.query = call->query,
 		.out = call->out,
 		.query_stride = call->query_stride,
 		.out_stride = call->out_stride,
 		.lse = call->lse,
 	};
-	double scale = call->scale > 0.0f ? (double)call->scale : 1.0 / sqrt((double)k->plan.plan.dim);
+	double scale = call->scale > 0.0f ? (double)call->scale : 1.0 / sqrt((double)k->plan.plan.dim + options->key_raw_dim);
 	size_t rows = (size_t)call->sequences * call->tokens * options->query_heads;
 	struct cut c;
 	int ret;
 
-	cut_up(k, v, options, call, &c);
+	cut_up(k, values, options, call, &c);
 	a.scale = (float)(scale * 1.4426950408889634);
 	a.cap = (float)((double)call->softcap * 1.4426950408889634);
 	a.sink_logits = call->sink_logits;

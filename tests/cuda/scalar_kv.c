@@ -11,7 +11,7 @@
 #include "tq/quantizer.h"
 
 #define TILE 32
-#define MAX_DIM 256
+#define MAX_DIM 512
 
 /* Where the codes of keys or values begin in a tile, and what they are */
 struct side {
@@ -54,6 +54,14 @@ static size_t bit_of(const struct side *s, uint32_t k, uint32_t i, uint32_t b)
 	return 32 * (2 * (size_t)d + at) + 4 * j + r;
 }
 
+/* The 16-bit place in a tile of coordinate @i of the raw part of token @k: kv_mla.cuh */
+static size_t raw_place(uint32_t raw_dim, uint32_t k, uint32_t i)
+{
+	uint32_t lane = 4 * (k % 8) + i % 8 / 2, word = k / 8 % 2 + 2 * (i / 8 % 2);
+
+	return 2 * (4 * ((size_t)(k / 16 * (raw_dim / 16) + i / 16) * 32 + lane) + word) + i % 2;
+}
+
 /* Move a token's codes and scale between its row and its tile */
 static void move(const struct side *s, uint8_t *tile, uint32_t k, uint8_t *row, int in)
 {
@@ -84,49 +92,56 @@ static void append(unsigned gx, void **params)
 	const struct tqc_append *a = params[2];
 	size_t es = a->dtype == TQ_F32 ? 4 : 2, token;
 	const struct tq_pipeline *pipe;
-	unsigned b, head, in_page;
+	unsigned b, head, in_page, i;
 	uint8_t row[600], *tile;
 	const uint8_t *x;
 	struct side s;
 
 	for (b = 0; b < gx; b++) {
-		head = b / 2 % a->kv_heads;
-		token = b / 2 / a->kv_heads;
+		head = b / a->sides % a->kv_heads;
+		token = b / a->sides / a->kv_heads;
 		if (a->slots[token] < 0)
 			continue;
 		in_page = (unsigned)(a->slots[token] % a->page_tokens);
 		tile = a->pages + (size_t)(a->slots[token] / a->page_tokens) * a->page_bytes +
 		       (head * (size_t)(a->page_tokens / TILE) + in_page / TILE) * a->tile_bytes;
-		s = side_of(b % 2, a->value_at, a->key_scale_at, a->value_scale_at);
+		s = side_of((int)(b % a->sides), a->value_at, a->key_scale_at, a->value_scale_at);
 		pipe = s.value ? scalar_kernels.values : scalar_kernels.pipe;
 		x = s.value ? a->values + (token * a->value_stride + head * (size_t)s.plan->dim) * es :
-			      a->keys + (token * a->key_stride + head * (size_t)s.plan->dim) * es;
+			      a->keys + (token * a->key_stride + head * (size_t)(s.plan->dim + a->raw_dim)) * es;
 		tq_pipeline_encode(pipe, x, a->dtype, s.plan->dim, 1, row);
 		move(&s, tile, in_page % TILE, row, 1);
+		for (i = 0; i < a->raw_dim; i++)
+			tq_store_element(tile + a->raw_at, a->raw_type, raw_place(a->raw_dim, in_page % TILE, i),
+					 tq_load_element(x, a->dtype, s.plan->dim + i));
 	}
 }
 
-/* Token @k of a sequence's head, decoded */
-static void decode(const struct tqc_attend *a, const struct side *s, size_t sequence, unsigned head, uint32_t k, float *x)
+/* Token @k of a sequence's head, decoded; @raw: receives the further part of a key, if there is one */
+static void decode(const struct tqc_attend *a, const struct side *s, size_t sequence, unsigned head, uint32_t k, float *x,
+		   float *raw)
 {
 	uint32_t tile = k / TILE, page = a->table[sequence * a->table_stride + (tile >> a->tile_shift)];
 	uint8_t row[600] = { 0 }, *at;
+	uint32_t i;
 
 	at = (uint8_t *)(uintptr_t)a->pages + page * a->page_bytes +
 	     (((size_t)head << a->tile_shift) + (tile & ((1u << a->tile_shift) - 1))) * a->tile_bytes;
 	move(s, at, k % TILE, row, 0);
 	tq_pipeline_decode(s->value ? scalar_kernels.values : scalar_kernels.pipe, row, 1, x, TQ_F32, s->plan->dim);
+	for (i = 0; raw && i < a->raw_dim; i++)
+		raw[i] = tq_load_element(at + a->raw_at, a->raw_type, raw_place(a->raw_dim, k % TILE, i));
 }
 
-/* One row of a unit over its split's tiles */
-static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, uint32_t r)
+/* One row of a unit over its split's tiles; @together units have theirs in common */
+static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, uint32_t r, uint32_t together)
 {
 	struct side keys = side_of(0, 0, a->key_scale_at, 0), values = side_of(1, 4 * keys.plan->dim * keys.plan->index_bits, 0,
 									       a->value_scale_at);
-	uint32_t d = keys.plan->dim, row = 4 * (uint32_t)(unit % a->passes) + r, token = row / a->group, behind, to, from, last,
-		 tiles, begin, k, i;
+	uint32_t d = keys.plan->dim, width = d + a->raw_dim, row = 4 * (uint32_t)(unit % a->passes) + r, token = row / a->group, behind, to, from, last,
+		 tiles, begin, k, i, first = row - row % (4 * together), end = first + 4 * together - 1;
 	size_t head = unit / a->passes % a->kv_heads, sequence = unit / a->passes / a->kv_heads, place = unit * a->splits + split;
-	float x[MAX_DIM], *sums = a->sums + (4 * place + r) * d, *tops = a->tops + 2 * (4 * place + r);
+	float x[MAX_DIM + 64], *sums = a->sums + (4 * place + r) * d, *tops = a->tops + 2 * (4 * place + r);
 	double total = 0.0, z, w, out[MAX_DIM] = { 0 };
 
 	tops[0] = -1e30f;
@@ -137,10 +152,10 @@ static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, 
 	behind = a->tokens - 1 - token;
 	to = a->lengths[sequence] > behind ? a->lengths[sequence] - behind : 0;
 	from = a->window && to > a->window ? to - a->window : 0;
-	/* the unit's tiles: from the start of its first row to the end of its last */
-	last = (row - r + 3) / a->group < a->tokens ? a->tokens - 1 - (row - r + 3) / a->group : 0;
+	/* the tiles: from the start of the first row to the end of the last */
+	last = end / a->group < a->tokens ? a->tokens - 1 - end / a->group : 0;
 	last = a->lengths[sequence] > last ? a->lengths[sequence] - last : 0;
-	begin = a->tokens - 1 - (row - r) / a->group;
+	begin = a->tokens - 1 - first / a->group;
 	begin = a->lengths[sequence] > begin ? a->lengths[sequence] - begin : 0;
 	begin = (a->window && begin > a->window ? begin - a->window : 0) / TILE;
 	tiles = (last + TILE - 1) / TILE;
@@ -148,18 +163,19 @@ static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, 
 	for (k = TILE * (begin + tiles * split / a->splits); k < TILE * (begin + tiles * (split + 1) / a->splits); k++) {
 		if (k < from || k >= to)
 			continue;
-		decode(a, &keys, sequence, (unsigned)head, k, x);
-		for (z = 0.0, i = 0; i < d; i++)
+		decode(a, &keys, sequence, (unsigned)head, k, x, x + d);
+		for (z = 0.0, i = 0; i < width; i++)
 			z += (double)x[i] *
 			     (double)tq_load_element(a->query, a->dtype,
 						     (sequence * a->tokens + token) * a->query_stride +
-							     (head * a->group + row % a->group) * d + i);
+							     (head * a->group + row % a->group) * width + i);
 		z *= (double)a->scale;
 		if (a->cap > 0.0f)
 			z = (double)a->cap * tanh(z / (double)a->cap);
 		/* relative to 2^0: the tests' logits are small */
 		w = exp2(z);
-		decode(a, &values, sequence, (unsigned)head, k, x);
+		if (together == 1)
+			decode(a, &values, sequence, (unsigned)head, k, x, NULL);
 		for (i = 0; i < d; i++)
 			out[i] += w * (double)x[i];
 		total += w;
@@ -171,13 +187,14 @@ static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, 
 		sums[i] = (float)out[i];
 }
 
-static void attend(unsigned gx, const struct tqc_attend *a)
+static void attend(unsigned gx, const struct tqc_attend *a, unsigned together)
 {
-	unsigned b;
+	unsigned b, r, gangs = a->passes / together;
 
-	for (b = 0; b < 4 * gx; b++)
-		attend_row(a, (size_t)(b / 4 / a->passes / a->splits) * a->passes + b / 4 % a->passes, b / 4 / a->passes % a->splits,
-			   b % 4);
+	for (b = 0; b < gx; b++)
+		for (r = 0; r < 4 * together; r++)
+			attend_row(a, (size_t)(b / gangs / a->splits) * a->passes + together * (b % gangs) + r / 4,
+				   b / gangs % a->splits, r % 4, together);
 }
 
 static void combine(unsigned gx, const struct tqc_attend *a)
@@ -224,11 +241,12 @@ void scalar_kv_kernel(const char *name, unsigned gx, void **params)
 		append(gx, params);
 	} else if (!strcmp(name, "tqc_kv_query")) {
 		a = params[1];
-		memset(a->queries, 0x5b, gx / 4 * (8 * (size_t)scalar_kernels.pipe->plan->dim + 32));
+		memset(a->queries, 0x5b,
+		       gx / 4 * (8 * (size_t)scalar_kernels.pipe->plan->dim + 32 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
 	} else if (!strcmp(name, "tqc_kv_combine")) {
 		combine(gx, params[1]);
 	} else {
-		attend(gx, params[0]);
+		attend(gx, params[0], strncmp(name, "tqc_kv_mla", 10) ? 1 : 4);
 	}
 }
 

@@ -23,9 +23,10 @@ struct device {
 	struct tq_queue *queue;
 	struct tq_device_codec *codec[2];
 	struct tq_device_kv *kv;
+	uint32_t raw; /* coordinates of keys in 16 bits; values are the keys' codes then */
 };
 
-static const struct tq_device_kv_options shape = { sizeof(shape), KV_HEADS, HEADS, 64 };
+static const struct tq_device_kv_options shape = { sizeof(shape), KV_HEADS, HEADS, 64, 0, 0 };
 
 static void open_codecs(struct device *d, const char *keys, const char *values, uint32_t dim, uint32_t value_dim)
 {
@@ -43,7 +44,11 @@ static void open_codecs(struct device *d, const char *keys, const char *values, 
 
 static int open_kv(struct device *d)
 {
-	return tq_device_kv_create(d->codec[0], d->codec[1], d->queue, &shape, &d->kv);
+	struct tq_device_kv_options o = shape;
+
+	o.key_raw_dim = d->raw;
+	o.raw_type = TQ_BF16;
+	return tq_device_kv_create(d->codec[0], d->raw ? NULL : d->codec[1], d->queue, &o, &d->kv);
 }
 
 static void close_all(struct device *d)
@@ -70,29 +75,29 @@ struct work {
 
 static void start_work(struct work *w, const struct device *d)
 {
-	size_t dim = tq_dim(d->q[0]), n = TOKENS * KV_HEADS * dim, i;
+	size_t dim = tq_dim(d->q[0]), width = dim + d->raw, n = TOKENS * KV_HEADS * width, i;
 
 	memset(w, 0, sizeof(*w));
 	w->keys = device(n * sizeof(float));
 	w->values = device(n * sizeof(float));
-	w->query = device(HEADS * dim * sizeof(float));
+	w->query = device(HEADS * width * sizeof(float));
 	w->out = device(HEADS * dim * sizeof(float));
 	w->pages = device(2 * tq_device_kv_page_size(d->kv));
 	for (i = 0; i < n; i++) {
 		w->keys[i] = noise();
 		w->values[i] = noise();
 	}
-	for (i = 0; i < HEADS * dim; i++)
+	for (i = 0; i < HEADS * width; i++)
 		w->query[i] = noise();
 	for (i = 0; i < TOKENS; i++)
 		w->slots[i] = i < 64 ? 64 + (int64_t)i : (int64_t)i - 64;
 	w->table[0] = 1;
 	w->length = TOKENS;
-	w->rows = (struct tq_device_kv_rows){ sizeof(w->rows), TOKENS, TQ_F32, w->keys, KV_HEADS * dim, w->values,
+	w->rows = (struct tq_device_kv_rows){ sizeof(w->rows), TOKENS, TQ_F32, w->keys, KV_HEADS * width, w->values,
 					      KV_HEADS * dim, w->slots, w->pages };
 	w->call = (struct tq_device_kv_call){ .struct_size = sizeof(w->call), .sequences = 1, .tokens = 1,
 					      .max_tokens = 4096, .dtype = TQ_F32, .query = w->query,
-					      .query_stride = HEADS * dim, .out = w->out, .out_stride = HEADS * dim,
+					      .query_stride = HEADS * width, .out = w->out, .out_stride = HEADS * dim,
 					      .pages = w->pages, .table = w->table, .table_stride = 2, .lengths = &w->length };
 	w->scratch = w->call.scratch = device(tq_kv_attend_async_scratch(d->kv, &w->call));
 }
@@ -110,22 +115,28 @@ static void end_work(struct work *w)
 /* Output of query head 3 against float64 over what the codec makes of its tokens 0 .. n - 1 */
 static double error_of(const struct device *d, const struct work *w, size_t n)
 {
-	size_t dim = tq_dim(d->q[0]), head = 3, at, t, i;
+	size_t dim = tq_dim(d->q[0]), width = dim + d->raw, head = 3, at, t, i;
 	double *out = calloc(dim, sizeof(*out)), z, e, off = 0.0, norm = 0.0;
 	double sum = w->call.sink_logits ? exp((double)w->call.sink_logits[head]) : 0.0;
-	float *x = calloc(dim, sizeof(*x));
+	float *x = calloc(width, sizeof(*x)), half;
 	uint8_t row[600];
 
 	for (t = 0; t < n; t++) {
-		at = (t * KV_HEADS + head / 2) * dim;
+		at = (t * KV_HEADS + head / 2) * width;
 		tq_encode(d->q[0], w->keys + at, dim, 1, row);
 		tq_decode(d->q[0], row, 1, x, dim);
-		for (z = 0.0, i = 0; i < dim; i++)
-			z += (double)x[i] * (double)w->query[head * dim + i];
-		z /= sqrt((double)dim);
+		for (i = dim; i < width; i++) {
+			tq_store_element(&half, TQ_BF16, 0, w->keys[at + i]);
+			x[i] = tq_load_element(&half, TQ_BF16, 0);
+		}
+		for (z = 0.0, i = 0; i < width; i++)
+			z += (double)x[i] * (double)w->query[head * width + i];
+		z /= sqrt((double)width);
 		e = exp(w->call.softcap > 0.0f ? (double)w->call.softcap * tanh(z / (double)w->call.softcap) : z);
-		tq_encode(d->q[1], w->values + at, dim, 1, row);
-		tq_decode(d->q[1], row, 1, x, dim);
+		if (!d->raw) {
+			tq_encode(d->q[1], w->values + at, dim, 1, row);
+			tq_decode(d->q[1], row, 1, x, dim);
+		}
 		for (i = 0; i < dim; i++)
 			out[i] += e * (double)x[i];
 		sum += e;
@@ -142,13 +153,15 @@ static double error_of(const struct device *d, const struct work *w, size_t n)
 
 static const struct {
 	const char *keys, *values;
-	uint32_t dim;
+	uint32_t dim, raw;
 } plans[] = {
-	{ "bits=4 correction=ls", "bits=4 correction=ls", 64 },
-	{ "bits=3 correction=ls scale=f16", "bits=2 scale=bf16 correction=none", 96 },
-	{ "bits=2 correction=unbiased rotation=givens:3", "bits=2 rotation=haar seed=9", 64 },
-	{ "bits=4 code=uniform correction=ls scale=bf16", "bits=3 effort=1 correction=ls", 128 },
-	{ "bits=4 query=s8", "bits=4 rotation=none scale=f16", 256 },
+	{ "bits=4 correction=ls", "bits=4 correction=ls", 64, 0 },
+	{ "bits=3 correction=ls scale=f16", "bits=2 scale=bf16 correction=none", 96, 0 },
+	{ "bits=2 correction=unbiased rotation=givens:3", "bits=2 rotation=haar seed=9", 64, 0 },
+	{ "bits=4 code=uniform correction=ls scale=bf16", "bits=3 effort=1 correction=ls", 128, 0 },
+	{ "bits=4 query=s8", "bits=4 rotation=none scale=f16", 256, 0 },
+	{ "bits=4 correction=ls", "bits=4 correction=ls", 512, 64 },
+	{ "bits=3 scale=f16", "bits=3 scale=f16", 512, 64 },
 };
 
 START_TEST(attention_gives_the_hosts_answers)
@@ -162,6 +175,7 @@ START_TEST(attention_gives_the_hosts_answers)
 	/* early launches are for 9.0 and later */
 	fake_machine.major = _i == 1 ? 8 : 9;
 	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].dim);
+	d.raw = plans[_i].raw;
 	ck_assert_msg(open_kv(&d) == TQ_OK, "%s", tq_error_text());
 	ck_assert_uint_eq(tq_device_kv_page_size(d.kv) % 128, 0);
 	start_work(&w, &d);
@@ -203,13 +217,17 @@ START_TEST(attention_gives_the_hosts_answers)
 }
 END_TEST
 
-static const char *const spoiled[] = { "tqc_kv_append", "tqc_kv_attend_64_4_4", "tqc_kv_combine" };
+static const char *const spoiled[] = { "tqc_kv_append", "tqc_kv_attend_64_4_4", "tqc_kv_combine", "tqc_kv_mla_2" };
 
 START_TEST(no_attention_passes_with_one_wrong_kernel)
 {
 	struct device d;
 
-	open_codecs(&d, "bits=4", "bits=4", 64, 64);
+	if (_i < 3)
+		open_codecs(&d, "bits=4", "bits=4", 64, 64);
+	else
+		open_codecs(&d, "bits=2", "bits=2", 512, 512);
+	d.raw = _i < 3 ? 0 : 64;
 	strcpy(scalar_kernels.wrong, spoiled[_i]);
 	ck_assert_int_eq(open_kv(&d), TQ_ERR_SELFTEST);
 	ck_assert_msg(strstr(tq_error_text(), "attention: ") != NULL, "%s", tq_error_text());
@@ -223,14 +241,19 @@ static const struct {
 	const char *keys, *values;
 	uint32_t dim, value_dim;
 	const char *text;
+	uint32_t raw;
 } unserved[] = {
-	{ "bits=4", "bits=4", 48, 48, "keys of 48 and values of 48 coordinates: 64, 96, 128 and 256 are served" },
-	{ "bits=4", "bits=4", 64, 96, "keys of 64 and values of 96" },
-	{ "bits=5", "bits=4", 64, 64, "5-bit keys and 4-bit values: 2 to 4 bits are served, no more for values" },
-	{ "bits=4", "bits=1", 64, 64, "4-bit keys and 1-bit values" },
-	{ "bits=3", "bits=4", 64, 64, "3-bit keys and 4-bit values" },
-	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch" },
-	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch" },
+	{ "bits=4", "bits=4", 48, 48, "keys of 48 and values of 48 coordinates: 64, 96, 128 and 256 are served", 0 },
+	{ "bits=4", "bits=4", 64, 96, "keys of 64 and values of 96", 0 },
+	{ "bits=5", "bits=4", 64, 64, "5-bit keys and 4-bit values: 2 to 4 bits are served, no more for values", 0 },
+	{ "bits=4", "bits=1", 64, 64, "4-bit keys and 1-bit values", 0 },
+	{ "bits=3", "bits=4", 64, 64, "3-bit keys and 4-bit values", 0 },
+	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch", 0 },
+	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch", 0 },
+	{ "bits=4", "bits=4", 256, 256, "keys of 256 coordinates, which are the values too, and 64 in 16 bits", 64 },
+	{ "bits=4", "bits=4", 512, 512, "keys of 512 coordinates, which are the values too, and 32 in 16 bits", 32 },
+	{ "bits=5", "bits=5", 512, 512, "5-bit keys: 2 to 4 bits are served", 64 },
+	{ "bits=4 center=data", "bits=4", 512, 512, "a centre or a sketch", 64 },
 };
 
 START_TEST(what_is_not_served_is_said)
@@ -238,6 +261,7 @@ START_TEST(what_is_not_served_is_said)
 	struct device d;
 
 	open_codecs(&d, unserved[_i].keys, unserved[_i].values, unserved[_i].dim, unserved[_i].value_dim);
+	d.raw = unserved[_i].raw;
 	ck_assert_int_eq(open_kv(&d), TQ_ERR_UNSUPPORTED);
 	ck_assert_msg(strstr(tq_error_text(), unserved[_i].text) != NULL, "%s", tq_error_text());
 	ck_assert_ptr_null(d.kv);
@@ -276,6 +300,12 @@ START_TEST(bad_arguments_are_named)
 	CREATE(page_tokens, 16);
 	CREATE(page_tokens, 96);
 	CREATE(page_tokens, 8192);
+	tmp_options = shape;
+	tmp_options.key_raw_dim = 64;
+	REFUSED("options.raw_type", tq_device_kv_create(d.codec[0], NULL, d.queue, &tmp_options, &none));
+	tmp_options.raw_type = TQ_F16;
+	ck_assert_int_eq(tq_device_kv_create(d.codec[0], d.codec[1], d.queue, &tmp_options, &none), TQ_ERR_UNSUPPORTED);
+	ck_assert_msg(strstr(tq_error_text(), "options.key_raw_dim: 64") != NULL, "%s", tq_error_text());
 	REFUSED("queue", tq_device_kv_create(d.codec[0], d.codec[1], other, &shape, &none));
 	REFUSED("keys", tq_device_kv_create(NULL, d.codec[1], d.queue, &shape, &none));
 #define APPEND(text, member, value)                                                                \
