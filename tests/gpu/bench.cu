@@ -4,6 +4,8 @@
  * host over many specs, "bench time" measures. Figures are medians of events round one call, behind a kernel
  * that keeps the GPU busy while the host queues the work; buffers are larger than the cache or rotated.
  */
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <math.h>
 #include <stdint.h>
@@ -416,6 +418,7 @@ static void time_search(const char *text, uint32_t d, size_t n, size_t nq, size_
 }
 
 #include "kv.cuh"
+#include "kv_mla.cuh"
 
 static void time_all(void)
 {
@@ -439,6 +442,7 @@ static void time_all(void)
 	time_search("bits=4", 1536, 4000000, 64, 100);
 	time_search("bits=4", 128, 16000000, 1, 100);
 	kv_time_all();
+	mla_time_all();
 }
 
 int main(int argc, char **argv)
@@ -450,6 +454,7 @@ int main(int argc, char **argv)
 	CK(cudaGetDeviceProperties(&prop, 0));
 	if (argc > 1 && !strncmp(argv[1], "check", 5)) {
 		kv_check_all(!strcmp(argv[1], "check-brief"));
+		mla_check_all(!strcmp(argv[1], "check-brief"));
 		check_all(!strcmp(argv[1], "check-brief"));
 	}
 	if (argc > 1 && (!strcmp(argv[1], "kv-check") || !strcmp(argv[1], "kv-brief")))
@@ -463,6 +468,14 @@ int main(int argc, char **argv)
 		time_memory();
 		printf("| what | time | bytes per second | of reading |\n|---|---|---|---|\n");
 		kv_time_all();
+		mla_time_all();
+	}
+	if (argc > 1 && !strcmp(argv[1], "mla-check"))
+		mla_check_all(false);
+	if (argc > 1 && !strcmp(argv[1], "mla-time")) {
+		time_memory();
+		kv_time("bits=4 correction=ls", 128, 8, 32, 8, 32768, 64);
+		mla_time_all();
 	}
 	if (argc > 1 && !strcmp(argv[1], "time")) {
 		printf("%s, %d processors, %d MB of L2\n", prop.name, prop.multiProcessorCount, prop.l2CacheSize >> 20);

@@ -18,7 +18,7 @@ struct kv_cache {
 		: dim(d), kv_heads(nkv), heads(nq), page_tokens(per_page), sequences(n), tokens(longest),
 		  pages_each((longest + per_page - 1) / per_page), copies(ncopies)
 	{
-		struct tq_device_kv_options o = { sizeof(o), (uint32_t)nkv, (uint32_t)nq, (uint32_t)per_page };
+		struct tq_device_kv_options o = { sizeof(o), (uint32_t)nkv, (uint32_t)nq, (uint32_t)per_page, 0, 0 };
 		std::mt19937 rng(7);
 
 		q[0] = quantizer(key, (uint32_t)d);
