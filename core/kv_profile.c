@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Profiles of caches: the configuration's, and those that are always there, at 8, 4, 3 and 2 bits a coordinate. kv8 to
+ * Profiles of caches: the configuration's, and those that are always there, at 8, 4, 3 and 2 bits a coordinate (mean of
+ * keys and values). kv8 to
  * kv2 are served at full speed by every backend; the fine ones have the same bytes and diverge less, by codes that are
  * dearer to find and to read. Why these: docs/BENCHMARKS.md, "Which profile". What is better for one model, "tq kv plan"
  * finds.
@@ -16,15 +17,18 @@
 	{ .name = n, .key = k " scale=bf16", .value = v " scale=bf16", .raw_type = TQ_F16, .sinks = 4,        \
 	  .window = 64, .page_tokens = 128, .center = TQ_KV_CENTER_LEARN, .center_tokens = 128 }
 
-/* At 8 bits there is nothing left for effort to win. */
+/*
+ * Values are summed up with weights: errors of their directions cancel, a scale that is too small in every row does
+ * not, so theirs is unbiased. At 8 bits there is nothing left for effort to win.
+ */
 static const struct tq_kv_profile own[] = {
-	OWN("kv8", "bits=8", "bits=8"),
-	OWN("kv4", "bits=4 effort=1", "bits=4 effort=1"),
-	OWN("kv3", "bits=3 effort=1", "bits=3 effort=1"),
-	OWN("kv2", "bits=2 effort=1", "bits=2 effort=1"),
-	OWN("kv4-fine", "bits=5 effort=1", "code=tcq bits=3"),
-	OWN("kv3-fine", "code=tcq bits=3", "code=tcq bits=3"),
-	OWN("kv2-fine", "code=tcq bits=2", "code=tcq bits=2"),
+	OWN("kv8", "bits=8", "bits=8 correction=unbiased"),
+	OWN("kv4", "bits=4 effort=1", "bits=4 effort=1 correction=unbiased"),
+	OWN("kv3", "bits=4 effort=1", "bits=2 effort=1 correction=unbiased"),
+	OWN("kv2", "bits=2 effort=1", "bits=2 effort=1 correction=unbiased"),
+	OWN("kv4-fine", "bits=5 effort=1", "code=tcq bits=3 correction=unbiased"),
+	OWN("kv3-fine", "code=tcq bits=4", "code=tcq bits=2 correction=unbiased"),
+	OWN("kv2-fine", "code=tcq bits=3", "code=tcq bits=1 correction=unbiased"),
 };
 
 #define NOWN (sizeof(own) / sizeof(own[0]))

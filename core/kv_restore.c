@@ -80,7 +80,10 @@ static int check_header(const struct tq_kv *kv, struct cursor *c, struct tq_kv_f
 	return ret;
 }
 
-/* Effort is how codes were found, nothing of what they mean: a file of another effort opens. */
+/*
+ * Effort, and a correction without a sketch, are how codes and scales were found, nothing of what they mean: a file
+ * of others opens.
+ */
 static bool is_codec(const struct tq_kv_codec *codec, const struct tq_kv_file_codec *f)
 {
 	const struct tq_spec *mine = tq_quantizer_spec(codec->q);
@@ -94,6 +97,8 @@ static bool is_codec(const struct tq_kv_codec *codec, const struct tq_kv_file_co
 	if (tq_spec_parse(&spec, f->spec))
 		return false;
 	spec.effort = mine->effort;
+	if (spec.correction < TQ_CORR_QJL_GAUSS && mine->correction < TQ_CORR_QJL_GAUSS)
+		spec.correction = mine->correction;
 	return !tq_spec_print(&spec, got, sizeof(got)) && !tq_spec_print(mine, want, sizeof(want)) &&
 	       !strcmp(got, want);
 }

@@ -23,9 +23,17 @@
 #define CANDIDATES_MAX 16
 #define USAGE "tq kv plan --budget BYTES K.npy V.npy Q.npy [K.npy V.npy Q.npy]..."
 
-static const char *const usual[] = {"bits=2 scale=bf16 effort=1", "bits=3 scale=bf16 effort=1",
-				    "bits=4 scale=bf16 effort=1", "bits=5 scale=bf16 effort=1",
-				    "bits=6 scale=bf16 effort=1", "bits=8 scale=bf16 effort=1"};
+/* Of few bits both ways: the least error of rows, which is best for keys, and no shrinking, best where many are summed up */
+static const char *const usual[] = {"bits=1 scale=bf16 effort=1 correction=unbiased",
+				    "bits=2 scale=bf16 effort=1",
+				    "bits=2 scale=bf16 effort=1 correction=unbiased",
+				    "bits=3 scale=bf16 effort=1",
+				    "bits=3 scale=bf16 effort=1 correction=unbiased",
+				    "bits=4 scale=bf16 effort=1",
+				    "bits=4 scale=bf16 effort=1 correction=unbiased",
+				    "bits=5 scale=bf16 effort=1",
+				    "bits=6 scale=bf16 effort=1",
+				    "bits=8 scale=bf16 effort=1"};
 
 struct plan_kv {
 	struct settings common;

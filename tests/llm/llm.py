@@ -102,6 +102,13 @@ def variants(plan):
         k = spec(key, code="tcq") if key < 5 else spec(key, effort=1)
         v[f"tcq keys {key}, values {value}" if key < 5 else f"keys {key} effort 1, tcq values {value}"] = \
             tq(k, spec(value, code="tcq"), **LEARN)
+    for key, value in (4, 4), (3, 3), (2, 2), (5, 3), (4, 3), (4, 2), (3, 1):
+        v[f"keys {key}, unbiased values {value}, effort 1"] = tq(spec(key, effort=1), spec(value, "unbiased", 1), **LEARN)
+    for key, value in (4, 4), (3, 3), (2, 2), (4, 2), (3, 1):
+        v[f"tcq keys {key}, unbiased values {value}"] = tq(spec(key, code="tcq"), spec(value, "unbiased", code="tcq"), **LEARN)
+    v["keys 5 effort 1, unbiased tcq values 3"] = tq(spec(5, effort=1), spec(3, "unbiased", code="tcq"), **LEARN)
+    for bits in 3, 2:
+        v[f"16-bit keys, {bits} unbiased values"] = tq("raw", spec(bits, "unbiased"), **LEARN)
     v["polar:4"] = tq("code=polar:4 scale=bf16", **LEARN)
     for effort in 0, 1:  # 3.6 bits: 18 of 30 layers at 4, 12 at 3
         some = [n for n in range(LAYERS) if n % 5 in (1, 3)]

@@ -469,7 +469,7 @@ class Tq(unittest.TestCase):
             del os.environ["TQ_CONFIG"]
         self.assertEqual(out[0]["bytes_per_token"], made["bytes_per_token"])
         self.assertLess(out[0]["output_error"], out[1]["output_error"] / 2)
-        self.refused(1, ["--budget"], *plan, "--budget", "100")
+        self.refused(1, ["--budget"], *plan, "--budget", "70")
         self.refused(2, ["--budget is missing"], *plan)
         self.refused(2, ["threes"], *plan, "k.npy", "--budget", "300")
         self.refused(2, ["--name"], *plan, "--budget", "300", "--name", "a b")

@@ -284,8 +284,8 @@ END_TEST
 
 START_TEST(damaged_and_foreign_files_are_refused)
 {
-	static const char *const foreign[] = { "bits=3", "code=uniform", "rotation=rht:1", "correction=norm", "seed=2",
-					       "scale=bf16" };
+	static const char *const foreign[] = { "bits=3", "code=uniform", "rotation=rht:1", "seed=2",
+					       "scale=bf16", "correction=qjl:rht" };
 	struct tq_kv_options o = { BASE(2, 1, 2, 32, 0, 32) }, other;
 	struct tq_kv *kv, *strange;
 	struct tq_kv_seq *seq;
@@ -329,8 +329,11 @@ START_TEST(damaged_and_foreign_files_are_refused)
 }
 END_TEST
 
-/* Effort is how codes are found, not what they mean: files from when the profiles had none open in them */
-START_TEST(files_of_other_efforts_open)
+/*
+ * Effort and corrections are how codes are found, not what they mean: files from when the profiles had none open in
+ * them. Where a profile had other bits, a cache that has the old specs opens its files.
+ */
+START_TEST(files_of_older_profiles_open)
 {
 	static const char *const before[][2] = { { "kv8", "bits=8 scale=bf16" }, { "kv4", "bits=4 scale=bf16" },
 						 { "kv3", "bits=3 scale=bf16" }, { "kv2", "bits=2 scale=bf16" } };
@@ -342,9 +345,18 @@ START_TEST(files_of_other_efforts_open)
 	now = o;
 	o.key_spec = o.value_spec = before[_i][1];
 	ck_assert_int_eq(tq_kv_create(kv_ctx, &o, &kv), TQ_OK);
-	ck_assert_int_eq(tq_kv_create(kv_ctx, &now, &other), TQ_OK);
 	model_open(&m, kv, &o);
 	ck_assert_int_eq(append(&m, &o, 400), TQ_OK);
+	ck_assert_int_eq(tq_kv_seq_save(m.seq, temp_path()), TQ_OK);
+	ck_assert_int_eq(tq_kv_create(kv_ctx, &now, &other), TQ_OK);
+	if (!strcmp(before[_i][0], "kv3")) {
+		ck_assert_int_eq(tq_kv_seq_restore(other, temp_path(), &twin.seq), TQ_ERR_UNSUPPORTED);
+		ck_assert(strstr(tq_error_text(), "another key spec"));
+		tq_kv_destroy(other);
+		now.key_spec = "bits=3 scale=bf16 effort=2";
+		now.value_spec = "bits=3 scale=bf16 correction=unbiased";
+		ck_assert_int_eq(tq_kv_create(kv_ctx, &now, &other), TQ_OK);
+	}
 	memset(&twin, 0, sizeof(twin));
 	save_and_restore(&m, other, &o, &twin);
 	check_sequence(&m, &o, &twin);
@@ -383,7 +395,7 @@ int main(void)
 	tcase_add_test(tc, sizes_are_told_before);
 	tcase_add_test(tc, wrong_calls_are_refused_and_change_nothing);
 	tcase_add_test(tc, damaged_and_foreign_files_are_refused);
-	tcase_add_loop_test(tc, files_of_other_efforts_open, 0, 4);
+	tcase_add_loop_test(tc, files_of_older_profiles_open, 0, 4);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
