@@ -123,14 +123,14 @@ size_t tq_kv_seq_pages(const struct tq_kv_seq *seq, uint32_t layer)
 	return seq && layer < seq->kv->o.layers ? seq->runs[layer].nentries : 0;
 }
 
-/* Would rewinding to @tokens end inside what was trimmed? The end of the sinks is a fine place. */
+/* Would rewinding to @tokens end inside what was trimmed? Its two ends are fine places: a trim leaves the latter. */
 static bool in_gap(const struct tq_kv_run *run, uint64_t tokens)
 {
 	uint64_t end = 0;
 	size_t i;
 
 	for (i = 0; i < run->nentries; i++) {
-		if (tokens > end && tokens <= run->entries[i].start)
+		if (tokens > end && tokens < run->entries[i].start)
 			return true;
 		end = tq_kv_end(&run->entries[i]);
 	}

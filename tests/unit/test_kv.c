@@ -282,6 +282,29 @@ START_TEST(wrong_calls_are_refused_and_change_nothing)
 }
 END_TEST
 
+/* As after an append that the pool had no room for in the last layer */
+START_TEST(what_follows_a_trim_to_the_end_can_be_rewound)
+{
+	struct tq_kv_options o = { BASE(2, 1, 2, 32, 0, 32) };
+	struct tq_kv *kv;
+	struct model m;
+
+	ck_assert_int_eq(tq_kv_create(kv_ctx, &o, &kv), TQ_OK);
+	model_open(&m, kv, &o);
+	ck_assert_int_eq(append(&m, &o, 100), TQ_OK);
+	ck_assert_int_eq(tq_kv_seq_trim(m.seq, 100), TQ_OK);
+	m.trimmed = 100;
+	ck_assert_int_eq(append(&m, &o, 10), TQ_OK);
+	ck_assert_int_eq(tq_kv_seq_rewind(m.seq, 99), TQ_ERR_RANGE);
+	ck_assert_int_eq(tq_kv_seq_rewind(m.seq, 100), TQ_OK);
+	m.tokens = 100;
+	ck_assert_int_eq(append(&m, &o, 70), TQ_OK);
+	check_sequence(&m, &o, NULL);
+	model_close(&m);
+	tq_kv_destroy(kv);
+}
+END_TEST
+
 START_TEST(damaged_and_foreign_files_are_refused)
 {
 	static const char *const foreign[] = { "bits=3", "code=uniform", "rotation=rht:1", "seed=2",
@@ -394,6 +417,7 @@ int main(void)
 	tcase_add_test(tc, pages_of_a_large_cache_are_given_out_once);
 	tcase_add_test(tc, sizes_are_told_before);
 	tcase_add_test(tc, wrong_calls_are_refused_and_change_nothing);
+	tcase_add_test(tc, what_follows_a_trim_to_the_end_can_be_rewound);
 	tcase_add_test(tc, damaged_and_foreign_files_are_refused);
 	tcase_add_loop_test(tc, files_of_older_profiles_open, 0, 4);
 	suite_add_tcase(suite, tc);
