@@ -59,6 +59,18 @@ def sphere(lab):
     return ["d"] + ["%d bit%s" % (b, "s" if b > 1 else "") for b in (1, 2, 3, 4)], rows
 
 
+@table("fractions", within=.01, quick=.03)
+def fractions(lab):
+    """Beside a mix of the whole widths at the same rate, whose error is on the straight line between theirs."""
+    x, whole, rows = normal(lab.some(2000, 100), 960), [1.0] + [optimum(b) for b in range(1, 6)], []
+    for text in lab.some(("1.6", "2.33", "2.5", "3.5", "4.5"), ("2.5", )):
+        bits = 7 / 3 if text == "2.33" else float(text)
+        low, part = int(bits), bits - int(bits)
+        rows.append(["`bits=%s`" % text, number(error(x, lab.through("bits=%s correction=none" % text, x))),
+                     number((1 - part) * whole[low] + part * whole[low + 1]), number(4 ** -bits)])
+    return ["spec", "error", "mix of two whole widths", "Shannon"], rows
+
+
 @table("effort", within=.01, quick=.03)
 def effort(lab):
     x, rows = lognormal(lab.some(10000, 1000), 128), []
@@ -90,6 +102,8 @@ def series(lab):
         found.append((name, lab.bytes(spec, d) * 8 / d, lambda x: lab.through(spec, x)))
     for b in range(1, 9):
         own(ticked("code=lm"), "bits=%d" % b)
+    for b in ("1.6", "2.33", "2.5", "3.5", "4.5"):
+        own("fractions of a bit", "bits=" + b)
     for b in range(1, 7):
         own(ticked("code=lm effort=1"), "bits=%d effort=1" % b)
     for b in range(1, 7):

@@ -78,6 +78,8 @@ def bias(page):
 def family(name):
     """A method's name without its bits; points of one family are joined."""
     name, comma, rest = plain(name).partition(",")
+    if re.fullmatch(r"bits=\d\.\d+", name):
+        return "fractions of a bit"
     name = re.sub(r" ?\bbits=\d+ ?", " ", name).strip()
     name = name if "=" not in name or "code=" in name else "code=lm " + name
     return (name or "code=lm") + re.sub(r",? \d bits\b", "", comma + rest)

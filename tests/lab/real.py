@@ -44,6 +44,7 @@ def methods(lab):
     """Every method by name."""
     found = {name: (bits(D), key, value) for name, key, value, bits in formats.FORMATS}
     for spec in ["bits=%d" % b for b in (1, 2, 3, 4, 5, 6, 8)] + \
+            ["bits=" + b for b in ("1.6", "2.33", "2.5", "3.5", "4.5")] + \
             ["bits=%d effort=%d" % (b, e) for b in (2, 3, 4) for e in (1, 2)] + \
             ["code=tcq bits=%d" % b for b in (1, 2, 3, 4)] + ["code=tcq:8 bits=3", "code=polar:4", "code=polar"] + \
             ["bits=%d correction=%s" % (b, c) for c in ("none", "unbiased", "qjl:ortho") for b in (2, 4)]:
