@@ -76,7 +76,7 @@ def one(lib, text, keys, queries):
 
 
 def spec(bits, more="correction=ls"):
-    return "bits=%d scale=f16 %s" % (bits, more)
+    return "bits=%s scale=f16 %s" % (bits, more)
 
 
 def ways_of(lib, known, asked, table):
@@ -86,6 +86,7 @@ def ways_of(lib, known, asked, table):
         ways["%d at %d, %d at %d" % (n, a, DIM - n, b)] = (spec(a), spec(b), n, known)
     if not table:
         return ways
+    ways.update({b + " bits": (spec(b), ) for b in ("2.5", "3.5")})
     none = "correction=none"
     ways["2 bits, none"] = (spec(2, none), )
     ways["16 at 3, 48 at 2, none"] = (spec(3, none), spec(2, none), 16, known)
