@@ -15,16 +15,25 @@ static __device__ __forceinline__ unsigned row_index(const tqc_plan &p, const ui
 	return k;
 }
 
+/* Level numbers of rows whose coordinates have codes of their own */
+struct grid_levels {
+	static __device__ __forceinline__ int odd(const tqc_plan &p, const uint8_t *row, unsigned i)
+	{
+		return p.odd[row_index(p, row, i)];
+	}
+};
+
 static __device__ __forceinline__ float sketch_sign(const tqc_plan &p, const uint8_t *row, unsigned i)
 {
 	return row[p.sketch_at + (i >> 3)] >> (i & 7) & 1 ? 1.0f : -1.0f;
 }
 
-extern "C" __global__ void tqc_decode(tqc_plan p, const uint8_t *codes, size_t n, void *x, int dtype,
-				      size_t stride)
+template <class LEVELS>
+static __device__ __forceinline__ void decode_rows(const tqc_plan &p, const uint8_t *codes, size_t n, void *x, int dtype,
+						   size_t stride)
 {
-	extern __shared__ float shared[];
-	float *y = shared, *spare = y + p.dim, *u = spare + p.dim;
+	extern __shared__ float room[];
+	float *y = room, *spare = y + p.dim, *u = spare + p.dim;
 	unsigned d = p.dim;
 
 	for (size_t r = blockIdx.x; r < n; r += gridDim.x) {
@@ -42,7 +51,7 @@ extern "C" __global__ void tqc_decode(tqc_plan p, const uint8_t *codes, size_t n
 		}
 		float g = p.has_sketch ? p.coef * scale_up(load_scale(p, row + p.rnorm_at), -e) : 0.0f;
 		for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
-			float v = p.index_bits ? (float)p.odd[row_index(p, row, i)] * t : 0.0f;
+			float v = p.index_bits ? (float)LEVELS::odd(p, row, i) * t : 0.0f;
 
 			y[i] = p.has_sketch ? v + g * u[i] : v;
 		}

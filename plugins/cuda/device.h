@@ -5,16 +5,18 @@
 #include <sys/types.h>
 #include "api.h"
 #include "kernel_list.h"
+#include "tcq_list.h"
 
 #define TQC_KERNEL_ID(name, ...) id_##name,
 enum tqc_kernel {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_ID) TQC_ENCODE_KERNELS(TQC_KERNEL_ID)
-		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KV_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
+		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KV_KERNELS(TQC_KERNEL_ID)
+			TQC_TCQ_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
 };
 #undef TQC_KERNEL_ID
 
-/* kernels.cu; kv.cu, from id_tqc_kv_append on */
-#define TQC_MODULES 2
+/* kernels.cu; kv.cu, from id_tqc_kv_append on; tcq.cu, from id_tqc_decode_tcq on */
+#define TQC_MODULES 3
 
 /** One GPU of this process: its primary context and the loaded kernels. Shared and counted. */
 struct tqc_device {

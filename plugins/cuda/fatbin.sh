@@ -13,7 +13,7 @@
 set -eu
 export LC_ALL=C
 cd "$(dirname "$0")"
-modules='kernels kv'
+modules='kernels kv tcq'
 
 # compile NVCC NAME OUTPUT
 compile()

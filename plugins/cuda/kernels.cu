@@ -11,6 +11,18 @@
 #include "encode_rht.cuh"
 #include "decode_rht.cuh"
 
+extern "C" __global__ void tqc_decode(tqc_plan p, const uint8_t *codes, size_t n, void *x, int dtype,
+				      size_t stride)
+{
+	decode_rows<grid_levels>(p, codes, n, x, dtype, stride);
+}
+
+extern "C" __global__ void tqc_score(tqc_plan p, const uint8_t *prepared, unsigned nq, const uint8_t *codes,
+				     const uint32_t *ids, size_t n, float *scores, size_t ld)
+{
+	score_rows<grid_levels>(p, prepared, nq, codes, ids, n, scores, ld);
+}
+
 TQC_ENCODE_KERNELS(TQC_ENCODE_KERNEL)
 TQC_DECODE_KERNELS(TQC_DECODE_KERNEL)
 TQC_SCORE_KERNELS(TQC_SCORE_KERNEL)

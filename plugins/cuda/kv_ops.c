@@ -92,6 +92,10 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 			 keys->index_bits, values->index_bits);
 		return -1;
 	}
+	if (keys->count != 1u << keys->index_bits || values->count != 1u << values->index_bits) {
+		snprintf(why, size, "attention: trellis codes are not served");
+		return -1;
+	}
 	if (keys->center || values->center || keys->has_sketch || values->has_sketch) {
 		snprintf(why, size, "attention: codes with a centre or a sketch are not served");
 		return -1;

@@ -18,8 +18,8 @@ static int probe(const struct tq_host *host, char *device, size_t device_size, c
 
 static int supports(const struct tq_plan *plan, char *why, size_t why_size)
 {
-	if (plan->window || plan->polar || plan->radix) {
-		snprintf(why, why_size, "does not serve %s codes", plan->window ? "trellis" : plan->polar ? "polar" : "radix");
+	if (plan->polar || plan->radix) {
+		snprintf(why, why_size, "does not serve %s codes", plan->polar ? "polar" : "radix");
 		return 0;
 	}
 	if (plan->rotation.kind == TQ_ROT_PLUGIN) {
@@ -46,6 +46,14 @@ static const struct tq_driver drivers[] = {
 	TQC_DRIVER("decode(dense,grid)", "decode-dense-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(givens,grid)", "decode-givens-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(none,grid)", "decode-none-cuda", tqc_decode_ops),
+	TQC_DRIVER("encode(rht,tcq)", "encode-rht-tcq-cuda", tqc_encode_ops),
+	TQC_DRIVER("encode(dense,tcq)", "encode-dense-tcq-cuda", tqc_encode_ops),
+	TQC_DRIVER("encode(givens,tcq)", "encode-givens-tcq-cuda", tqc_encode_ops),
+	TQC_DRIVER("encode(none,tcq)", "encode-none-tcq-cuda", tqc_encode_ops),
+	TQC_DRIVER("decode(rht,tcq)", "decode-rht-tcq-cuda", tqc_decode_ops),
+	TQC_DRIVER("decode(dense,tcq)", "decode-dense-tcq-cuda", tqc_decode_ops),
+	TQC_DRIVER("decode(givens,tcq)", "decode-givens-tcq-cuda", tqc_decode_ops),
+	TQC_DRIVER("decode(none,tcq)", "decode-none-tcq-cuda", tqc_decode_ops),
 	{
 		.struct_size = sizeof(struct tq_driver),
 		.priority = 50,

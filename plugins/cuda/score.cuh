@@ -51,8 +51,9 @@ static __device__ float row_dot(const tqc_plan &p, const uint8_t *plane, unsigne
 	return (float)warp_add(a);
 }
 
-extern "C" __global__ void tqc_score(tqc_plan p, const uint8_t *prepared, unsigned nq, const uint8_t *codes,
-				     const uint32_t *ids, size_t n, float *scores, size_t ld)
+template <class LEVELS>
+static __device__ __forceinline__ void score_rows(const tqc_plan &p, const uint8_t *prepared, unsigned nq,
+						  const uint8_t *codes, const uint32_t *ids, size_t n, float *scores, size_t ld)
 {
 	unsigned padded = (p.dim + 63) & ~63u, warps = blockDim.x >> 5;
 	unsigned plane_bytes = padded * (p.query == QUERY_F32 ? 4 : p.query == QUERY_S16 ? 2 : 1);
@@ -65,7 +66,7 @@ extern "C" __global__ void tqc_score(tqc_plan p, const uint8_t *prepared, unsign
 			float a = 0.0f, b = 0.0f;
 
 			if (p.index_bits)
-				a = row_dot(p, plane, padded, [&](unsigned i) { return (int)p.odd[row_index(p, row, i)]; });
+				a = row_dot(p, plane, padded, [&](unsigned i) { return LEVELS::odd(p, row, i); });
 			if (p.has_sketch)
 				b = row_dot(p, plane + plane_bytes, padded,
 					    [&](unsigned i) { return (int)sketch_sign(p, row, i); });

@@ -50,10 +50,24 @@ static __device__ __forceinline__ float2 scales_at(const tqc_plan &p, const uint
 			   __half2float(__ushort_as_half((unsigned short)w)));
 }
 
-/* The levels of a plan in the form that a kernel of BITS looks up; BITS = 8 stands for 5 to 8 */
+/*
+ * The levels of a plan in the form that a kernel of BITS looks up; BITS = 8 stands for 5 to 8. A table that
+ * takes bytes() of shared memory would lie at its start (tcq_score.cuh).
+ */
 template <int BITS> struct level_table {
 	uint32_t t[4];
-	const uint16_t *wide;
+
+	static __device__ __forceinline__ unsigned bytes(const tqc_plan &p)
+	{
+		return 0;
+	}
+
+	__device__ __forceinline__ void load(const tqc_plan &p, uint8_t *room)
+	{
+#pragma unroll
+		for (int k = 0; k < (1 << (BITS < 5 ? BITS : 4)); k++)
+			t[k / 4] |= (uint32_t)((p.odd[k] + 127) / 2) << 8 * (k & 3);
+	}
 };
 
 /* Where a lane's codes begin in its row, per field of width 4 (8 for 8 bits), 2 and 1; shift of the 1 */
@@ -91,6 +105,11 @@ template <int BITS, bool WORDS> struct lane_row {
 	unsigned row, shift;
 	const uint32_t *next;
 	uint32_t word;
+
+	static __device__ __forceinline__ lane_fields find(const tqc_plan &p, unsigned first)
+	{
+		return find_fields(p, first);
+	}
 
 	__device__ __forceinline__ void begin(const uint8_t *t, unsigned at, const lane_fields &f)
 	{
@@ -190,9 +209,9 @@ static __device__ __forceinline__ float finish_mma(const tqc_plan &p, float a, c
 }
 
 /*
- * BITS: 1..4, or 8 for 5..8. NT: tiles of 8 columns. PQ: planes of the query, so 8 NT / PQ queries.
+ * BITS: 1..4, or 8 for 5..8, or what tcq_score.cuh adds. NT: tiles of 8 columns. PQ: planes of the query, so 8 NT / PQ queries.
  * STEPS: S where it is known (the query then lives in registers), else 0. WORDS: see scales_at().
- * Shared memory: query fragments (256 NT S bytes), then per warp the ring of tiles of @tile_room bytes.
+ * Shared memory: what level_table takes, query fragments (256 NT S bytes), then per warp the ring of tiles of @tile_room bytes.
  */
 template <int BITS, int NT, int PQ, int STEPS, bool WORDS>
 __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prepared, unsigned nq,
@@ -205,7 +224,7 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 	__shared__ uint16_t wide[BITS == 8 ? 256 : 1];
 	const unsigned S = STEPS ? STEPS : (p.dim + 31) / 32, padded = (p.dim + 63) & ~63u, tile_bytes = 16 * p.row_bytes;
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5, g = lane >> 2, t = lane & 3;
-	uint8_t *ring = smem + 256 * NT * S + warp * STAGES * tile_room;
+	uint8_t *fragments = smem + level_table<BITS>::bytes(p), *ring = fragments + 256 * NT * S + warp * STAGES * tile_room;
 	const unsigned ntiles = (unsigned)((n + 15) / 16), first = blockIdx.x * warps + warp, pace = gridDim.x * warps;
 	const int top = p.planes == 2 ? 16383 : 127;
 	uint2 bq[STEPS ? STEPS * NT : 1];
@@ -218,8 +237,8 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 		uint8_t *to = ring + slot * tile_room;
 		const uint8_t *from = codes + (size_t)tile * tile_bytes;
 
-		if (tile + 1 < ntiles && STEPS) {
-			/* up to 96 pieces: d = 128 has at most 72 */
+		if (tile + 1 < ntiles && STEPS && BITS % 16 == 4) {
+			/* 64 to 96 pieces: d = 128 has 66 to 72 at 4 bits */
 			to += 16 * lane;
 			from += 16 * lane;
 			async16(to, from);
@@ -243,7 +262,7 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 		if (q < nq)
 			v = *(const uint2 *)(prepared + (size_t)q * p.query_bytes + sizeof(tqc_query_head) +
 					     column % PQ * padded + 8 * ((l & 3) * S + s));
-		*(uint2 *)(smem + 8 * i) = v;
+		*(uint2 *)(fragments + 8 * i) = v;
 	}
 	if (threadIdx.x < Q) {
 		const tqc_query_head *h = (const tqc_query_head *)(prepared + (size_t)threadIdx.x * p.query_bytes);
@@ -254,22 +273,20 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 		finishers[threadIdx.x] = f;
 	}
 	level_table<BITS> levels = {};
-	if (BITS == 8) {
+	if constexpr (BITS == 8) {
 		for (unsigned k = threadIdx.x; k < 256; k += blockDim.x) {
 			unsigned grid = k < p.count ? (unsigned)(p.odd[k] + top) / 2 : 0;
 
 			wide[k] = (uint16_t)((grid >> 7) << 8 | (grid & 127));
 		}
 	} else {
-#pragma unroll
-		for (int k = 0; k < (1 << (BITS < 5 ? BITS : 4)); k++)
-			levels.t[k / 4] |= (uint32_t)((p.odd[k] + 127) / 2) << 8 * (k & 3);
+		levels.load(p, smem);
 	}
 	__syncthreads();
 	if (STEPS) {
 #pragma unroll
 		for (int i = 0; i < STEPS * NT; i++)
-			bq[i] = *(const uint2 *)(smem + 8 * (32 * i + lane));
+			bq[i] = *(const uint2 *)(fragments + 8 * (32 * i + lane));
 	}
 
 	/* a lane's queries: OWN of each tile of columns; in registers where these are few */
@@ -281,7 +298,7 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 		for (int i = 0; i < NT * OWN; i++)
 			mine[i] = finishers[query_of(i / OWN, i % OWN)];
 
-	const lane_fields fields = find_fields(p, 8 * t * S);
+	const auto fields = lane_row<BITS, WORDS>::find(p, 8 * t * S);
 	const unsigned r0 = g * p.row_bytes, r1 = r0 + 8 * p.row_bytes;
 	const unsigned rows = (unsigned)n;
 	float *out = scores + (size_t)(OWN * t) * ld + 16 * (size_t)first + g;
@@ -300,7 +317,7 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 		auto product = [&](unsigned s) {
 			uint32_t a[PA][4];
 
-			if (BITS == 8) {
+			if constexpr (BITS == 8) {
 				uint32_t low0[2], high0[2], low1[2], high1[2];
 
 				row0.step_wide(s, fields, wide, low0, high0);
@@ -319,7 +336,7 @@ __device__ __forceinline__ void score_mma(const tqc_plan &p, const uint8_t *prep
 			}
 #pragma unroll
 			for (int j = 0; j < NT; j++) {
-				uint2 b = STEPS ? bq[STEPS ? s * NT + j : 0] : *(const uint2 *)(smem + 8 * (32 * (s * NT + j) + lane));
+				uint2 b = STEPS ? bq[STEPS ? s * NT + j : 0] : *(const uint2 *)(fragments + 8 * (32 * (s * NT + j) + lane));
 #pragma unroll
 				for (int h = 0; h < PA; h++)
 					mma(c[h][j], a[h], b);

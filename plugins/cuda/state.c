@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "tq/trellis.h"
 
 /* An image of the device's tables under construction; with @bytes NULL it only counts. */
 struct image {
@@ -59,6 +60,18 @@ static struct tqc_rotation put_rotation(struct image *im, const struct tq_rotati
 	return r;
 }
 
+/* The levels of all states take the place of a code's */
+static void put_trellis(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
+{
+	int16_t odd[TQ_TRELLIS_STATES];
+	uint32_t i;
+
+	dp->count = 1u << p->window;
+	for (i = 0; i < dp->count; i++)
+		odd[i] = p->trellis[i];
+	dp->odd = put(im, odd, sizeof(*odd) * dp->count);
+}
+
 static uint32_t query_bytes(const struct tq_plan *p)
 {
 	uint32_t padded = (p->dim + 63) & ~63u, planes = p->query == TQ_QUERY_S16 ? 2 : 1;
@@ -103,6 +116,8 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 	dp->odd = put(im, book->odd, sizeof(int16_t) * book->count);
 	dp->bounds = put(im, book->bounds, sizeof(float) * (book->count ? book->count - 1 : 0));
 	dp->centre = put(im, p->centre, sizeof(float) * p->dim);
+	if (p->window)
+		put_trellis(im, p, dp);
 	dp->rot = put_rotation(im, &p->rotation);
 	dp->sketch = put_rotation(im, &p->sketch);
 }
@@ -155,6 +170,7 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 	tqc_leave(state->dev);
 	host->free(host, im.bytes);
 	pack_levels(&plan->codebook, state->levels);
+	state->window = plan->window;
 	state->threads = plan->dim > 1024 ? 256 : 128;
 	state->encode_shared =
 		sizeof(float) * (2 * (size_t)plan->dim + (plan->effort ? 17 * 256 : 256));

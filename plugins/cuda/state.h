@@ -9,13 +9,16 @@
 /** Largest dimension whose rows fit a block's shared memory. */
 #define TQC_MAX_DIM 16384
 
-/** A plan on a device: its tables in one allocation. @levels: up to 16 one-plane grid values, a byte each */
+/**
+ * A plan on a device: its tables in one allocation. @levels: up to 16 one-plane grid values, a byte each;
+ * @window: bits of a trellis code's states, else 0
+ */
 struct tqc_plan_state {
 	struct tqc_device *dev;
 	struct tqc_plan plan;
 	CUdeviceptr tables;
 	size_t encode_shared, decode_shared;
-	unsigned threads;
+	unsigned threads, window;
 	uint32_t levels[4];
 };
 

@@ -30,9 +30,11 @@ unsigned tqc_resident(const struct tqc_device *dev, const struct tqc_launch *l)
 }
 
 /* The plans of the one-thread-per-row kernels */
-static int is_short_rht(const struct tqc_plan *p)
+static int is_short_rht(const struct tqc_plan_state *s)
 {
-	return p->rot.kind == TQC_ROT_RHT && (p->dim == 64 || p->dim == 128) &&
+	const struct tqc_plan *p = &s->plan;
+
+	return !s->window && p->rot.kind == TQC_ROT_RHT && (p->dim == 64 || p->dim == 128) &&
 	       p->index_bits >= 1 && p->index_bits <= 4 && p->planes == 1 && p->center == 0 &&
 	       !p->has_sketch;
 }
@@ -65,18 +67,41 @@ static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype
 	l->gx = blocks_for(s->dev, (n + 32 * warps - 1) / (32 * warps), 1);
 }
 
+/* Searches of a trellis: a warp to each segment of a row, or of two rows, as shared memory allows */
+static unsigned trellis_launch(const struct tqc_plan_state *s, size_t n, struct tqc_launch *l)
+{
+	const struct tqc_plan *p = &s->plan;
+	unsigned window = s->window, bits = p->index_bits, warps = (p->dim + 127) / 128, together = TQC_TCQ_TOGETHER(window);
+	size_t warp = TQC_TCQ_TOGETHER(window) * (size_t)TQC_TCQ_SEARCH(window, bits), line = 4 * (((size_t)p->dim + 3) & ~(size_t)3);
+	size_t limit = (size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX;
+
+	l->kernel = (enum tqc_kernel)((window == 9 ? id_tqc_encode_tcq_9_1 : id_tqc_encode_tcq_8_1) + (int)bits - 1);
+	if (together > 1 && (together + 1) * line + warp > limit)
+		together = 1;
+	warps = warps > 8 ? 8 : warps;
+	while (warps > 1 && (together + 1) * line + warps * warp > limit)
+		warps--;
+	l->threads = 32 * warps;
+	l->shared = (together + 1) * line + warps * warp;
+	l->gx = blocks_for(s->dev, (n + together - 1) / together, tqc_resident(s->dev, l));
+	return together;
+}
+
 CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdeviceptr x, int dtype,
 			 size_t stride, size_t n, CUdeviceptr codes)
 {
 	const struct tqc_plan *p = &s->plan;
 	struct tqc_launch l = {id_tqc_encode, "encode", 0, 1, s->threads, s->encode_shared, stream};
-	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes};
+	unsigned together = 1;
+	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes, &together};
 	int first, fit = p->correction >= TQ_CORR_NORM && p->correction <= TQ_CORR_UNBIASED;
 
 	if (n == 0)
 		return CU_SUCCESS;
 	l.gx = blocks_for(s->dev, n, 16);
-	if (is_short_rht(p) && p->effort == 0 && is_aligned(x, stride * element_size(dtype)) &&
+	if (s->window)
+		together = trellis_launch(s, n, &l);
+	if (is_short_rht(s) && p->effort == 0 && is_aligned(x, stride * element_size(dtype)) &&
 	    is_aligned(codes, 0)) {
 		first = p->dim == 128 ? id_tqc_encode_128_1_0 : id_tqc_encode_64_1_0;
 		l.kernel = (enum tqc_kernel)(first + 2 * ((int)p->index_bits - 1) + fit);
@@ -95,7 +120,9 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 	if (n == 0)
 		return CU_SUCCESS;
 	l.gx = blocks_for(s->dev, n, 16);
-	if (is_short_rht(p) && is_aligned(x, stride * element_size(dtype)) &&
+	if (s->window)
+		l.kernel = id_tqc_decode_tcq;
+	if (is_short_rht(s) && is_aligned(x, stride * element_size(dtype)) &&
 	    is_aligned(codes, 0)) {
 		l.kernel = (enum tqc_kernel)(
 			(p->dim == 128 ? id_tqc_decode_128_1 : id_tqc_decode_64_1) +
@@ -138,14 +165,14 @@ CUresult tqc_work_check(const struct tqc_plan_state *s, CUstream stream, CUdevic
 
 /* ---- scores ---- */
 
-/* Tensor cores: integer queries, levels, no sketch, tiles that start at a multiple of 16 */
+/* Tensor cores: integer queries, levels, no sketch, tiles that start at a multiple of 16; trellises of whole eights */
 static int is_for_mma(const struct tqc_plan_state *s, CUdeviceptr codes, size_t n,
 		      const struct tqc_batch *batch)
 {
 	const struct tqc_plan *p = &s->plan;
 
 	return p->query != TQ_QUERY_F32 && p->index_bits >= 1 && !p->has_sketch &&
-	       n < (1ull << 31) && is_aligned(codes, batch->code_stride);
+	       n < (1ull << 31) && is_aligned(codes, batch->code_stride) && !(s->window && p->dim % 8);
 }
 
 /* Columns of 8: as many tiles of them as the queries need, 1, 2 or 8; shared memory decides on
@@ -156,13 +183,13 @@ static int mma_launch(const struct tqc_plan_state *s, size_t nq, size_t n, size_
 	const struct tqc_plan *p = &s->plan;
 	unsigned planes = p->query == TQ_QUERY_S16 ? 2 : 1, steps = (p->dim + 31) / 32, warps = 8,
 		 blocks;
-	size_t columns = nq * planes, limit = (size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX,
-	       each;
+	size_t table = s->window ? TQC_TCQ_TABLE(s->window, p->index_bits) : 0, columns = nq * planes, each;
+	size_t limit = (size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX - table;
 	int known, words, base, turn;
 
 	*tiles = columns <= 8 ? 1 : columns <= 16 ? 2 : 8;
 	*room = (16 * p->row_bytes + 64 + 15) & ~15u;
-	known = p->index_bits == 4 && p->planes == 1 && p->dim == 128 && planes == 1 && *tiles <= 2;
+	known = (s->window || p->index_bits == 4) && p->planes == 1 && p->dim == 128 && planes == 1 && *tiles <= 2;
 	each = (size_t)TQC_SCORE_STAGES(known) * *room;
 	while (*tiles > 1 && 256 * (size_t)*tiles * steps + each > limit)
 		*tiles = *tiles == 8 ? 2 : 1;
@@ -172,7 +199,9 @@ static int mma_launch(const struct tqc_plan_state *s, size_t nq, size_t n, size_
 		return 0;
 	turn = *tiles == 1 ? 0 : *tiles == 2 ? 1 : 2;
 	words = p->scale == TQ_F32 && p->row_bytes % 4 == 0 && p->section[0].at % 4 == 0;
-	if (known)
+	if (s->window)
+		base = id_tqc_score_tcq_1_1_1 + 8 * ((int)p->index_bits - 1) + (known ? 6 : planes == 2 ? 3 : 0);
+	else if (known)
 		base = words ? id_tqc_score_d128_1_words : id_tqc_score_d128_1;
 	else if (p->index_bits == 4 && p->planes == 1 && planes == 1 && words)
 		base = id_tqc_score_4_1_words;
@@ -182,7 +211,7 @@ static int mma_launch(const struct tqc_plan_state *s, size_t nq, size_t n, size_
 		base = id_tqc_score_1_1_1 + 6 * ((int)p->index_bits - 1) + (planes == 2 ? 3 : 0);
 	l->kernel = (enum tqc_kernel)(base + turn);
 	l->threads = 32 * warps;
-	l->shared = 256 * (size_t)*tiles * steps + warps * each;
+	l->shared = table + 256 * (size_t)*tiles * steps + warps * each;
 	blocks = tqc_resident(s->dev, l);
 	each = (size_t)s->dev->processors * blocks / count;
 	l->gx = (unsigned)((n + 16 * (size_t)warps - 1) / (16 * (size_t)warps));
@@ -216,7 +245,7 @@ CUresult tqc_work_score(const struct tqc_plan_state *s, CUstream stream, CUdevic
 			size_t nq, CUdeviceptr codes, size_t n, CUdeviceptr scores, size_t ld,
 			size_t count, const struct tqc_batch *batch)
 {
-	struct tqc_launch l = {id_tqc_score, "score", 0, 1, 256, 0, stream};
+	struct tqc_launch l = {s->window ? id_tqc_score_tcq : id_tqc_score, "score", 0, 1, 256, 0, stream};
 	unsigned some = (unsigned)nq, tiles, room;
 	CUresult err = CU_SUCCESS;
 	CUdeviceptr ids = 0;

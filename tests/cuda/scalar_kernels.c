@@ -30,6 +30,12 @@ static int is(const char *name, const char *start)
 	return !strncmp(name, start, strlen(start));
 }
 
+/* The two that score any plan take other arguments than those that are made for some */
+static int scores_any(const char *name)
+{
+	return !strcmp(name, "tqc_score") || !strcmp(name, "tqc_score_tcq");
+}
+
 static void query(void **params)
 {
 	size_t stride = ARG(size_t, 2), n = ARG(size_t, 3), d = scalar_kernels.pipe->plan->dim, i;
@@ -163,7 +169,7 @@ static void spoil(const char *name, void **params)
 		ARG(uint8_t *, 5)[0] ^= 1;
 	else if (is(name, "tqc_decode"))
 		ARG(uint8_t *, 3)[1] ^= 1;
-	else if (!strcmp(name, "tqc_score"))
+	else if (scores_any(name))
 		ARG(uint8_t *, 6)[0] ^= 1;
 	else if (is(name, "tqc_score"))
 		ARG(uint8_t *, 5)[0] ^= 1;
@@ -189,7 +195,7 @@ void scalar_kernel(const char *name, unsigned gx, unsigned gy, void **params)
 		query(params);
 	else if (is(name, "tqc_check"))
 		check(params);
-	else if (!strcmp(name, "tqc_score"))
+	else if (scores_any(name))
 		score(ARG(const uint8_t *, 1), ARG(unsigned, 2), ARG(const uint8_t *, 3),
 		      ARG(size_t, 5), ARG(float *, 6), ARG(size_t, 7));
 	else if (is(name, "tqc_score"))

@@ -199,6 +199,9 @@ static const struct {
 	{"bits=4 correction=qjl:rht center=both", 40},
 	{"bits=2 rotation=givens:4 query=f32 effort=1 center=data", 33},
 	{"bits=4 query=s16 rotation=haar", 24},
+	{"code=tcq:9 bits=4 correction=ls", 16},
+	{"code=tcq:8 bits=1 correction=none query=s16", 24},
+	{"code=tcq:8 bits=3 center=both", 13},
 };
 
 START_TEST(device_calls_give_the_hosts_answers)

@@ -273,6 +273,24 @@ static void check_all(bool brief)
 	check("bits=4 scale=f16 correction=none", 64, 50001, 8, 3);
 }
 
+/* Trellis codes: every table, scales, corrections, queries, rows and segments of all shapes */
+static void check_trellises(bool brief)
+{
+	static const uint32_t dims[] = { 128, 136, 33, 200, 80, 96, 1000, 1536 };
+	static const char *const scales[] = { "f32", "f16", "bf16" }, *const fits[] = { "ls", "none", "unbiased", "norm" };
+	static const char *const more[] = { " query=s16", " query=f32", " center=both", " center=data", " rotation=haar" };
+	char text[160];
+	unsigned turn = 0;
+
+	for (uint32_t d : dims)
+		for (int window = 8; window <= 9 && (!brief || d <= 136); window++)
+			for (int bits = 1; bits <= 4; bits++, turn++) {
+				snprintf(text, sizeof(text), "code=tcq:%d bits=%d scale=%s correction=%s%s", window, bits, scales[turn % 3],
+					 fits[turn / 3 % 4], turn % 3 == 1 ? more[turn / 3 % 5] : "");
+				check(text, d, brief ? 77 : d > 300 ? 61 : 301, 1 + turn * 7 % 20, 10);
+			}
+}
+
 /* ---- time ---- */
 
 static double read_rate;
@@ -417,6 +435,18 @@ static void time_search(const char *text, uint32_t d, size_t n, size_t nq, size_
 	tq_quantizer_destroy(q);
 }
 
+static void time_trellises(void)
+{
+	for (const char *s : { "bits=1", "bits=2", "bits=3", "bits=4", "code=tcq bits=1", "code=tcq bits=2", "code=tcq bits=3", "code=tcq bits=4",
+			       "code=tcq:8 bits=4", "bits=4 query=s16", "code=tcq bits=4 query=s16" })
+		for (size_t nq : { 1, 4, 16 })
+			if (nq == 4 || s[0] == 'b' || strstr(s, "tcq bits=4"))
+				time_logits(s, nq);
+	for (const char *s : { "code=tcq bits=1", "code=tcq bits=2", "code=tcq bits=3", "code=tcq bits=4", "code=tcq:8 bits=3" })
+		time_rows(s, 128, TQ_BF16, (size_t)1 << 28);
+	time_rows("code=tcq bits=4", 1536, TQ_BF16, (size_t)1 << 28);
+}
+
 #include "kv.cuh"
 #include "kv_mla.cuh"
 
@@ -441,6 +471,7 @@ static void time_all(void)
 	time_search("bits=4", 1536, 4000000, 1, 100);
 	time_search("bits=4", 1536, 4000000, 64, 100);
 	time_search("bits=4", 128, 16000000, 1, 100);
+	time_trellises();
 	kv_time_all();
 	mla_time_all();
 }
@@ -456,6 +487,13 @@ int main(int argc, char **argv)
 		kv_check_all(!strcmp(argv[1], "check-brief"));
 		mla_check_all(!strcmp(argv[1], "check-brief"));
 		check_all(!strcmp(argv[1], "check-brief"));
+		check_trellises(!strcmp(argv[1], "check-brief"));
+	}
+	if (argc > 1 && !strcmp(argv[1], "tcq-check"))
+		check_trellises(false);
+	if (argc > 1 && !strcmp(argv[1], "tcq-time")) {
+		time_memory();
+		time_trellises();
 	}
 	if (argc > 1 && (!strcmp(argv[1], "kv-check") || !strcmp(argv[1], "kv-brief")))
 		kv_check_all(!strcmp(argv[1], "kv-brief"));
