@@ -21,6 +21,8 @@ extern const struct tq_quantizer_ops avx512_trellis_score_ops;
 extern const struct tq_quantizer_ops avx512_trellis_attend_ops;
 extern const struct tq_quantizer_ops avx512_polar_ops;
 extern const struct tq_quantizer_ops avx512_polar_score_ops;
+extern const struct tq_quantizer_ops avx512_radix_ops;
+extern const struct tq_quantizer_ops avx512_radix_score_ops;
 
 #define PRIORITY 300
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -62,6 +64,23 @@ static int polar_score_supports(const struct tq_plan *plan, char *why, size_t wh
 	if (plan->query == TQ_QUERY_S8)
 		return 1;
 	snprintf(why, why_size, "serves queries of 8 bits");
+	return 0;
+}
+
+/* Level numbers that fit a byte: up to 3.5 bits */
+static int radix_supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	if (plan->codebook.planes == 1)
+		return 1;
+	snprintf(why, why_size, "does not serve code=lm:4.5");
+	return 0;
+}
+
+static int radix_score_supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	if (plan->query != TQ_QUERY_F32)
+		return radix_supports(plan, why, why_size);
+	snprintf(why, why_size, "does not serve query=f32");
 	return 0;
 }
 
@@ -153,6 +172,19 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.supports = polar_score_supports,
 		.ops = &avx512_polar_score_ops,
+	},
+	{
+		AVX512_DRIVER("quantize(radix)", "quantize-radix-avx512"),
+		.need = NEED_VBMI,
+		.supports = radix_supports,
+		.ops = &avx512_radix_ops,
+	},
+	{
+		AVX512_DRIVER("score(radix)", "score-radix-avx512"),
+		.need = NEED_VNNI_VBMI,
+		.dim_max = 4096,
+		.supports = radix_score_supports,
+		.ops = &avx512_radix_score_ops,
 	},
 };
 

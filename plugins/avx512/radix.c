@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rows of codes of a fraction of a bit: tables, and the way back.
+ */
+
+#include "radix.h"
+
+int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
+{
+	struct radix_tables *t = host->alloc(host, sizeof(*t));
+	const struct tq_radix *x = plan->radix;
+	uint32_t j, word;
+
+	if (!t)
+		return TQ_ERR_NOMEM;
+	memset(t, 0, sizeof(*t));
+	for (j = 0; j < x->digits; j++)
+		for (word = 0; word < 256; word++)
+			t->level[j][word] = (uint8_t)(x->level[j][word & ((1u << x->width) - 1)] + 128);
+	*state = t;
+	return TQ_OK;
+}
+
+void avx512_radix_destroy(const struct tq_host *host, void *state)
+{
+	host->free(host, state);
+}
+
+/* @n coordinates of a unit */
+AVX512_INLINE void store_unit(__m512i levels, size_t n, __m512 step, float *y)
+{
+	__m512i odd = _mm512_xor_si512(levels, _mm512_set1_epi8(-128));
+	__m128i part[4] = { _mm512_castsi512_si128(odd), _mm512_extracti32x4_epi32(odd, 1),
+			    _mm512_extracti32x4_epi32(odd, 2), _mm512_extracti32x4_epi32(odd, 3) };
+	size_t i;
+
+#pragma GCC unroll 4
+	for (i = 0; i < 4; i++) {
+		__m512 v = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(part[i])), step);
+
+		if (n >= RADIX_UNIT)
+			_mm512_storeu_ps(y + 16 * i, v);
+		else if (16 * i < n)
+			_mm512_mask_storeu_ps(y + 16 * i, lanes(n - 16 * i), v);
+	}
+}
+
+AVX512_INLINE void dequantize_rows(const struct tq_plan *plan, const struct radix_tables *t, uint32_t digits,
+				   uint32_t width, const uint8_t *codes, size_t n, float *y, int32_t *exponent)
+{
+	size_t chunks = radix_chunks(plan), i, c, j, first, m;
+	struct radix_lookup lookup;
+	__m512 step;
+	__m512i words;
+
+	radix_lookup_load(t, digits, width, &lookup);
+	for (i = 0; i < n; i++, codes += plan->layout.row_bytes, y += plan->dim) {
+		step = _mm512_set1_ps(tq_split_scale(tq_load_scale(plan, codes + plan->layout.scale_at), &exponent[i]) *
+				      plan->codebook.half_step);
+		for (c = 0; c < chunks; c++) {
+			words = radix_words(plan, codes, c, width);
+#pragma GCC unroll 5
+			for (j = 0; j < digits; j++) {
+				m = radix_unit(plan, j, c, &first);
+				if (m)
+					store_unit(radix_levels(&lookup, (uint32_t)j, words, width), m, step, y + first);
+			}
+		}
+	}
+}
+
+static void dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n, float *y,
+		       int32_t *exponent)
+{
+	if (plan->radix->width == 8)
+		dequantize_rows(plan, state, 5, 8, codes, n, y, exponent);
+	else if (plan->radix->width == 5)
+		dequantize_rows(plan, state, 2, 5, codes, n, y, exponent);
+	else
+		dequantize_rows(plan, state, plan->radix->digits, 7, codes, n, y, exponent);
+}
+
+const struct tq_quantizer_ops avx512_radix_ops = {
+	.struct_size = sizeof(struct tq_quantizer_ops),
+	.create = avx512_radix_create,
+	.destroy = avx512_radix_destroy,
+	.dequantize = dequantize,
+};

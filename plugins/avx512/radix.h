@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_AVX512_RADIX_H
+#define TQ_AVX512_RADIX_H
+
+/*
+ * Codes of a fraction of a bit, up to 3.5: 64 words of a row to bytes, and from those the levels of their
+ * digits by tables. A digit of 64 words in turn is 64 coordinates side by side: a unit. Unit
+ * j * radix_chunks() + c has the digits j of words 64 c and up.
+ */
+
+#include "lanes.h"
+#include "levels.h"
+#include "tq/radix.h"
+
+#define RADIX_DIM_MAX 4096
+#define RADIX_UNIT 64
+#define RADIX_UNITS (RADIX_DIM_MAX / RADIX_UNIT + TQ_RADIX_DIGITS)
+
+/** struct radix_tables - state of the drivers: level number + 128 of the digits of each word, repeated */
+struct radix_tables {
+	uint8_t level[TQ_RADIX_DIGITS][256];
+};
+
+int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
+void avx512_radix_destroy(const struct tq_host *host, void *state);
+
+/** struct radix_lookup - the tables in registers, as many as there are */
+struct radix_lookup {
+	__m512i level[TQ_RADIX_DIGITS][4];
+};
+
+AVX512_INLINE void radix_lookup_load(const struct radix_tables *t, uint32_t digits, uint32_t width,
+				     struct radix_lookup *l)
+{
+	uint32_t j, k;
+
+#pragma GCC unroll 5
+	for (j = 0; j < digits; j++)
+#pragma GCC unroll 4
+		for (k = 0; k < levels_ntables(width); k++)
+			l->level[j][k] = _mm512_loadu_si512(t->level[j] + 64 * k);
+}
+
+/** radix_levels - level numbers + 128, 1 .. 255, of digit @j of 64 words */
+AVX512_INLINE __m512i radix_levels(const struct radix_lookup *l, uint32_t j, __m512i words, uint32_t width)
+{
+	return look_up(l->level[j], words, width);
+}
+
+static inline size_t radix_chunks(const struct tq_plan *plan)
+{
+	return (plan->radix->words + RADIX_UNIT - 1) / RADIX_UNIT;
+}
+
+/** radix_unit - coordinates of the unit of digit @j and chunk @c; @first receives the first of them */
+static inline size_t radix_unit(const struct tq_plan *plan, size_t j, size_t c, size_t *first)
+{
+	size_t words = plan->radix->words, n = words - RADIX_UNIT * c;
+
+	*first = j * words + RADIX_UNIT * c;
+	if (*first >= plan->dim)
+		return 0;
+	n = n < RADIX_UNIT ? n : RADIX_UNIT;
+	return n < plan->dim - *first ? n : plan->dim - *first;
+}
+
+/* Fields of @each bits of 64 words from word @k on: field i at bit @first of byte i */
+AVX512_INLINE __m512i radix_field(const uint8_t *field, size_t k, size_t n, int each, int first)
+{
+	uint64_t mask = n < RADIX_UNIT ? bytes((n * (size_t)each + 7) / 8) : 0;
+	const uint8_t *p = field + k * (size_t)each / 8;
+
+	if (each == 1)
+		return bits_from(_mm512_cvtepu8_epi64(mask ? _mm_maskz_loadu_epi8((__mmask16)mask, p)
+							   : _mm_loadl_epi64((const __m128i *)(const void *)p)),
+				 1, -first);
+	return bits_from(load_field(p, mask ? &mask : NULL, (size_t)each * 8), each, -first);
+}
+
+/**
+ * radix_words - words 64 @c and up of a row of words of @width bits, in the low bits of bytes; above them,
+ * and past the end of the row, is anything
+ */
+AVX512_INLINE __m512i radix_words(const struct tq_plan *plan, const uint8_t *row, size_t c, uint32_t width)
+{
+	const struct tq_section *s = plan->layout.section;
+	size_t k = RADIX_UNIT * c, n = plan->radix->words - k;
+	__m512i top;
+
+	if (width == 8)
+		return n < RADIX_UNIT ? _mm512_maskz_loadu_epi8(bytes(n), row + s->at + k)
+				      : _mm512_loadu_si512(row + s->at + k);
+	if (width == 5)
+		return select_bits(0x0f, radix_field(row + s[1].at, k, n, 4, 0),
+				   radix_field(row + s[0].at, k, n, 1, 4));
+	top = select_bits(0x30, radix_field(row + s[1].at, k, n, 2, 4), radix_field(row + s[0].at, k, n, 1, 6));
+	return select_bits(0x0f, radix_field(row + s[2].at, k, n, 4, 0), top);
+}
+
+#endif
