@@ -5,6 +5,7 @@
 #include <time.h>
 #include "checkasm.h"
 #include "plan.h"
+#include "tq/radix.h"
 
 #define ROWS 512
 #define REPEATS 15
@@ -225,6 +226,7 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 {
 	const char *name = strchr(t->drv->name, '(') + 1;
 	int grid = !strncmp(name, "grid", 4), trellis = !strncmp(name, "tcq", 3), dense = !strncmp(name, "dense", 5);
+	static const uint32_t radix_bits[] = { 2, 3, 3, 4 };
 	int polar = !strncmp(name, "polar", 5), radix = !strncmp(name, "radix", 5);
 
 	tq_spec_init(&t->spec);
@@ -236,9 +238,11 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 	}
 	if (polar)
 		t->spec.code = TQ_CODE_POLAR4;
+	if (radix && bits > 4)
+		return -1;
 	if (radix) {
-		t->spec.code = TQ_CODE_LM3_5;
-		t->spec.bits = 4;
+		t->spec.code = TQ_CODE_LM1_6 + bits - 1;
+		t->spec.bits = radix_bits[bits - 1];
 	}
 	if (!grid && !trellis && !polar && !radix) {
 		snprintf(t->spec.rotation, sizeof(t->spec.rotation), "%.*s",
@@ -255,6 +259,7 @@ static void bench_row(struct trial *t, const char *plugin, size_t nq)
 {
 	const struct tq_driver *ref = check_reference(t->drv->name, t->op);
 	int op = t->op, blocks = op == OP_SCORE_BLOCKS, i;
+	const struct tq_radix *radix = t->plan->radix;
 	uint64_t rng = t->rng;
 	double mine = bench_one(t, t->drv, nq), theirs = 0.0;
 
@@ -271,7 +276,8 @@ static void bench_row(struct trial *t, const char *plugin, size_t nq)
 	} else if (ref) {
 		theirs = bench_one(t, ref, nq);
 	}
-	printf("   %-12s d=%-5u bits=%u", check_op_name[t->op], t->plan->dim, t->plan->index_bits);
+	printf("   %-12s d=%-5u bits=%.3g", check_op_name[t->op], t->plan->dim,
+	       radix ? (double)radix->width / radix->digits : t->plan->index_bits);
 	if (by_query(t->op))
 		printf(" queries=%-2zu", nq);
 	printf(" %10.2f ns", mine);
