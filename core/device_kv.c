@@ -11,6 +11,7 @@
 #define PAGE_MIN 32
 #define PAGE_MAX 4096
 #define SPLITS_MAX 512
+#define RAW_MAX 65536
 /* Blocks of a launch */
 #define BLOCKS_MAX INT32_MAX
 
@@ -39,7 +40,11 @@ static int check_options(const struct tq_device_kv_options *o)
 	if (o->page_tokens < PAGE_MIN || o->page_tokens > PAGE_MAX || (o->page_tokens & (o->page_tokens - 1)))
 		return tq_fail(TQ_ERR_ARG, "options.page_tokens: %u is no power of two in %d..%d", o->page_tokens,
 			       PAGE_MIN, PAGE_MAX);
-	if (o->key_raw_dim && o->raw_type != TQ_F16 && o->raw_type != TQ_BF16)
+	if (o->sinks > RAW_MAX || o->recent > RAW_MAX)
+		return tq_fail(TQ_ERR_ARG, "options.%s: more than %d", o->sinks > RAW_MAX ? "sinks" : "recent", RAW_MAX);
+	if (o->ring > 2 * RAW_MAX || (o->ring && o->ring < o->recent))
+		return tq_fail(TQ_ERR_ARG, "options.ring: %u is not in %u..%d", o->ring, o->recent, 2 * RAW_MAX);
+	if ((o->key_raw_dim || o->sinks || o->recent) && o->raw_type != TQ_F16 && o->raw_type != TQ_BF16)
 		return tq_fail(TQ_ERR_ARG, "options.raw_type: %u is neither TQ_F16 nor TQ_BF16", o->raw_type);
 	return TQ_OK;
 }
@@ -72,6 +77,8 @@ static int open_kv(struct tq_device_kv *kv, struct tq_queue *queue)
 	if (v && kv->o.key_raw_dim)
 		return tq_fail(TQ_ERR_UNSUPPORTED, "options.key_raw_dim: %u: only for keys that are the values too (values: NULL)",
 			       kv->o.key_raw_dim);
+	if (!v && (kv->o.sinks || kv->o.recent))
+		return tq_fail(TQ_ERR_UNSUPPORTED, "options.sinks, options.recent: not for keys that are the values too");
 	kv->page = k->ops->kv_page(k->state, value_state(kv), &kv->o);
 	if (!kv->page)
 		return tq_fail(TQ_ERR_UNSUPPORTED, "tq_device_kv_create: %s",
@@ -108,6 +115,8 @@ int tq_device_kv_create(const struct tq_device_codec *keys, const struct tq_devi
 	if (!made)
 		return TQ_ERR_NOMEM;
 	*made = (struct tq_device_kv){ .keys = keys, .values = values, .o = *options };
+	if (!made->o.ring)
+		made->o.ring = made->o.recent;
 	ret = open_kv(made, queue);
 	if (ret) {
 		tq_free(keys->ctx, made);
@@ -126,6 +135,18 @@ void tq_device_kv_destroy(struct tq_device_kv *kv)
 size_t tq_device_kv_page_size(const struct tq_device_kv *kv)
 {
 	return kv->page;
+}
+
+static bool has_raw(const struct tq_device_kv *kv)
+{
+	return kv->o.sinks || kv->o.recent;
+}
+
+size_t tq_device_kv_raw_size(const struct tq_device_kv *kv)
+{
+	size_t row = (size_t)kv->keys->plan->dim + value_dim(kv);
+
+	return has_raw(kv) ? ((size_t)kv->o.sinks + kv->o.ring) * kv->o.kv_heads * row * sizeof(uint16_t) : 0;
 }
 
 /* ---- calls ---- */
@@ -188,6 +209,14 @@ int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("rows.slots", rows->slots, sizeof(*rows->slots));
 	if (!ret)
 		ret = check_memory("rows.pages", rows->pages, 16);
+	if (!ret && rows->centre && !kv->values)
+		ret = tq_fail(TQ_ERR_UNSUPPORTED, "rows.centre: not for keys that are the values too");
+	if (!ret && rows->centre)
+		ret = check_memory("rows.centre", rows->centre, sizeof(*rows->centre));
+	if (!ret && has_raw(kv))
+		ret = check_memory("rows.raw_slots", rows->raw_slots, sizeof(*rows->raw_slots));
+	if (!ret && has_raw(kv))
+		ret = check_memory("rows.raw", rows->raw, 16);
 	if (ret)
 		return ret;
 	TQ_DEVICE_RUN("tq_kv_append_async", kv->keys->ops->kv_append(kv->keys->state, value_state(kv),
@@ -198,7 +227,7 @@ int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 /* What decides the scratch */
 static int check_shape(const struct tq_device_kv *kv, const struct tq_device_kv_call *call)
 {
-	uint64_t rows, units, splits = !call->splits ? SPLITS_MAX : call->splits > 4 ? call->splits : 4;
+	uint64_t rows, units, raw = ((uint64_t)kv->o.sinks + kv->o.recent) / 32 + 1, splits = !call->splits ? SPLITS_MAX : call->splits > 4 ? call->splits : 4;
 
 	if (call->struct_size != sizeof(*call))
 		return tq_fail(TQ_ERR_ARG, "call.struct_size: %u, expected %zu", call->struct_size, sizeof(*call));
@@ -210,6 +239,10 @@ static int check_shape(const struct tq_device_kv *kv, const struct tq_device_kv_
 		return tq_fail(TQ_ERR_ARG, "call.%s are too many", call->tokens > BLOCKS_MAX / 65536 ? "tokens" : "sequences");
 	rows = (uint64_t)call->tokens * (kv->o.query_heads / kv->o.kv_heads);
 	units = (kv->values ? (rows + 3) / 4 : (rows + 15) / 16 * 4) * kv->o.kv_heads;
+	splits = splits > raw ? splits : raw;
+	if (call->page_mass && (uint64_t)call->sequences * (call->max_tokens / kv->o.page_tokens + 1) > BLOCKS_MAX)
+		return tq_fail(TQ_ERR_ARG, "call.page_mass: %u sequences of %u tokens have too many pages", call->sequences,
+			       call->max_tokens);
 	if (call->sequences && units * splits > (uint64_t)BLOCKS_MAX / call->sequences)
 		return tq_fail(TQ_ERR_ARG, "call.sequences: %u of %u query tokens are too many for one call",
 			       call->sequences, call->tokens);
@@ -253,6 +286,17 @@ int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("call.lengths", call->lengths, sizeof(*call->lengths));
 	if (!ret)
 		ret = check_memory("call.scratch", call->scratch, 256);
+	if (!ret && (call->centre || call->page_mass) && !kv->values)
+		ret = tq_fail(TQ_ERR_UNSUPPORTED, "call.%s: not for keys that are the values too",
+			      call->centre ? "centre" : "page_mass");
+	if (!ret && call->centre)
+		ret = check_memory("call.centre", call->centre, sizeof(*call->centre));
+	if (!ret && has_raw(kv))
+		ret = check_memory("call.raw", call->raw, 16);
+	if (!ret && has_raw(kv))
+		ret = check_memory("call.areas", call->areas, sizeof(*call->areas));
+	if (!ret && call->page_mass)
+		ret = check_memory("call.page_mass", call->page_mass, sizeof(*call->page_mass));
 	if (!ret && call->sink_logits)
 		ret = check_memory("call.sink_logits", call->sink_logits, sizeof(*call->sink_logits));
 	if (ret)

@@ -13,10 +13,16 @@
  *
  * Pages, page tables and lengths are the engine's: one allocation of any number of pages of
  * tq_device_kv_page_size() bytes per layer, a table of page numbers per sequence, slots of new tokens.
- * A page holds all KV heads of page_tokens tokens; every token is coded.
+ * A page holds all KV heads of page_tokens tokens.
+ *
+ * The first tokens of a sequence (sinks) and the last (recent) may stay in 16 bits beside: the engine gives each
+ * sequence an area of tq_device_kv_raw_size() bytes of rows. A token that is appended goes to its slot and to its
+ * place of the area in one call. Its codes are those that it would have later, so that no token has to be coded when
+ * others have made it an old one: an attention call takes from each store what its options say.
  *
  * Keys and values need the same dimension, 64, 96, 128 or 256, 2 to 4 bits, values no more of
- * them than keys, no centre and no sketch. A vector taken off all keys of a head before they are appended changes no output, only @lse.
+ * them than keys, no centre and no sketch. Keys may be coded less a vector per head (@centre of rows and calls):
+ * exact under softmax.
  *
  * MLA, where a key's codes are the value too: 512 coordinates, and 64 more of the key in 16 bits, 2 to 4 bits.
  * Sixteen query rows (heads times query tokens) share a pass over the pages.
@@ -44,7 +50,10 @@ struct tq_device_kv;
  * @query_heads: a multiple of @kv_heads
  * @page_tokens: tokens per page: a power of two, 32..4096
  * @key_raw_dim: further coordinates of a key, kept in 16 bits (MLA: the 64 rotary ones); else 0
- * @raw_type:    TQ_F16 or TQ_BF16, of these; not looked at where there are none
+ * @raw_type:    TQ_F16 or TQ_BF16, of all that is in 16 bits; not looked at where nothing is
+ * @sinks:       first tokens of a sequence that are attended in 16 bits, up to 65536; 0 for MLA
+ * @recent:      last tokens that are, likewise
+ * @ring:        places for these, @recent at least: as many more as tokens are ever taken back; 0 for @recent
  */
 struct tq_device_kv_options {
 	uint32_t struct_size;
@@ -53,6 +62,9 @@ struct tq_device_kv_options {
 	uint32_t page_tokens;
 	uint32_t key_raw_dim;
 	uint32_t raw_type;
+	uint32_t sinks;
+	uint32_t recent;
+	uint32_t ring;
 };
 
 /**
@@ -79,6 +91,14 @@ TQ_API void tq_device_kv_destroy(struct tq_device_kv *kv);
 TQ_API size_t tq_device_kv_page_size(const struct tq_device_kv *kv);
 
 /**
+ * tq_device_kv_raw_size - bytes of a sequence's area of 16-bit rows; 0 where there are none
+ *
+ * An area has @sinks + @ring places. The token at position p belongs to place p below @sinks, else to
+ * sinks + (p - sinks) % ring. A place has the keys of all KV heads, then the values.
+ */
+TQ_API size_t tq_device_kv_raw_size(const struct tq_device_kv *kv);
+
+/**
  * struct tq_device_kv_rows - new tokens, of any sequences
  * @struct_size:  sizeof(struct tq_device_kv_rows)
  * @tokens:       how many
@@ -90,6 +110,11 @@ TQ_API size_t tq_device_kv_page_size(const struct tq_device_kv *kv);
  * @slots:        device memory: token t goes to place slots[t] % page_tokens of page slots[t] / page_tokens;
  *                nowhere if negative. Two tokens of one call must not have the same slot
  * @pages:        device memory, aligned to 16; need not be cleared first
+ * @centre:       device memory, taken off keys before they are coded: kv_heads x dim floats; NULL for none
+ * @raw_slots:    device memory: token t's 16-bit row goes to place raw_slots[t] of @raw, areas one after another;
+ *                nowhere if negative, as tokens have to that others of the call push out of the ring.
+ *                NULL where options have no sinks and no recent tokens
+ * @raw:          device memory, aligned to 16: areas of sequences; likewise
  */
 struct tq_device_kv_rows {
 	uint32_t struct_size;
@@ -101,6 +126,9 @@ struct tq_device_kv_rows {
 	size_t value_stride;
 	const int64_t *slots;
 	void *pages;
+	const float *centre;
+	const int64_t *raw_slots;
+	void *raw;
 };
 
 /**
@@ -125,6 +153,8 @@ TQ_API int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *qu
  * @dtype:        enum tq_dtype of @query and @out
  * @scale:        of logits; 0 for 1 / sqrt(dim + key_raw_dim)
  * @softcap:      logits become softcap * tanh(logit / softcap); 0 for none
+ * @keep_sinks:   with @window: options.sinks stay visible
+ * @centre:       that of the rows; NULL for none
  * @sink_logits:  device memory: one more logit per query head, without a value; NULL for none
  * @query:        sequence s, token t, head g at query + (s * tokens + t) * query_stride + g * (dim + key_raw_dim)
  * @query_stride: in elements
@@ -136,6 +166,11 @@ TQ_API int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *qu
  * @table:        device memory: sequence s's pages in the order of tokens at table + s * table_stride
  * @table_stride: in entries
  * @lengths:      device memory: tokens of each sequence, those of the query included
+ * @raw:          as in struct tq_device_kv_rows
+ * @areas:        device memory: sequence s has area areas[s] of @raw; NULL where there are none
+ * @page_mass:    device memory, receives the attention mass on each page, all query heads and tokens added up, sink
+ *                logits left out: that of page p of sequence s at page_mass + s * table_stride + p, as many as
+ *                @max_tokens need. NULL for none
  * @scratch:      device memory, tq_kv_attend_async_scratch() bytes, aligned to 256
  */
 struct tq_device_kv_call {
@@ -148,6 +183,8 @@ struct tq_device_kv_call {
 	int dtype;
 	float scale;
 	float softcap;
+	int keep_sinks;
+	const float *centre;
 	const float *sink_logits;
 	const void *query;
 	size_t query_stride;
@@ -158,12 +195,15 @@ struct tq_device_kv_call {
 	const uint32_t *table;
 	size_t table_stride;
 	const uint32_t *lengths;
+	const void *raw;
+	const uint32_t *areas;
+	float *page_mass;
 	void *scratch;
 };
 
 /**
  * tq_kv_attend_async_scratch - bytes of device memory that tq_kv_attend_async() needs
- * @call: its pointers are not looked at
+ * @call: of its pointers no more is looked at than whether page_mass is NULL
  *
  * Return: bytes; 0 for a call that would be refused.
  */

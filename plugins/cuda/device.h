@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include "api.h"
 #include "kernel_list.h"
+#include "kv_list.h"
 #include "tcq_list.h"
 
 #define TQC_KERNEL_ID(name, ...) id_##name,

@@ -55,43 +55,6 @@ struct tqc_query_head {
 	uint8_t reserved[32];
 };
 
-/* New tokens for the tiles of a KV cache: kv_append.cuh; offsets are in a tile */
-struct tqc_append {
-	const uint8_t *keys, *values;
-	uint64_t key_stride, value_stride;
-	const int64_t *slots;
-	uint8_t *pages;
-	uint64_t page_bytes;
-	uint32_t page_tokens, tile_bytes, value_at, key_scale_at, value_scale_at, kv_heads;
-	int32_t dtype;
-	uint32_t sides; /* 1: keys are the values too */
-	uint32_t raw_dim, raw_at; /* further coordinates of a key, in 16 bits: kv_mla.cuh; 0 for none */
-	int32_t raw_type;
-	uint32_t reserved;
-};
-
-/* One attention call: kv_attend.cuh */
-struct tqc_attend {
-	const uint8_t *pages;
-	const uint32_t *table, *lengths;
-	uint64_t table_stride, page_bytes;
-	uint32_t tile_shift, tile_bytes, key_scale_at, value_scale_at; /* 2^tile_shift tiles of a head in a page */
-	int32_t key_scale, value_scale, dtype;
-	uint32_t tokens, kv_heads, group, passes, splits, window;
-	uint32_t raw_dim, raw_at; /* as in struct tqc_append */
-	int32_t raw_type;
-	float scale; /* of logits, in powers of two */
-	float cap;   /* likewise; 0 for none */
-	const float *sink_logits;
-	uint32_t key_levels[4], value_levels[4];
-	const void *query;
-	void *out;
-	uint64_t query_stride, out_stride;
-	float *lse;
-	uint8_t *queries; /* scratch: prepared queries, sums of splits, their tops and totals */
-	float *sums, *tops;
-};
-
 /* Problems of one shape in one launch, grid.y of them: how far apart their arrays are */
 struct tqc_batch {
 	uint64_t query_stride, code_stride, score_stride;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernels of attention over a KV cache, a module of their own. Compile as kernels.cu. */
-#include "kernel_list.h"
+#include "kv_list.h"
 #include "kv_append.cuh"
 #include "kv_attend.cuh"
+#include "kv_combine.cuh"
+#include "kv_mass.cuh"
 #include "kv_mla.cuh"
+#include "kv_raw.cuh"
 
 TQC_KV_ATTEND(TQC_KV_KERNEL)
 TQC_KV_MLA(TQC_KV_MLA_KERNEL)

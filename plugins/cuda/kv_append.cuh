@@ -35,7 +35,14 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 	float norm2, cross;
 	int e;
 
-	load_row(p, x, a.dtype, y, CENTER_OFF, box, &e, &norm2, &cross);
+	if (!value && a.centre) {
+		tqc_plan centred = p;
+
+		centred.centre = a.centre + head * (size_t)p.dim;
+		load_row(centred, x, a.dtype, y, CENTER_DATA, box, &e, &norm2, &cross);
+	} else {
+		load_row(p, x, a.dtype, y, CENTER_OFF, box, &e, &norm2, &cross);
+	}
 	rotate(p.rot, y, spare);
 	__syncthreads();
 	quantize_row(p, y, spare, bound, row, e, norm2, cross, box);
@@ -52,6 +59,19 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 		((uint16_t *)scale)[place] = (uint16_t)(row[0] | row[1] << 8);
 }
 
+/* The row @x to its place among those in 16 bits */
+static __device__ __forceinline__ void keep_row(const tqc_append &a, const uint8_t *x, unsigned dim, bool value, unsigned head,
+						uint64_t place)
+{
+	uint16_t *to = (uint16_t *)a.raw.rows + ((2 * place + value) * a.kv_heads + head) * (size_t)dim;
+
+	for (unsigned i = threadIdx.x; i < dim; i += blockDim.x)
+		if (a.dtype == (int)a.raw.type)
+			to[i] = ((const uint16_t *)x)[i];
+		else
+			store_element(to, (int)a.raw.type, i, load_element(x, a.dtype, i));
+}
+
 /* grid: sides x heads x tokens; a token of a negative slot is left out */
 extern "C" __global__ void tqc_kv_append(const __grid_constant__ tqc_plan keys, const __grid_constant__ tqc_plan values,
 					 tqc_append a)
@@ -62,11 +82,13 @@ extern "C" __global__ void tqc_kv_append(const __grid_constant__ tqc_plan keys, 
 	const tqc_plan &p = value ? values : keys;
 	unsigned head = blockIdx.x / a.sides % a.kv_heads;
 	size_t token = blockIdx.x / a.sides / a.kv_heads;
+	const uint8_t *x = (value ? a.values : a.keys) + (token * (value ? a.value_stride : a.key_stride) +
+							  head * (size_t)(p.dim + (value ? 0 : a.raw_dim))) *
+								 (a.dtype == F32 ? 4 : 2);
 	int64_t slot = a.slots[token];
 
+	if (a.raw_slots && a.raw_slots[token] >= 0)
+		keep_row(a, x, p.dim, value, head, (uint64_t)a.raw_slots[token]);
 	if (slot >= 0)
-		append_row(p, a, (value ? a.values : a.keys) + (token * (value ? a.value_stride : a.key_stride) +
-								head * (size_t)(p.dim + (value ? 0 : a.raw_dim))) *
-								       (a.dtype == F32 ? 4 : 2),
-			   value, head, slot, shared, &box);
+		append_row(p, a, x, value, head, slot, shared, &box);
 }

@@ -8,7 +8,9 @@
  *
  *	tqc_kv_query	rotates and quantizes queries to 15 bits, two signed planes q = 128 * high + low
  *	tqc_kv_attend_*	sums of weighted values of each split
- *	tqc_kv_combine	the splits put together in their order, rotated back
+ *	tqc_kv_raw	the same of tokens in 16 bits (kv_raw.cuh), before those
+ *	tqc_kv_combine	the splits put together in their order, rotated back (kv_combine.cuh)
+ *	tqc_kv_mass	the mass on each page, where it is wanted (kv_mass.cuh)
  *
  * Scores: 16 tokens x 8 columns; columns 2 t and 2 t + 1 are the planes of query t, so that lane (g, t) gets
  * whole scores of query t and tokens g + 8 j: exact in int32. Values: 16 coordinates x 8 columns, which are
@@ -23,36 +25,8 @@
  */
 #pragma once
 #include "kv_tile.cuh"
+#include "kv_view.cuh"
 #include "rotate.cuh"
-
-#define TQC_NOTHING (-1e30f)
-#define TQC_FLUSH_TILES 1024 /* 32768 tokens x 255 x 127 x 2 < 2^31 */
-
-/*
- * A kernel that was launched early (tqc_launch_early) begins while the one before it on the stream is at
- * work, if that lets it; what it reads of that one's results has to wait. Nothing to do where it was not.
- */
-static __device__ __forceinline__ void wait_for_previous(void)
-{
-#if __CUDA_ARCH__ >= 900
-	asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-static __device__ __forceinline__ void let_next_begin(void)
-{
-#if __CUDA_ARCH__ >= 900
-	asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-static __device__ __forceinline__ float exp2_fast(float x)
-{
-	float y;
-
-	asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-	return y;
-}
 
 static __device__ __forceinline__ void mma_key(int (&c)[4], const uint32_t (&a)[4], uint2 b)
 {
@@ -83,16 +57,12 @@ template <class T> static __device__ __forceinline__ T lanes_sum(T v)
 	return v + __shfl_xor_sync(~0u, v, 16);
 }
 
-/* cap * tanh(z / cap), to 1e-6 of the cap */
-static __device__ __forceinline__ float cap_logit(float z, float cap)
-{
-	return cap - __fdividef(2.0f * cap, 1.0f + exp2_fast(__fdividef(2.885390081777927f * z, cap)));
-}
-
 /* Prepared queries of a unit: planes of 8 columns, then for each of 4 rows how scores become logits */
 struct query_scale {
 	float factor; /* of the integer score and the key's scale: the logit in powers of two */
 	int bias;     /* what makes grid values levels */
+	float add;    /* the part of the keys' centre, likewise a logit */
+	int reserved;
 };
 
 /* and for keys with a further part in 16 bits: kv_mla.cuh */
@@ -104,23 +74,12 @@ static __device__ __forceinline__ size_t unit_bytes(unsigned dim, unsigned raw =
 static __device__ void raw_query(const tqc_attend &a, unsigned d, size_t at, bool none, uint8_t *queries, unsigned q,
 				 float *x, unsigned *box);
 
-/* Sequence, KV head, first row and token of a unit */
-struct unit_place {
-	unsigned sequence, head, row;
-
-	__device__ __forceinline__ unit_place(const tqc_attend &a, unsigned unit)
-	{
-		row = 4 * (unit % a.passes);
-		head = unit / a.passes % a.kv_heads;
-		sequence = unit / a.passes / a.kv_heads;
-	}
-};
-
 /* grid: 4 x units; zeros where the last unit of a head has no row */
 extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 {
 	extern __shared__ float shared[];
 	__shared__ unsigned box;
+	__shared__ float dot;
 	__shared__ long long sum;
 	const unit_place u(a, blockIdx.x / 4);
 	const unsigned d = p.dim, i0 = blockIdx.x & 3, row = u.row + i0, token = row / a.group;
@@ -134,7 +93,9 @@ extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 	let_next_begin();
 	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
 		y[i] = token >= a.tokens ? 0.0f : load_element(a.query, a.dtype, from + i);
-	__syncthreads();
+	const float *centre = a.centre ? a.centre + u.head * (size_t)d : NULL;
+	float add = centre ? a.scale * block_dot16(d, [&](unsigned i) { return y[i]; }, [&](unsigned i) { return centre[i]; }, &dot) :
+			     0.0f;
 	/* the largest becomes 1 to 2, so that no rotation leaves the range of floats */
 	int e = block_exponent(y, d, &box);
 	__syncthreads();
@@ -158,6 +119,7 @@ extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 	if (threadIdx.x == 0) {
 		scale->factor = inv > 0.0f ? scale_up((m / 16256.0f) * p.half_step, e) * a.scale : 0.0f;
 		scale->bias = -127 * total;
+		scale->add = add;
 	}
 	if (a.raw_dim)
 		raw_query(a, d, from + d, token >= a.tokens, (uint8_t *)out, i0, y, &box);
@@ -252,9 +214,9 @@ template <int PIECES> struct tile_source {
 	}
 };
 
-/* The warps' sums put together: partial sums and (top, sum) of the split; @room: shared memory */
+/* The warps' sums put together: partial sums and (top + @add, sum) of the split; @room: shared memory */
 template <int D>
-static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_state<D> &w, float *room, size_t split)
+static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_state<D> &w, float add, float *room, size_t split)
 {
 	constexpr unsigned PITCH = D + 8;
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
@@ -264,7 +226,7 @@ static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_s
 	w.flush(1.0f);
 	w.sum = lanes_sum(w.sum);
 	if (g == 0) {
-		tops[4 * warp + t] = w.top;
+		tops[4 * warp + t] = w.top + add;
 		totals[4 * warp + t] = w.sum;
 	}
 #pragma unroll
@@ -292,6 +254,16 @@ static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_s
 	}
 }
 
+/* The weights of a tile, lane (g, t)'s of row t being @sum, relative to @top */
+static __device__ __forceinline__ void store_mass(const tqc_attend &a, size_t first, unsigned tile, float top, float sum)
+{
+	const unsigned lane = threadIdx.x & 31;
+
+	sum = lanes_sum(sum);
+	if (lane < 4 && tile < a.mass_tiles)
+		((float2 *)a.tile_mass)[(first + tile) * 4 + lane] = make_float2(top, sum);
+}
+
 /* grid: passes x splits x heads x sequences, so that blocks that read the same tiles are neighbours */
 template <int D, int KB, int VB> static __device__ __forceinline__ void kv_attend(const tqc_attend &a)
 {
@@ -302,17 +274,12 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 	const unsigned pass = blockIdx.x % a.passes, split = blockIdx.x / a.passes % a.splits,
 		       unit = blockIdx.x / a.passes / a.splits * a.passes + pass;
 	const unit_place u(a, unit);
-	const unsigned length = a.lengths[u.sequence];
-	/* row t sees tokens from .. to - 1; the unit's rows together first .. length - 1 */
-	auto end_of = [&](unsigned row) {
-		unsigned behind = a.tokens - 1 - min(row / a.group, a.tokens - 1);
-
-		return length > behind ? length - behind : 0;
-	};
-	auto start_of = [&](unsigned end) { return a.window && end > a.window ? end - a.window : 0; };
-	const unsigned to = end_of(u.row + t), from = start_of(to), full_to = end_of(u.row), full_from = start_of(end_of(u.row + 3)),
-		       begin = start_of(full_to) / TQC_TILE_TOKENS;
-	const unsigned tiles = (end_of(u.row + 3) + TQC_TILE_TOKENS - 1) / TQC_TILE_TOKENS, n = tiles > begin ? tiles - begin : 0;
+	const kv_view view(a, u.sequence);
+	/* row t sees tokens from .. to - 1, every row those from full_from to full_to - 1 */
+	const unsigned to = view.to(u.row + t), from = view.from(u.row + t), full_to = view.to(u.row), full_from = view.from(u.row + 3),
+		       begin = view.tile_from(u.row), tiles = view.tile_to(u.row), n = tiles > begin ? tiles - begin : 0;
+	/* tiles that end behind it take the way of logits that are capped or not seen */
+	const unsigned plain_to = a.cap > 0.0f ? 0 : full_to;
 	const unsigned part = 4 * split + warp, parts = 4 * a.splits;
 	unsigned tile = begin + (unsigned)((uint64_t)n * part / parts);
 	const unsigned last = begin + (unsigned)((uint64_t)n * (part + 1) / parts);
@@ -374,15 +341,13 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 #pragma unroll
 		for (int j = 0; j < 4; j++)
 			z[j] = (float)(256 * c[j / 2][2 * (j & 1)] + (2 * c[j / 2][2 * (j & 1) + 1] + mine.bias)) * mine.factor * e[j];
-		if (a.cap > 0.0f)
-#pragma unroll
-			for (int j = 0; j < 4; j++)
-				z[j] = cap_logit(z[j], a.cap);
-		if (TQC_TILE_TOKENS * (tile + 1) > full_to || TQC_TILE_TOKENS * tile < full_from)
+		if (TQC_TILE_TOKENS * (tile + 1) > plain_to || TQC_TILE_TOKENS * tile < full_from)
 #pragma unroll
 			for (int j = 0; j < 4; j++) {
 				unsigned k = TQC_TILE_TOKENS * tile + g + 8 * j;
 
+				if (a.cap > 0.0f)
+					z[j] = cap_logit(z[j] + mine.add, a.cap);
 				z[j] = k >= from && k < to ? z[j] : -INFINITY;
 				s[j] = k >= from && k < to ? s[j] : 0.0f;
 			}
@@ -394,14 +359,20 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 		bool over = !(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])) <= w.most) ||
 			    fmaxf(fmaxf(e[0], e[1]), fmaxf(e[2], e[3])) > 1048576.0f;
 
-		if (__any_sync(~0u, over) || since == TQC_FLUSH_TILES) {
-			w.raise(z, s);
-			since = 0;
+		over = __any_sync(~0u, over);
+		if (over || since >= a.flush_tiles) {
+			if (over || since >= TQC_FLUSH_TILES) {
+				w.raise(z, s);
+				since = 0;
 #pragma unroll
-			for (int j = 0; j < 4; j++) {
-				e[j] = exp2_fast(z[j] - w.top);
-				v[j] = e[j] * s[j];
+				for (int j = 0; j < 4; j++) {
+					e[j] = exp2_fast(z[j] - w.top);
+					v[j] = e[j] * s[j];
+				}
 			}
+			if (a.page_mass)
+				store_mass(a, (size_t)unit * a.mass_tiles, tile, w.top + (a.cap > 0.0f ? 0.0f : mine.add),
+					   (e[0] + e[1]) + (e[2] + e[3]));
 		}
 		since++;
 		w.sum += (e[0] + e[1]) + (e[2] + e[3]);
@@ -434,7 +405,8 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 		slot = slot + 1 == STAGES ? 0 : slot + 1;
 	}
 	async_wait<0>();
-	store_split<D>(a, w, (float *)smem, (size_t)unit * a.splits + split);
+	/* a number that all logits have in common only moves the top */
+	store_split<D>(a, w, a.cap > 0.0f ? 0.0f : mine.add, (float *)smem, (size_t)unit * a.splits + split);
 }
 
 #define TQC_KV_KERNEL(name, d, key_bits, value_bits)                                                                    \
@@ -442,80 +414,3 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 	{                                                                                                               \
 		kv_attend<d, key_bits, value_bits>(a);                                                                  \
 	}
-
-/*
- * grid: rows of output, sequences x tokens x query heads. Groups of threads add up every so manieth split, four
- * coordinates a thread, then the groups are added in their order.
- */
-extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_plan p, tqc_attend a)
-{
-	extern __shared__ __align__(16) float combine_room[];
-	__shared__ float totals[2];
-	const unsigned d = p.dim, heads = a.kv_heads * a.group, head = blockIdx.x % heads;
-	const size_t query = blockIdx.x / heads;
-	const unsigned token = (unsigned)(query % a.tokens), row = token * a.group + head % a.group;
-	const size_t unit = (query / a.tokens * a.kv_heads + head / a.group) * a.passes + row / 4;
-	const float2 *tops = (const float2 *)a.tops + 4 * unit * a.splits + (row & 3);
-	const unsigned groups = TQC_KV_COMBINE / (d / 4), group = threadIdx.x / (d / 4), i4 = threadIdx.x % (d / 4);
-	const float4 *sums = (const float4 *)(a.sums + (4 * unit * a.splits + (row & 3)) * d) + i4;
-	float *room = combine_room, *y = room + 4 * TQC_KV_COMBINE, *factor = y + 2 * d;
-
-	wait_for_previous();
-	if (threadIdx.x < 32) {
-		float top = TQC_NOTHING, total = 0.0f, sink = -INFINITY;
-
-		for (unsigned s = threadIdx.x; s < a.splits; s += 32)
-			top = fmaxf(top, tops[4 * s].x);
-		for (int h = 16; h; h >>= 1)
-			top = fmaxf(top, __shfl_xor_sync(~0u, top, h));
-		if (a.sink_logits)
-			top = fmaxf(top, sink = 1.4426950408889634f * a.sink_logits[head]);
-		for (unsigned s = threadIdx.x; s < a.splits; s += 32) {
-			float2 v = tops[4 * s];
-			float f = exp2_fast(v.x - top);
-
-			factor[s] = f;
-			total += v.y * f;
-		}
-		for (int h = 16; h; h >>= 1)
-			total += __shfl_xor_sync(~0u, total, h);
-		total += exp2_fast(sink - top);
-		if (threadIdx.x == 0) {
-			totals[0] = total;
-			totals[1] = top;
-		}
-	}
-	__syncthreads();
-	if (group < groups) {
-		float4 v = {};
-
-#pragma unroll 8
-		for (unsigned s = group; s < a.splits; s += groups) {
-			float4 x = sums[(size_t)s * d];
-			float f = factor[s];
-
-			v.x += x.x * f;
-			v.y += x.y * f;
-			v.z += x.z * f;
-			v.w += x.w * f;
-		}
-		((float4 *)room)[threadIdx.x] = v;
-	}
-	__syncthreads();
-	const float total = totals[0], inv = total > 0.0f ? p.half_step / total : 0.0f;
-
-	for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
-		float v = 0.0f;
-
-		for (unsigned k = 0; k < groups; k++)
-			v += room[k * d + i];
-		y[i] = v * inv;
-	}
-	__syncthreads();
-	unrotate(p.rot, y, y + d);
-	__syncthreads();
-	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
-		store_element(a.out, a.dtype, query * a.out_stride + head * (size_t)d + i, y[i]);
-	if (a.lse && threadIdx.x == 0)
-		a.lse[query * heads + head] = total > 0.0f ? (totals[1] + log2f(total)) * 0.6931471805599453f : -INFINITY;
-}

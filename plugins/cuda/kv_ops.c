@@ -5,12 +5,13 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "kv_plan.h"
 #include "work.h"
 
 #define TILE_TOKENS 32
 #define SPLITS_MAX 512
-/* 8 columns of dim bytes, and factor and bias of 4 rows; 8 columns and 4 factors: unit_bytes() of kv_attend.cuh */
-#define UNIT_BYTES(dim, raw) (8 * (size_t)(dim) + 32 + ((raw) ? 16 * (size_t)(raw) + 16 : 0))
+/* 8 columns of dim bytes, and a struct query_scale of 4 rows; 8 columns and 4 factors: unit_bytes() of kv_attend.cuh */
+#define UNIT_BYTES(dim, raw) (8 * (size_t)(dim) + 64 + ((raw) ? 16 * (size_t)(raw) + 16 : 0))
 /* What kv_mla.cuh is made for, and its shared memory but for tiles: struct mla_shared */
 #define MLA_DIM 512
 #define MLA_RAW 64
@@ -118,6 +119,13 @@ size_t tqc_kv_page(const void *keys, const void *values, const struct tq_device_
 	return 0;
 }
 
+static struct tqc_raw raw_of(const struct tq_device_kv_options *o, const void *rows)
+{
+	struct tqc_raw raw = { (uint8_t *)(uintptr_t)rows, o->sinks, o->recent, o->ring, o->raw_type };
+
+	return raw;
+}
+
 int tqc_kv_append(const void *keys, const void *values, const struct tq_device_queue *queue,
 		  const struct tq_device_kv_options *options, const struct tq_device_kv_rows *rows)
 {
@@ -143,6 +151,9 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 		.raw_dim = options->key_raw_dim,
 		.raw_at = t.raw_at,
 		.raw_type = (int32_t)options->raw_type,
+		.centre = rows->centre,
+		.raw_slots = options->sinks || options->recent ? rows->raw_slots : NULL,
+		.raw = raw_of(options, rows->raw),
 	};
 	size_t row = kp->row_bytes > vp->row_bytes ? kp->row_bytes : vp->row_bytes;
 	size_t shared = k->plan.encode_shared > v->plan.encode_shared ? k->plan.encode_shared :
@@ -157,10 +168,13 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 
 /* ---- attend ---- */
 
-/* How a call is cut up: units of four query rows, @together a block, splits of each, and where its scratch lies */
+/*
+ * How a call is cut up: units of four query rows, @together a block, splits of each, chunks of tokens in 16 bits, tiles and pages whose
+ * mass is wanted; and where its scratch lies
+ */
 struct cut {
-	size_t units, together, sums_at, tops_at, scratch;
-	uint32_t passes, splits;
+	size_t units, together, rows, sums_at, tops_at, raw_sums_at, raw_tops_at, weights_at, mass_at, totals_at, scratch;
+	uint32_t passes, splits, chunks, tiles, pages;
 	struct tqc_launch launch;
 };
 
@@ -196,6 +210,7 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 	c->together = v ? 1 : 4;
 	c->passes = (uint32_t)((rows + 4 * c->together - 1) / (4 * c->together) * c->together);
 	c->units = (size_t)call->sequences * o->kv_heads * c->passes;
+	c->rows = (size_t)call->sequences * call->tokens * o->query_heads;
 	c->launch.kernel = (enum tqc_kernel)(v ? kernel_of(kp, vp, why, sizeof(why)) :
 						  mla_kernel_of(kp, o->key_raw_dim, why, sizeof(why)));
 	c->launch.what = "attend";
@@ -210,9 +225,19 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 					  (size_t)k->plan.dev->processors * tqc_resident(k->plan.dev, &c->launch),
 					  call->max_tokens, v ? 4 : 1);
 	c->launch.gx = (unsigned)(c->units / c->together * c->splits);
+	c->chunks = (uint32_t)(((uint64_t)o->sinks + o->recent + TQC_RAW_CHUNK - 1) / TQC_RAW_CHUNK);
+	if (call->page_mass) {
+		c->pages = (uint32_t)(((uint64_t)call->max_tokens + o->page_tokens - 1) / o->page_tokens);
+		c->tiles = c->pages * (o->page_tokens / TILE_TOKENS);
+	}
 	c->sums_at = (c->units * UNIT_BYTES(dim, o->key_raw_dim) + 255) & ~(size_t)255;
 	c->tops_at = c->sums_at + c->units * c->splits * 4 * dim * sizeof(float);
-	c->scratch = c->tops_at + c->units * c->splits * 4 * 2 * sizeof(float);
+	c->raw_sums_at = c->tops_at + c->units * c->splits * 4 * 2 * sizeof(float);
+	c->raw_tops_at = c->raw_sums_at + c->units * c->chunks * 4 * dim * sizeof(float);
+	c->weights_at = c->raw_tops_at + c->units * c->chunks * 4 * 2 * sizeof(float);
+	c->mass_at = c->weights_at + (c->pages ? c->units * c->chunks * 4 * TQC_RAW_CHUNK * sizeof(float) : 0);
+	c->totals_at = c->mass_at + c->units * c->tiles * 4 * 2 * sizeof(float);
+	c->scratch = c->totals_at + (c->pages ? c->rows * 2 * sizeof(float) : 0);
 }
 
 size_t tqc_kv_scratch(const void *keys, const void *values, const struct tq_device_kv_options *options,
@@ -234,21 +259,29 @@ static uint32_t log2_of(uint32_t n)
 }
 
 static CUresult run(const struct tqc_device_state *k, const struct tqc_device_state *v, struct cut *c,
-		    struct tqc_attend *a, size_t rows, CUstream stream)
+		    struct tqc_attend *a, CUstream stream)
 {
 	struct tqc_launch query = { id_tqc_kv_query, "attend", (unsigned)(4 * c->units), 1, 128,
 				    2 * sizeof(float) * k->plan.plan.dim, stream };
-	struct tqc_launch combine = { id_tqc_kv_combine, "attend", (unsigned)rows, 1, TQC_KV_COMBINE,
-				      (4 * TQC_KV_COMBINE + 2 * (size_t)v->plan.plan.dim + c->splits) * sizeof(float), stream };
+	struct tqc_launch raw = { id_tqc_kv_raw, "attend", (unsigned)(c->units * c->chunks), 1, 128,
+				  TQC_RAW_SHARED((size_t)v->plan.plan.dim), stream };
+	struct tqc_launch combine = { id_tqc_kv_combine, "attend", (unsigned)c->rows, 1, TQC_KV_COMBINE,
+				      (4 * TQC_KV_COMBINE + 2 * (size_t)v->plan.plan.dim + c->splits + c->chunks) * sizeof(float),
+				      stream };
+	struct tqc_launch mass = { id_tqc_kv_mass, "attend", (unsigned)(a->mass_pages * a->sequences), 1, 128, 0, stream };
 	void *query_params[] = { (void *)&k->plan.plan, a }, *attend_params[] = { a },
 	     *combine_params[] = { (void *)&v->plan.plan, a };
 	CUresult err;
 
 	c->launch.stream = stream;
 	err = tqc_launch(k->plan.dev, &query, query_params);
+	if (!err && c->chunks)
+		err = tqc_launch_early(k->plan.dev, &raw, attend_params);
 	if (!err)
 		err = tqc_launch_early(k->plan.dev, &c->launch, attend_params);
-	return err ? err : tqc_launch_early(k->plan.dev, &combine, combine_params);
+	if (!err)
+		err = tqc_launch_early(k->plan.dev, &combine, combine_params);
+	return err || !c->pages ? err : tqc_launch(k->plan.dev, &mass, attend_params);
 }
 
 int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_queue *queue,
@@ -281,9 +314,17 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 		.query_stride = call->query_stride,
 		.out_stride = call->out_stride,
 		.lse = call->lse,
+		.centre = call->centre,
+		.dim = v->plan.plan.dim,
+		.keep_sinks = call->keep_sinks != 0,
+		.raw = raw_of(options, call->raw),
+		.areas = call->areas,
+		.page_tokens = options->page_tokens,
+		.page_mass = call->page_mass,
+		.sequences = call->sequences,
 	};
 	double scale = call->scale > 0.0f ? (double)call->scale : 1.0 / sqrt((double)k->plan.plan.dim + options->key_raw_dim);
-	size_t rows = (size_t)call->sequences * call->tokens * options->query_heads;
+	uint8_t *scratch = call->scratch;
 	struct cut c;
 	int ret;
 
@@ -295,9 +336,18 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 	a.splits = c.splits;
 	memcpy(a.key_levels, k->plan.levels, sizeof(a.key_levels));
 	memcpy(a.value_levels, v->plan.levels, sizeof(a.value_levels));
-	a.queries = call->scratch;
-	a.sums = (float *)(void *)((uint8_t *)call->scratch + c.sums_at);
-	a.tops = (float *)(void *)((uint8_t *)call->scratch + c.tops_at);
+	a.raw_chunks = c.chunks;
+	a.mass_tiles = c.tiles;
+	a.mass_pages = c.pages;
+	a.flush_tiles = c.pages ? 0 : TQC_FLUSH_TILES;
+	a.queries = scratch;
+	a.sums = (float *)(void *)(scratch + c.sums_at);
+	a.tops = (float *)(void *)(scratch + c.tops_at);
+	a.raw_sums = (float *)(void *)(scratch + c.raw_sums_at);
+	a.raw_tops = (float *)(void *)(scratch + c.raw_tops_at);
+	a.raw_weights = (float *)(void *)(scratch + c.weights_at);
+	a.tile_mass = (float *)(void *)(scratch + c.mass_at);
+	a.totals = (float *)(void *)(scratch + c.totals_at);
 	ret = tqc_ops_enter(k, "attend");
-	return ret ? ret : tqc_ops_leave(k, "attend", run(k, v, &c, &a, rows, queue->stream));
+	return ret ? ret : tqc_ops_leave(k, "attend", run(k, v, &c, &a, queue->stream));
 }

@@ -18,10 +18,10 @@
  * one, [step][lane][r / 2]; 3 bits: then the third bit of nibble j of word r at bit 4 j + r, [step][lane].
  */
 #pragma once
+#include "kv_list.h"
+#include "kv_plan.h"
 #include "lanes.cuh"
 #include "row.cuh"
-
-#define TQC_TILE_TOKENS 32
 
 /* where a code is: the lane's words of a step, which of them, which nibble */
 struct code_place {

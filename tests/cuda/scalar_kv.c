@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The attention kernels as the host would do their work: tiles written and read by the words of
- * kv_tile.cuh, attention of each split over rows that scalar decodes, splits put together.
+ * kv_tile.cuh, attention of each split over rows that scalar decodes, and over rows in 16 bits; splits put together.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../../plugins/cuda/device_plan.h"
+#include "../../plugins/cuda/kv_list.h"
+#include "../../plugins/cuda/kv_plan.h"
 #include "scalar_kernels.h"
 #include "tq/quantizer.h"
 
@@ -90,9 +92,10 @@ static void move(const struct side *s, uint8_t *tile, uint32_t k, uint8_t *row, 
 static void append(unsigned gx, void **params)
 {
 	const struct tqc_append *a = params[2];
-	size_t es = a->dtype == TQ_F32 ? 4 : 2, token;
+	size_t es = a->dtype == TQ_F32 ? 4 : 2, token, i;
 	const struct tq_pipeline *pipe;
-	unsigned b, head, in_page, i;
+	float y[MAX_DIM];
+	unsigned b, head, in_page;
 	uint8_t row[600], *tile;
 	const uint8_t *x;
 	struct side s;
@@ -100,16 +103,25 @@ static void append(unsigned gx, void **params)
 	for (b = 0; b < gx; b++) {
 		head = b / a->sides % a->kv_heads;
 		token = b / a->sides / a->kv_heads;
+		s = side_of((int)(b % a->sides), a->value_at, a->key_scale_at, a->value_scale_at);
+		x = s.value ? a->values + (token * a->value_stride + head * (size_t)s.plan->dim) * es :
+			      a->keys + (token * a->key_stride + head * (size_t)(s.plan->dim + a->raw_dim)) * es;
+		for (i = 0; i < s.plan->dim; i++) {
+			y[i] = tq_load_element(x, a->dtype, i);
+			if (a->raw_slots && a->raw_slots[token] >= 0)
+				tq_store_element(a->raw.rows, (int)a->raw.type,
+						 (((size_t)a->raw_slots[token] * 2 + (size_t)s.value) * a->kv_heads + head) * s.plan->dim + i,
+						 y[i]);
+			if (!s.value && a->centre)
+				y[i] = y[i] - a->centre[head * s.plan->dim + i];
+		}
 		if (a->slots[token] < 0)
 			continue;
 		in_page = (unsigned)(a->slots[token] % a->page_tokens);
 		tile = a->pages + (size_t)(a->slots[token] / a->page_tokens) * a->page_bytes +
 		       (head * (size_t)(a->page_tokens / TILE) + in_page / TILE) * a->tile_bytes;
-		s = side_of((int)(b % a->sides), a->value_at, a->key_scale_at, a->value_scale_at);
 		pipe = s.value ? scalar_kernels.values : scalar_kernels.pipe;
-		x = s.value ? a->values + (token * a->value_stride + head * (size_t)s.plan->dim) * es :
-			      a->keys + (token * a->key_stride + head * (size_t)(s.plan->dim + a->raw_dim)) * es;
-		tq_pipeline_encode(pipe, x, a->dtype, s.plan->dim, 1, row);
+		tq_pipeline_encode(pipe, y, TQ_F32, s.plan->dim, 1, row);
 		move(&s, tile, in_page % TILE, row, 1);
 		for (i = 0; i < a->raw_dim; i++)
 			tq_store_element(tile + a->raw_at, a->raw_type, raw_place(a->raw_dim, in_page % TILE, i),
@@ -133,58 +145,128 @@ static void decode(const struct tqc_attend *a, const struct side *s, size_t sequ
 		raw[i] = tq_load_element(at + a->raw_at, a->raw_type, raw_place(a->raw_dim, k % TILE, i));
 }
 
+/* A row of a unit: which one it is, and what it sees: start .. end - 1; of these coded, from .. to - 1 */
+struct row {
+	uint32_t d, token, row, length, coded, start, end, from, to;
+	size_t head, sequence;
+};
+
+static struct row row_of(const struct tqc_attend *a, size_t unit, uint32_t r)
+{
+	struct row w = { .d = scalar_kernels.pipe->plan->dim, .row = 4 * (uint32_t)(unit % a->passes) + r };
+	uint32_t token, behind;
+
+	w.token = w.row / a->group;
+	w.head = unit / a->passes % a->kv_heads;
+	w.sequence = unit / a->passes / a->kv_heads;
+	w.length = a->lengths[w.sequence];
+	w.coded = w.length > a->raw.recent ? w.length - a->raw.recent : 0;
+	token = w.token < a->tokens ? w.token : a->tokens - 1;
+	behind = a->tokens - 1 - token;
+	w.end = w.length > behind ? w.length - behind : 0;
+	w.start = a->window && w.end > a->window ? w.end - a->window : 0;
+	w.from = w.start > a->raw.sinks ? w.start : a->raw.sinks;
+	w.to = w.end < w.coded ? w.end : w.coded;
+	return w;
+}
+
+/* 2^logit of a row's query and a key; relative to 2^0, the tests' logits are small */
+static double weight(const struct tqc_attend *a, const struct row *w, const float *key, const float *centre)
+{
+	uint32_t width = w->d + a->raw_dim, i;
+	double z = 0.0;
+
+	for (i = 0; i < width; i++)
+		z += (double)(key[i] + (centre ? centre[i] : 0.0f)) *
+		     (double)tq_load_element(a->query, a->dtype,
+					     (w->sequence * a->tokens + w->token) * a->query_stride +
+						     (w->head * a->group + w->row % a->group) * width + i);
+	z *= (double)a->scale;
+	return exp2(a->cap > 0.0f ? (double)a->cap * tanh(z / (double)a->cap) : z);
+}
+
 /* One row of a unit over its split's tiles; @together units have theirs in common */
 static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, uint32_t r, uint32_t together)
 {
 	struct side keys = side_of(0, 0, a->key_scale_at, 0), values = side_of(1, 4 * keys.plan->dim * keys.plan->index_bits, 0,
 									       a->value_scale_at);
-	uint32_t d = keys.plan->dim, width = d + a->raw_dim, row = 4 * (uint32_t)(unit % a->passes) + r, token = row / a->group, behind, to, from, last,
-		 tiles, begin, k, i, first = row - row % (4 * together), end = first + 4 * together - 1;
-	size_t head = unit / a->passes % a->kv_heads, sequence = unit / a->passes / a->kv_heads, place = unit * a->splits + split;
-	float x[MAX_DIM + 64], *sums = a->sums + (4 * place + r) * d, *tops = a->tops + 2 * (4 * place + r);
-	double total = 0.0, z, w, out[MAX_DIM] = { 0 };
+	struct row row = row_of(a, unit, r), first = row_of(a, unit - unit % a->passes % together, 0),
+		   last = row_of(a, unit - unit % a->passes % together + together - 1, 3);
+	uint32_t d = row.d, begin = first.from / TILE, tiles = (last.to + TILE - 1) / TILE, k, i;
+	size_t place = unit * a->splits + split;
+	float x[MAX_DIM + 64], *sums = a->sums + (4 * place + r) * d, *tops = a->tops + 2 * (4 * place + r), *mass = NULL;
+	double total = 0.0, w, out[MAX_DIM] = { 0 };
 
 	tops[0] = -1e30f;
 	tops[1] = 0.0f;
 	memset(sums, 0, d * sizeof(*sums));
-	if (token >= a->tokens)
+	if (row.token >= a->tokens)
 		return;
-	behind = a->tokens - 1 - token;
-	to = a->lengths[sequence] > behind ? a->lengths[sequence] - behind : 0;
-	from = a->window && to > a->window ? to - a->window : 0;
-	/* the tiles: from the start of the first row to the end of the last */
-	last = end / a->group < a->tokens ? a->tokens - 1 - end / a->group : 0;
-	last = a->lengths[sequence] > last ? a->lengths[sequence] - last : 0;
-	begin = a->tokens - 1 - first / a->group;
-	begin = a->lengths[sequence] > begin ? a->lengths[sequence] - begin : 0;
-	begin = (a->window && begin > a->window ? begin - a->window : 0) / TILE;
-	tiles = (last + TILE - 1) / TILE;
+	/* the unit's tiles: from the start of its first row to the end of its last */
 	tiles = tiles > begin ? tiles - begin : 0;
 	for (k = TILE * (begin + tiles * split / a->splits); k < TILE * (begin + tiles * (split + 1) / a->splits); k++) {
-		if (k < from || k >= to)
+		if (a->page_mass && k % TILE == 0) {
+			mass = a->tile_mass + 2 * ((unit * a->mass_tiles + k / TILE) * 4 + r);
+			mass[0] = mass[1] = 0.0f;
+		}
+		if (k < row.from || k >= row.to)
 			continue;
-		decode(a, &keys, sequence, (unsigned)head, k, x, x + d);
-		for (z = 0.0, i = 0; i < width; i++)
-			z += (double)x[i] *
-			     (double)tq_load_element(a->query, a->dtype,
-						     (sequence * a->tokens + token) * a->query_stride +
-							     (head * a->group + row % a->group) * width + i);
-		z *= (double)a->scale;
-		if (a->cap > 0.0f)
-			z = (double)a->cap * tanh(z / (double)a->cap);
-		/* relative to 2^0: the tests' logits are small */
-		w = exp2(z);
+		decode(a, &keys, row.sequence, (unsigned)row.head, k, x, x + d);
+		w = weight(a, &row, x, a->centre ? a->centre + row.head * d : NULL);
 		if (together == 1)
-			decode(a, &values, sequence, (unsigned)head, k, x, NULL);
+			decode(a, &values, row.sequence, (unsigned)row.head, k, x, NULL);
 		for (i = 0; i < d; i++)
 			out[i] += w * (double)x[i];
 		total += w;
+		if (mass)
+			mass[1] += (float)w;
 	}
 	if (total > 0.0)
 		tops[0] = 0.0f;
 	tops[1] = (float)total;
 	for (i = 0; i < d; i++)
 		sums[i] = (float)out[i];
+}
+
+/* One row of a unit over its chunk of tokens in 16 bits */
+static void raw_row(const struct tqc_attend *a, size_t unit, uint32_t chunk, uint32_t r)
+{
+	struct row row = row_of(a, unit, r);
+	size_t part = 4 * (unit * a->raw_chunks + chunk) + r, at;
+	uint32_t d = row.d, sinks = a->raw.sinks, k, i, p;
+	float key[MAX_DIM], *sums = a->raw_sums + part * d, *weights = a->raw_weights + part * TQC_RAW_CHUNK;
+	double total = 0.0, w, out[MAX_DIM] = { 0 };
+
+	for (k = 0; k < TQC_RAW_CHUNK; k++) {
+		i = chunk * TQC_RAW_CHUNK + k;
+		p = i < sinks ? i : (row.coded > sinks ? row.coded : sinks) + i - sinks;
+		w = 0.0;
+		if (row.token < a->tokens && i < sinks + a->raw.recent && p < row.end &&
+		    (p >= row.start || (a->keep_sinks && p < sinks))) {
+			at = a->areas[row.sequence] * (size_t)(sinks + a->raw.ring) + (p < sinks ? p : sinks + (p - sinks) % a->raw.ring);
+			for (i = 0; i < d; i++)
+				key[i] = tq_load_element(a->raw.rows, (int)a->raw.type, (2 * at * a->kv_heads + row.head) * d + i);
+			w = weight(a, &row, key, NULL);
+			for (i = 0; i < d; i++)
+				out[i] += w * (double)tq_load_element(a->raw.rows, (int)a->raw.type,
+								      ((2 * at + 1) * a->kv_heads + row.head) * d + i);
+		}
+		total += w;
+		if (a->page_mass)
+			weights[k] = (float)w;
+	}
+	a->raw_tops[2 * part] = total > 0.0 ? 0.0f : -1e30f;
+	a->raw_tops[2 * part + 1] = (float)total;
+	for (i = 0; i < d; i++)
+		sums[i] = (float)out[i];
+}
+
+static void attend_raw(unsigned gx, const struct tqc_attend *a)
+{
+	unsigned b;
+
+	for (b = 0; b < 4 * gx; b++)
+		raw_row(a, b / 4 / a->raw_chunks, b / 4 % a->raw_chunks, b % 4);
 }
 
 static void attend(unsigned gx, const struct tqc_attend *a, unsigned together)
@@ -197,11 +279,22 @@ static void attend(unsigned gx, const struct tqc_attend *a, unsigned together)
 				   b / gangs % a->splits, r % 4, together);
 }
 
+/* Partial result @s of a row: its (top, sum), and its values if @values is given; those in 16 bits come last */
+static const float *partial(const struct tqc_attend *a, size_t unit, uint32_t r, uint32_t s, const float **values)
+{
+	size_t place = s < a->splits ? 4 * (unit * a->splits + s) + r : 4 * (unit * a->raw_chunks + s - a->splits) + r;
+
+	if (values)
+		*values = (s < a->splits ? a->sums : a->raw_sums) + place * scalar_kernels.values->plan->dim;
+	return (s < a->splits ? a->tops : a->raw_tops) + 2 * place;
+}
+
 static void combine(unsigned gx, const struct tqc_attend *a)
 {
 	uint32_t d = scalar_kernels.values->plan->dim, heads = a->kv_heads * a->group, head, row, s, i;
-	size_t query, unit, place;
-	double top, total, sink, v, w;
+	const float *tops, *values;
+	double top, total, more, v;
+	size_t query, unit;
 	unsigned b;
 
 	for (b = 0; b < gx; b++) {
@@ -209,27 +302,75 @@ static void combine(unsigned gx, const struct tqc_attend *a)
 		query = b / heads;
 		row = (uint32_t)(query % a->tokens) * a->group + head % a->group;
 		unit = (query / a->tokens * a->kv_heads + head / a->group) * a->passes + row / 4;
-		for (top = -1e30, s = 0; s < a->splits; s++) {
-			place = 4 * (unit * a->splits + s) + row % 4;
-			top = fmax(top, (double)a->tops[2 * place]);
+		for (top = -1e30, s = 0; s < a->splits + a->raw_chunks; s++)
+			top = fmax(top, (double)partial(a, unit, row % 4, s, NULL)[0]);
+		for (total = 0.0, s = 0; s < a->splits + a->raw_chunks; s++) {
+			tops = partial(a, unit, row % 4, s, NULL);
+			total += (double)tops[1] * exp2((double)tops[0] - top);
 		}
-		sink = a->sink_logits ? 1.4426950408889634 * (double)a->sink_logits[head] : -HUGE_VAL;
-		top = fmax(top, sink);
-		for (total = exp2(sink - top), s = 0; s < a->splits; s++) {
-			place = 4 * (unit * a->splits + s) + row % 4;
-			total += (double)a->tops[2 * place + 1] * exp2((double)a->tops[2 * place] - top);
+		if (a->page_mass) {
+			a->totals[2 * b] = (float)top;
+			a->totals[2 * b + 1] = (float)total;
 		}
+		more = a->sink_logits ? 1.4426950408889634 * (double)a->sink_logits[head] : -HUGE_VAL;
+		/* no key: the sink alone */
+		if (!(total > 0.0) && more > -HUGE_VAL)
+			top = more;
+		total += exp2(more - top);
 		for (i = 0; i < d; i++) {
-			for (v = 0.0, s = 0; s < a->splits; s++) {
-				place = 4 * (unit * a->splits + s) + row % 4;
-				w = exp2((double)a->tops[2 * place] - top);
-				v += (double)a->sums[place * d + i] * w;
+			for (v = 0.0, s = 0; s < a->splits + a->raw_chunks; s++) {
+				tops = partial(a, unit, row % 4, s, &values);
+				v += (double)values[i] * exp2((double)tops[0] - top);
 			}
 			tq_store_element(a->out, a->dtype, query * a->out_stride + head * (size_t)d + i,
 					 total > 0.0 ? (float)(v / total) : 0.0f);
 		}
 		if (a->lse)
 			a->lse[b] = total > 0.0 ? (float)((top + log2(total)) * 0.6931471805599453) : -INFINITY;
+	}
+}
+
+/* The mass of position @k in a row: of its token in 16 bits, or a tile's where it is the first of it */
+static double mass_at(const struct tqc_attend *a, size_t unit, uint32_t r, uint32_t k)
+{
+	struct row row = row_of(a, unit, r), first = row_of(a, unit, 0), last = row_of(a, unit, 3);
+	uint32_t recent = row.coded > a->raw.sinks ? row.coded : a->raw.sinks, i;
+	double mass = 0.0;
+	size_t part;
+
+	if (k % TILE == 0 && k / TILE >= first.from / TILE && k < last.to)
+		mass = (double)a->tile_mass[2 * ((unit * a->mass_tiles + k / TILE) * 4 + r) + 1];
+	if (a->raw_chunks && k < row.length && (k < a->raw.sinks || k >= recent)) {
+		i = k < a->raw.sinks ? k : a->raw.sinks + k - recent;
+		part = 4 * (unit * a->raw_chunks + i / TQC_RAW_CHUNK) + r;
+		mass += (double)a->raw_weights[part * TQC_RAW_CHUNK + i % TQC_RAW_CHUNK];
+	}
+	return mass;
+}
+
+static void mass(unsigned gx, const struct tqc_attend *a)
+{
+	uint32_t heads = a->kv_heads * a->group, page, r, k;
+	size_t unit, units = (size_t)a->passes * a->kv_heads, query;
+	const float *total;
+	struct row row;
+	double sum;
+	unsigned b;
+
+	for (b = 0; b < gx; b++) {
+		page = b % a->mass_pages;
+		for (sum = 0.0, unit = b / a->mass_pages * units; unit < (b / a->mass_pages + 1) * units; unit++) {
+			for (r = 0; r < 4; r++) {
+				row = row_of(a, unit, r);
+				query = row.sequence * a->tokens + row.token;
+				total = a->totals + 2 * (query * heads + row.head * a->group + row.row % a->group);
+				if (row.token >= a->tokens || !(total[1] > 0.0f))
+					continue;
+				for (k = page * a->page_tokens; k < (page + 1) * a->page_tokens; k++)
+					sum += mass_at(a, unit, r, k) / (double)total[1];
+			}
+		}
+		a->page_mass[b / a->mass_pages * a->table_stride + page] = (float)sum;
 	}
 }
 
@@ -242,9 +383,13 @@ void scalar_kv_kernel(const char *name, unsigned gx, void **params)
 	} else if (!strcmp(name, "tqc_kv_query")) {
 		a = params[1];
 		memset(a->queries, 0x5b,
-		       gx / 4 * (8 * (size_t)scalar_kernels.pipe->plan->dim + 32 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
+		       gx / 4 * (8 * (size_t)scalar_kernels.pipe->plan->dim + 64 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
 	} else if (!strcmp(name, "tqc_kv_combine")) {
 		combine(gx, params[1]);
+	} else if (!strcmp(name, "tqc_kv_raw")) {
+		attend_raw(gx, params[0]);
+	} else if (!strcmp(name, "tqc_kv_mass")) {
+		mass(gx, params[0]);
 	} else {
 		attend(gx, params[0], strncmp(name, "tqc_kv_mla", 10) ? 1 : 4);
 	}
@@ -263,6 +408,10 @@ void scalar_kv_spoil(const char *name, void **params)
 	a = params[!strcmp(name, "tqc_kv_combine")];
 	if (a->out && !strcmp(name, "tqc_kv_combine"))
 		*(float *)a->out += 1.0f;
+	else if (!strcmp(name, "tqc_kv_raw"))
+		a->raw_sums[0] += 1000.0f;
+	else if (!strcmp(name, "tqc_kv_mass"))
+		a->page_mass[0] += 1.0f;
 	else
 		a->sums[0] += 1000.0f;
 }

@@ -26,7 +26,9 @@ struct device {
 	uint32_t raw; /* coordinates of keys in 16 bits; values are the keys' codes then */
 };
 
-static const struct tq_device_kv_options shape = { sizeof(shape), KV_HEADS, HEADS, 64, 0, 0 };
+static const struct tq_device_kv_options shape = { sizeof(shape), KV_HEADS, HEADS, 64, 0, 0, 0, 0, 0 };
+static const struct tq_device_kv_options with_raw = { sizeof(with_raw), KV_HEADS, HEADS, 64, 0, TQ_BF16, 3, 20, 24 };
+#define PLACES (3 + 24)
 
 static void open_codecs(struct device *d, const char *keys, const char *values, uint32_t dim, uint32_t value_dim)
 {
@@ -63,12 +65,13 @@ static void close_all(struct device *d)
 	tq_context_destroy(d->ctx);
 }
 
-/* One sequence of TOKENS tokens in pages 1 and 0, and its attention */
+/* One sequence of TOKENS tokens in pages 1 and 0, its last ones and sinks in area 1, and its attention */
 struct work {
 	float *keys, *values, *query, *out;
 	int64_t slots[TOKENS];
-	uint32_t table[2], length;
-	void *pages, *scratch;
+	int64_t raw_slots[TOKENS];
+	uint32_t table[2], length, area;
+	void *pages, *raw, *scratch;
 	struct tq_device_kv_rows rows;
 	struct tq_device_kv_call call;
 };
@@ -93,18 +96,28 @@ static void start_work(struct work *w, const struct device *d)
 		w->slots[i] = i < 64 ? 64 + (int64_t)i : (int64_t)i - 64;
 	w->table[0] = 1;
 	w->length = TOKENS;
-	w->rows = (struct tq_device_kv_rows){ sizeof(w->rows), TOKENS, TQ_F32, w->keys, KV_HEADS * width, w->values,
-					      KV_HEADS * dim, w->slots, w->pages };
+	w->rows = (struct tq_device_kv_rows){ .struct_size = sizeof(w->rows), .tokens = TOKENS, .dtype = TQ_F32,
+					      .keys = w->keys, .key_stride = KV_HEADS * width, .values = w->values,
+					      .value_stride = KV_HEADS * dim, .slots = w->slots, .pages = w->pages };
+	if (tq_device_kv_raw_size(d->kv)) {
+		w->raw = w->rows.raw = device(2 * tq_device_kv_raw_size(d->kv));
+		w->rows.raw_slots = w->raw_slots;
+		w->area = 1;
+	}
+	for (i = 0; i < TOKENS; i++)
+		w->raw_slots[i] = i < 3 ? PLACES + (int64_t)i : i + 24 < TOKENS ? -1 : PLACES + 3 + (int64_t)(i - 3) % 24;
 	w->call = (struct tq_device_kv_call){ .struct_size = sizeof(w->call), .sequences = 1, .tokens = 1,
 					      .max_tokens = 4096, .dtype = TQ_F32, .query = w->query,
 					      .query_stride = HEADS * width, .out = w->out, .out_stride = HEADS * dim,
-					      .pages = w->pages, .table = w->table, .table_stride = 2, .lengths = &w->length };
+					      .pages = w->pages, .table = w->table, .table_stride = 2, .lengths = &w->length,
+					      .raw = w->raw, .areas = w->raw ? &w->area : NULL };
 	w->scratch = w->call.scratch = device(tq_kv_attend_async_scratch(d->kv, &w->call));
 }
 
 static void end_work(struct work *w)
 {
 	free(w->scratch);
+	free(w->raw);
 	free(w->pages);
 	free(w->out);
 	free(w->query);
@@ -112,43 +125,97 @@ static void end_work(struct work *w)
 	free(w->keys);
 }
 
-/* Output of query head 3 against float64 over what the codec makes of its tokens 0 .. n - 1 */
-static double error_of(const struct device *d, const struct work *w, size_t n)
+/* Row @at of keys (@value: values) as the attention of @n tokens has it: in 16 bits, or what its codec makes of it */
+static void row_of(const struct device *d, const struct work *w, int value, size_t token, size_t kv_head, size_t n, float *x)
 {
-	size_t dim = tq_dim(d->q[0]), width = dim + d->raw, head = 3, at, t, i;
-	double *out = calloc(dim, sizeof(*out)), z, e, off = 0.0, norm = 0.0;
-	double sum = w->call.sink_logits ? exp((double)w->call.sink_logits[head]) : 0.0;
-	float *x = calloc(width, sizeof(*x)), half;
+	size_t dim = tq_dim(d->q[0]), i;
+	const float *from = (value ? w->values : w->keys) + (token * KV_HEADS + kv_head) * (dim + (value ? 0 : d->raw)),
+		    *centre = value || !w->rows.centre ? NULL : w->rows.centre + kv_head * dim;
 	uint8_t row[600];
+	uint16_t half;
 
-	for (t = 0; t < n; t++) {
-		at = (t * KV_HEADS + head / 2) * width;
-		tq_encode(d->q[0], w->keys + at, dim, 1, row);
-		tq_decode(d->q[0], row, 1, x, dim);
-		for (i = dim; i < width; i++) {
-			tq_store_element(&half, TQ_BF16, 0, w->keys[at + i]);
+	if (w->call.raw && (token < with_raw.sinks || token + with_raw.recent >= n)) {
+		for (i = 0; i < dim; i++) {
+			tq_store_element(&half, TQ_BF16, 0, from[i]);
 			x[i] = tq_load_element(&half, TQ_BF16, 0);
 		}
+		return;
+	}
+	for (i = 0; i < dim; i++)
+		x[i] = from[i] - (centre ? centre[i] : 0.0f);
+	tq_encode(d->q[value], x, dim, 1, row);
+	tq_decode(d->q[value], row, 1, x, dim);
+	for (i = 0; centre && i < dim; i++)
+		x[i] += centre[i];
+	for (i = dim; !value && i < dim + d->raw; i++) {
+		tq_store_element(&half, TQ_BF16, 0, from[i]);
+		x[i] = tq_load_element(&half, TQ_BF16, 0);
+	}
+}
+
+/* Attention of query head @head over tokens 0 .. n - 1 in float64, and each page's share added to @mass; returns lse */
+static double reference(const struct device *d, const struct work *w, size_t head, size_t n, double *out, double *mass)
+{
+	size_t dim = tq_dim(d->q[0]), width = dim + d->raw, t, i;
+	double z, sum = 0.0, share[2] = { 0.0, 0.0 }, sink, cap = (double)w->call.softcap;
+	float *x = calloc(width, sizeof(*x));
+
+	memset(out, 0, dim * sizeof(*out));
+	for (t = 0; t < n; t++) {
+		row_of(d, w, 0, t, head / 2, n, x);
 		for (z = 0.0, i = 0; i < width; i++)
 			z += (double)x[i] * (double)w->query[head * width + i];
 		z /= sqrt((double)width);
-		e = exp(w->call.softcap > 0.0f ? (double)w->call.softcap * tanh(z / (double)w->call.softcap) : z);
-		if (!d->raw) {
-			tq_encode(d->q[1], w->values + at, dim, 1, row);
-			tq_decode(d->q[1], row, 1, x, dim);
-		}
+		z = exp(cap > 0.0 ? cap * tanh(z / cap) : z);
+		if (w->call.window && t + w->call.window < n && !(w->call.keep_sinks && t < with_raw.sinks))
+			z = 0.0;
+		/* MLA: the key is the value */
+		if (!d->raw)
+			row_of(d, w, 1, t, head / 2, n, x);
 		for (i = 0; i < dim; i++)
-			out[i] += e * (double)x[i];
-		sum += e;
+			out[i] += z * (double)x[i];
+		sum += z;
+		share[t / 64] += z;
 	}
-	for (i = 0; i < dim; i++) {
-		e = (double)w->out[head * dim + i] - out[i] / sum;
-		off += e * e;
-		norm += out[i] * out[i] / sum / sum;
-	}
+	for (i = 0; i < 2; i++)
+		mass[i] += share[i] / sum;
+	sink = w->call.sink_logits ? exp((double)w->call.sink_logits[head]) : 0.0;
+	for (i = 0; i < dim; i++)
+		out[i] /= sum + sink;
 	free(x);
-	free(out);
+	return log(sum + sink);
+}
+
+/* Output of query head @head against that of tokens 0 .. n - 1 */
+static double error_of(const struct device *d, const struct work *w, size_t head, size_t n, double *lse, double *mass)
+{
+	double *want = calloc(tq_dim(d->q[0]), sizeof(*want)), off = 0.0, norm = 0.0, e;
+	size_t dim = tq_dim(d->q[0]), i;
+
+	*lse = reference(d, w, head, n, want, mass);
+	for (i = 0; i < dim; i++) {
+		e = (double)w->out[head * dim + i] - want[i];
+		off += e * e;
+		norm += want[i] * want[i];
+	}
+	free(want);
 	return sqrt(off / norm);
+}
+
+/* The call, and its answers */
+static void check_answers(const struct device *d, const struct work *w)
+{
+	double lse, mass[2] = { 0.0, 0.0 };
+	size_t head;
+
+	ck_assert_int_eq(tq_kv_attend_async(d->kv, d->queue, &w->call), TQ_OK);
+	for (head = w->call.page_mass ? 0 : 3; head < HEADS; head++) {
+		ck_assert_double_lt(error_of(d, w, head, w->length, &lse, mass), 1e-5);
+		if (w->call.lse)
+			ck_assert_double_eq_tol((double)w->call.lse[head], lse, 1e-5);
+	}
+	for (head = 0; w->call.page_mass && head < 2; head++)
+		ck_assert_double_eq_tol((double)w->call.page_mass[head], mass[head], 1e-5);
 }
 
 static const struct {
@@ -184,8 +251,7 @@ START_TEST(attention_gives_the_hosts_answers)
 	w.slots[TOKENS - 1] = -1;
 	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, &w.rows), TQ_OK);
 	w.length = TOKENS - 1;
-	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
-	ck_assert_double_lt(error_of(&d, &w, TOKENS - 1), 1e-5);
+	check_answers(&d, &w);
 	/* the last token, alone, from another place */
 	w.slots[0] = TOKENS - 1 - 64;
 	w.rows.tokens = 1;
@@ -193,14 +259,11 @@ START_TEST(attention_gives_the_hosts_answers)
 	w.rows.values = w.values + (TOKENS - 1) * w.rows.value_stride;
 	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, &w.rows), TQ_OK);
 	w.length = TOKENS;
-	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
-	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	check_answers(&d, &w);
 	w.call.softcap = 0.5f;
-	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
-	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	check_answers(&d, &w);
 	w.call.sink_logits = sinks;
-	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, &w.call), TQ_OK);
-	ck_assert_double_lt(error_of(&d, &w, TOKENS), 1e-5);
+	check_answers(&d, &w);
 	/* nothing but the sink */
 	w.length = 0;
 	w.call.lse = lse;
@@ -217,17 +280,65 @@ START_TEST(attention_gives_the_hosts_answers)
 }
 END_TEST
 
-static const char *const spoiled[] = { "tqc_kv_append", "tqc_kv_attend_64_4_4", "tqc_kv_combine", "tqc_kv_mla_2" };
+START_TEST(sixteen_bit_tokens_join_the_coded)
+{
+	static const float sinks[HEADS] = { 0.0f, -INFINITY, 1.0f, 3.5f };
+	size_t dim = plans[_i].dim, i;
+	float lse[HEADS], mass[2], centre[KV_HEADS * 256];
+	struct device d;
+	struct work w;
+
+	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].dim);
+	ck_assert_msg(tq_device_kv_create(d.codec[0], d.codec[1], d.queue, &with_raw, &d.kv) == TQ_OK, "%s", tq_error_text());
+	ck_assert_uint_eq(tq_device_kv_raw_size(d.kv), PLACES * KV_HEADS * 2 * dim * 2);
+	start_work(&w, &d);
+	for (i = 0; i < KV_HEADS * dim; i++)
+		centre[i] = noise();
+	w.rows.centre = w.call.centre = centre;
+	w.call.max_tokens = 128;
+	w.call.page_mass = mass;
+	w.call.lse = lse;
+	free(w.scratch);
+	w.scratch = w.call.scratch = device(tq_kv_attend_async_scratch(d.kv, &w.call));
+	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, &w.rows), TQ_OK);
+	w.length = TOKENS;
+	check_answers(&d, &w);
+	/* the ring has room for four tokens to be taken back */
+	w.length = TOKENS - 4;
+	w.call.softcap = 1.0f;
+	w.call.sink_logits = sinks;
+	check_answers(&d, &w);
+	w.call.window = 30;
+	check_answers(&d, &w);
+	w.call.keep_sinks = 1;
+	check_answers(&d, &w);
+	/* fewer tokens than the last that stay in 16 bits: nothing is read of pages */
+	w.call.window = 0;
+	for (i = 0; i < 7; i++)
+		w.raw_slots[i] = PLACES + (int64_t)i;
+	w.rows.tokens = 7;
+	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, &w.rows), TQ_OK);
+	w.length = 7;
+	w.table[0] = 1u << 30;
+	check_answers(&d, &w);
+	end_work(&w);
+	close_all(&d);
+	ck_assert_int_eq(fake_held(), 0);
+}
+END_TEST
+
+static const char *const spoiled[] = { "tqc_kv_append", "tqc_kv_attend_64_4_4", "tqc_kv_combine", "tqc_kv_raw",
+					"tqc_kv_mass", "tqc_kv_mla_2" };
 
 START_TEST(no_attention_passes_with_one_wrong_kernel)
 {
 	struct device d;
 
-	if (_i < 3)
+	if (_i < 5)
 		open_codecs(&d, "bits=4", "bits=4", 64, 64);
 	else
 		open_codecs(&d, "bits=2", "bits=2", 512, 512);
-	d.raw = _i < 3 ? 0 : 64;
+	d.raw = _i < 5 ? 0 : 64;
 	strcpy(scalar_kernels.wrong, spoiled[_i]);
 	ck_assert_int_eq(open_kv(&d), TQ_ERR_SELFTEST);
 	ck_assert_msg(strstr(tq_error_text(), "attention: ") != NULL, "%s", tq_error_text());
@@ -300,6 +411,12 @@ START_TEST(bad_arguments_are_named)
 	CREATE(page_tokens, 16);
 	CREATE(page_tokens, 96);
 	CREATE(page_tokens, 8192);
+	CREATE(sinks, 65537);
+	CREATE(recent, 1u << 20);
+	CREATE(ring, 1u << 20);
+	ck_assert_int_eq(tq_device_kv_create(d.codec[0], d.codec[1], d.queue, WITH(options, with_raw, ring, 19), &none), TQ_ERR_ARG);
+	ck_assert_int_eq(tq_device_kv_create(d.codec[0], d.codec[1], d.queue, WITH(options, with_raw, raw_type, TQ_F32), &none),
+			 TQ_ERR_ARG);
 	tmp_options = shape;
 	tmp_options.key_raw_dim = 64;
 	REFUSED("options.raw_type", tq_device_kv_create(d.codec[0], NULL, d.queue, &tmp_options, &none));
@@ -321,6 +438,7 @@ START_TEST(bad_arguments_are_named)
 	APPEND("rows.value_stride", value_stride, SIZE_MAX / 8);
 	APPEND("rows.slots", slots, NULL);
 	APPEND("rows.pages: not aligned", pages, (char *)w.pages + 8);
+	APPEND("rows.centre: not aligned", centre, (const float *)(const void *)((char *)w.pages + 2));
 	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, WITH(rows, w.rows, tokens, 0)), TQ_OK);
 #define ATTEND(text, member, value)                                                                \
 	REFUSED(text, tq_kv_attend_async(d.kv, d.queue, WITH(call, w.call, member, value)))
@@ -343,6 +461,8 @@ START_TEST(bad_arguments_are_named)
 	ATTEND("call.pages is NULL", pages, NULL);
 	ATTEND("call.table", table, NULL);
 	ATTEND("call.lengths", lengths, NULL);
+	ATTEND("call.centre: not aligned", centre, (const float *)(const void *)((char *)w.query + 2));
+	ATTEND("call.page_mass: not aligned", page_mass, (float *)(void *)((char *)w.out + 2));
 	ATTEND("call.scratch", scratch, NULL);
 	ATTEND("call.scratch", scratch, (char *)w.scratch + 64);
 	ck_assert_uint_eq(tq_kv_attend_async_scratch(d.kv, WITH(call, w.call, tokens, 0)), 0);
@@ -411,6 +531,7 @@ int main(void)
 	Suite *s = suite_create("cuda kv");
 
 	tcase_add_loop_test(device, attention_gives_the_hosts_answers, 0, sizeof(plans) / sizeof(plans[0]));
+	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 5);
 	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
 	tcase_add_loop_test(device, what_is_not_served_is_said, 0, sizeof(unserved) / sizeof(unserved[0]));
 	tcase_add_test(device, bad_arguments_are_named);

@@ -7,18 +7,19 @@
 struct kv_cache {
 	struct tq_quantizer *q[2];
 	struct tq_device_codec *codec[2];
-	struct tq_device_kv *kv = NULL;
+	struct tq_device_kv *kv = NULL, *raw = NULL; /* without tokens in 16 bits, and with */
+	static constexpr size_t sinks = 5, recent = 131, ring = 140;
 	size_t dim, kv_heads, heads, page_tokens, sequences, tokens, pages_each, page, copies;
 	std::vector<uint32_t> table;
-	uint8_t *pages;
-	uint32_t *dtable, *dlengths;
+	uint8_t *pages, *rows16;
+	uint32_t *dtable, *dlengths, *areas;
 
 	kv_cache(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t n, size_t longest,
 		 size_t ncopies = 1)
 		: dim(d), kv_heads(nkv), heads(nq), page_tokens(per_page), sequences(n), tokens(longest),
 		  pages_each((longest + per_page - 1) / per_page), copies(ncopies)
 	{
-		struct tq_device_kv_options o = { sizeof(o), (uint32_t)nkv, (uint32_t)nq, (uint32_t)per_page, 0, 0 };
+		struct tq_device_kv_options o = { sizeof(o), (uint32_t)nkv, (uint32_t)nq, (uint32_t)per_page, 0, 0, 0, 0, 0 };
 		std::mt19937 rng(7);
 
 		q[0] = quantizer(key, (uint32_t)d);
@@ -29,6 +30,17 @@ struct kv_cache {
 			printf("DIFFERS: attention %s / %s, d=%zu: %s\n", key, value, d, tq_error_text());
 			exit(1);
 		}
+		o.sinks = sinks;
+		o.recent = recent;
+		o.ring = ring;
+		o.raw_type = TQ_BF16;
+		TQ(tq_device_kv_create(codec[0], codec[1], queue, &o, &raw));
+		rows16 = device<uint8_t>(n * tq_device_kv_raw_size(raw));
+		std::vector<uint32_t> area(n);
+		for (size_t i = 0; i < n; i++)
+			area[i] = (uint32_t)((i + 1) % n);
+		areas = device<uint32_t>(n);
+		CK(cudaMemcpy(areas, area.data(), n * 4, cudaMemcpyHostToDevice));
 		page = tq_device_kv_page_size(kv);
 		table.resize(n * pages_each);
 		for (size_t i = 0; i < table.size(); i++)
@@ -50,6 +62,16 @@ struct kv_cache {
 	{
 		return (int64_t)table[sequence * pages_each + token / page_tokens] * (int64_t)page_tokens +
 		       (int64_t)(token % page_tokens);
+	}
+
+	/* where a token's 16-bit row goes, one of @length */
+	int64_t raw_slot(size_t sequence, size_t token, size_t length) const
+	{
+		size_t area = (sequence + 1) % sequences * (sinks + ring);
+
+		return token < sinks ? (int64_t)(area + token) :
+		       token + ring < length ? -1 :
+					       (int64_t)(area + sinks + (token - sinks) % ring);
 	}
 
 	struct tq_device_kv_call call(size_t query_tokens, int dtype, const void *query, void *out) const
@@ -74,14 +96,26 @@ struct kv_cache {
 	~kv_cache()
 	{
 		tq_device_kv_destroy(kv);
+		tq_device_kv_destroy(raw);
 		for (int i = 0; i < 2; i++) {
 			tq_device_codec_destroy(codec[i]);
 			tq_quantizer_destroy(q[i]);
 		}
-		for (void *p : { (void *)pages, (void *)dtable, (void *)dlengths })
+		for (void *p : { (void *)pages, (void *)dtable, (void *)dlengths, (void *)rows16, (void *)areas })
 			CK(cudaFree(p));
 	}
 };
+
+/* to bf16 and back */
+static float rounded(float x)
+{
+	uint32_t b;
+
+	memcpy(&b, &x, 4);
+	b = (b + 0x7fff + (b >> 16 & 1)) & 0xffff0000u;
+	memcpy(&x, &b, 4);
+	return x;
+}
 
 /* Rows as scalar decodes them from its own codes */
 static std::vector<float> decoded(const struct tq_quantizer *q, const std::vector<float> &x)
@@ -95,14 +129,21 @@ static std::vector<float> decoded(const struct tq_quantizer *q, const std::vecto
 	return y;
 }
 
-/* What an output row should be, in float64, with a logit @sink; returns log(sum(exp)) */
-static double attend_row(const float *query, const float *k, const float *v, size_t step, size_t d, size_t from, size_t to,
-			 double scale, double cap, double sink, std::vector<double> &out)
+/*
+ * What an output row should be, in float64, over tokens from .. to - 1 and those below @keep, with a logit @sink; each
+ * token's share, the sink's left out, is added to @mass[t / page] if that is given. Returns log(sum(exp)).
+ */
+static double attend_row(const float *query, const float *k, const float *v, size_t step, size_t d, size_t from, size_t to, size_t keep,
+			 double scale, double cap, double sink, std::vector<double> &out, double *mass, size_t page)
 {
 	std::vector<double> z(to);
-	double top = sink, sum = 0;
+	double top = sink, sum = 0, of_sink = 0;
 
-	for (size_t t = from; t < to; t++) {
+	for (size_t t = 0; t < to; t++) {
+		if (t < from && t >= keep) {
+			z[t] = -HUGE_VAL;
+			continue;
+		}
 		z[t] = 0;
 		for (size_t i = 0; i < d; i++)
 			z[t] += (double)k[t * step + i] * query[i];
@@ -112,14 +153,21 @@ static double attend_row(const float *query, const float *k, const float *v, siz
 	}
 	out.assign(d, 0.0);
 	if (sink > -HUGE_VAL)
-		sum = exp(sink - top);
-	for (size_t t = from; t < to; t++) {
-		double e = exp(z[t] - top);
+		of_sink = exp(sink - top);
+	for (size_t t = 0; t < to; t++) {
+		double e = z[t] > -HUGE_VAL ? exp(z[t] - top) : 0;
+
+		z[t] = e;
+		if (e == 0)
+			continue;
 
 		sum += e;
 		for (size_t i = 0; i < d; i++)
 			out[i] += e * v[t * step + i];
 	}
+	for (size_t t = 0; mass && sum > 0 && t < to; t++)
+		mass[t / page] += z[t] / sum;
+	sum += of_sink;
 	for (size_t i = 0; i < d && sum > 0; i++)
 		out[i] /= sum;
 	return top + log(sum);
@@ -127,8 +175,8 @@ static double attend_row(const float *query, const float *k, const float *v, siz
 
 /*
  * Sequences of different lengths, keys with directions that some queries like much (peaked weights) and rows
- * of very different norms; several query tokens, splits and windows, caps and sinks; recorded into a graph and
- * replayed.
+ * of very different norms; several query tokens, splits and windows, caps and sinks, centres, tokens in 16 bits and
+ * the mass of pages; recorded into a graph and replayed.
  */
 static void kv_check(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t query_tokens,
 		     size_t longest, float heat)
@@ -165,8 +213,32 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 	CK(cudaMemcpy(dv, v.data(), v.size() * 4, cudaMemcpyHostToDevice));
 	CK(cudaMemcpy(dq, query.data(), query.size() * 4, cudaMemcpyHostToDevice));
 	CK(cudaMemcpy(ds, slots.data(), all * 8, cudaMemcpyHostToDevice));
-	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, dk, nkv * d, dv, nkv * d, ds, c.pages };
-	std::vector<float> y = decoded(c.q[0], k), x = decoded(c.q[1], v);
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, dk, nkv * d, dv, nkv * d, ds, c.pages, NULL, NULL, NULL };
+	std::vector<float> y = decoded(c.q[0], k), x = decoded(c.q[1], v), y16, x16 = x, hcentre(nkv * d);
+	std::vector<int64_t> places;
+
+	/* the same with a centre, and some tokens in 16 bits */
+	for (auto &z : hcentre)
+		z = normal(rng);
+	y16 = k;
+	for (size_t i = 0; i < y16.size(); i++)
+		y16[i] -= hcentre[i % hcentre.size()];
+	y16 = decoded(c.q[0], y16);
+	for (size_t i = 0; i < y16.size(); i++)
+		y16[i] += hcentre[i % hcentre.size()];
+	for (size_t s = 0, i = 0; s < n; s++)
+		for (size_t t = 0; t < lengths[s]; t++, i++) {
+			places.push_back(c.raw_slot(s, t, lengths[s]));
+			if (t < c.sinks || t + c.recent >= lengths[s])
+				for (size_t j = i * nkv * d; j < (i + 1) * nkv * d; j++) {
+					y16[j] = rounded(k[j]);
+					x16[j] = rounded(v[j]);
+				}
+		}
+	float *centre = device<float>(nkv * d), *mass = device<float>(n * c.pages_each);
+	int64_t *dplaces = device<int64_t>(all);
+	CK(cudaMemcpy(centre, hcentre.data(), nkv * d * 4, cudaMemcpyHostToDevice));
+	CK(cudaMemcpy(dplaces, places.data(), all * 8, cudaMemcpyHostToDevice));
 
 	std::vector<float> hsink(nq);
 	for (auto &x : hsink)
@@ -175,31 +247,42 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 	float *sinks = device<float>(nq);
 	CK(cudaMemcpy(sinks, hsink.data(), nq * 4, cudaMemcpyHostToDevice));
 
-	for (uint32_t mode = 0; mode < 5; mode++) {
+	for (uint32_t mode = 0; mode < 8; mode++) {
+		const struct tq_device_kv *kv = mode < 5 ? c.kv : c.raw;
 		struct tq_device_kv_call call = c.call(query_tokens, TQ_F32, dq, out);
 		cudaGraph_t graph;
 		cudaGraphExec_t exec;
 
 		call.lse = lse;
-		call.splits = mode == 1 ? 1 : mode == 2 ? 7 : 0;
-		call.window = mode == 3 ? 45 : 0;
-		call.softcap = mode == 4 ? 4.0f : 0.0f;
-		call.sink_logits = mode >= 3 ? sinks : NULL;
-		uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
+		call.splits = mode == 1 ? 1 : mode == 2 || mode == 6 ? 7 : 0;
+		call.window = mode == 3 ? 45 : mode == 6 ? 200 : mode == 7 ? 77 : 0;
+		call.softcap = mode == 4 || mode == 6 ? 4.0f : 0.0f;
+		call.sink_logits = mode == 3 || mode == 4 || mode == 6 ? sinks : NULL;
+		if (mode >= 5) {
+			r.centre = call.centre = centre;
+			r.raw_slots = dplaces;
+			r.raw = c.rows16;
+			call.raw = c.rows16;
+			call.areas = c.areas;
+			call.keep_sinks = mode == 6;
+			call.page_mass = mode == 7 ? NULL : mass;
+		}
+		const std::vector<float> &keys = mode < 5 ? y : y16, &values = mode < 5 ? x : x16;
+		uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(kv, &call));
 		call.scratch = scratch;
 		CK(cudaStreamSynchronize(stream));
 		CK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-		TQ(tq_kv_append_async(c.kv, queue, &r));
-		TQ(tq_kv_attend_async(c.kv, queue, &call));
+		TQ(tq_kv_append_async(kv, queue, &r));
+		TQ(tq_kv_attend_async(kv, queue, &call));
 		call.out = again;
-		TQ(tq_kv_attend_async(c.kv, queue, &call));
+		TQ(tq_kv_attend_async(kv, queue, &call));
 		CK(cudaStreamEndCapture(stream, &graph));
 		CK(cudaGraphInstantiate(&exec, graph, 0));
 		for (int i = 0; i < 2; i++)
 			CK(cudaGraphLaunch(exec, stream));
-		std::vector<float> got = fetch(out, rows * d), twice = fetch(again, rows * d), gl = fetch(lse, rows);
-		std::vector<double> want;
-		double worst = 0, worst_lse = 0;
+		std::vector<float> got = fetch(out, rows * d), twice = fetch(again, rows * d), gl = fetch(lse, rows), gm = fetch(mass, n * c.pages_each);
+		std::vector<double> want, want_mass(n * c.pages_each);
+		double worst = 0, worst_lse = 0, worst_mass = 0;
 		size_t base = 0;
 
 		for (size_t s = 0; s < n; base += lengths[s], s++)
@@ -212,8 +295,9 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 					/* a long sequence costs the host much: some of its heads will do */
 					if (lengths[s] > 8000 && h % 5)
 						continue;
-					l = attend_row(query.data() + row * d, y.data() + at, x.data() + at, nkv * d, d, from, to, 1 / sqrt((double)d), call.softcap, sink,
-						       want);
+					l = attend_row(query.data() + row * d, keys.data() + at, values.data() + at, nkv * d, d, from, to,
+						       call.keep_sinks ? c.sinks : 0, 1 / sqrt((double)d), call.softcap, sink, want,
+						       want_mass.data() + s * c.pages_each, per_page);
 					for (size_t i = 0; i < d; i++) {
 						off += (got[row * d + i] - want[i]) * (got[row * d + i] - want[i]);
 						norm += want[i] * want[i];
@@ -227,17 +311,23 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 					double e = to || sink > -HUGE_VAL ? fabs(gl[row] - l) : gl[row] < -1e38f ? 0 : 1e9;
 					worst_lse = e <= worst_lse ? worst_lse : e;
 				}
-		snprintf(what, sizeof(what), "attention, %zu/%zu heads, %zu query tokens, %zu tokens, splits %u, window %u, cap %g: error %.1e, lse %.1e", nq, nkv,
-			 query_tokens, longest, call.splits, call.window, call.softcap, worst, worst_lse);
+		for (size_t i = 0; call.page_mass && longest <= 8000 && i < want_mass.size(); i++) {
+			double e = fabs(gm[i] - want_mass[i]) / (double)(query_tokens * nq);
+
+			worst_mass = e <= worst_mass ? worst_mass : e;
+		}
+		verdict(worst_mass <= 1e-3, "mass of pages", key, (unsigned)d);
+		snprintf(what, sizeof(what), "attention, %zu/%zu heads, %zu query tokens, %zu tokens, splits %u, window %u, cap %g%s: error %.1e, lse %.1e", nq, nkv,
+			 query_tokens, longest, call.splits, call.window, call.softcap, mode < 5 ? "" : ", 16 bits", worst, worst_lse);
 		verdict(worst <= 1e-3 && worst_lse <= 1e-3, what, key, (unsigned)d);
 		verdict(!memcmp(got.data(), twice.data(), rows * d * 4), "attention twice", key, (unsigned)d);
-		if (mode == 0)
+		if (mode == 0 || mode == 5)
 			printf("%s | %s, d=%zu: %s\n", key, value, d, what);
 		CK(cudaGraphExecDestroy(exec));
 		CK(cudaGraphDestroy(graph));
 		CK(cudaFree(scratch));
 	}
-	for (void *p : { (void *)dk, (void *)dv, (void *)dq, (void *)out, (void *)lse, (void *)again, (void *)ds, (void *)sinks })
+	for (void *p : { (void *)dk, (void *)dv, (void *)dq, (void *)out, (void *)lse, (void *)again, (void *)ds, (void *)sinks, (void *)centre, (void *)mass, (void *)dplaces })
 		CK(cudaFree(p));
 }
 
@@ -268,7 +358,7 @@ static void kv_check_dtypes(void)
 	}
 	CK(cudaMemcpy(k, fk.data(), fk.size() * 4, cudaMemcpyHostToDevice));
 	CK(cudaMemcpy(q, fq.data(), fq.size() * 4, cudaMemcpyHostToDevice));
-	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, k, nkv * d, k, nkv * d, ds, c.pages };
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, k, nkv * d, k, nkv * d, ds, c.pages, NULL, NULL, NULL };
 	struct tq_device_kv_call call = c.call(1, TQ_F32, q, out);
 	uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
 	call.scratch = scratch;
@@ -335,7 +425,8 @@ __global__ static void fill_tiles(uint8_t *x, size_t tiles, unsigned bytes, unsi
 		}
 }
 
-static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n, size_t longest, size_t per_page)
+static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n, size_t longest, size_t per_page,
+		    bool raw = false, bool mass = false)
 {
 	size_t scale = strstr(spec, "scale=f16") ? 2 : 4;
 	/* as many copies as make the L2 cold */
@@ -344,7 +435,13 @@ static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n,
 	unsigned bytes = (unsigned)(c.page / nkv / (per_page / 32));
 	uint16_t *query = device<uint16_t>(n * nq * d), *out = device<uint16_t>(n * nq * d);
 	struct tq_device_kv_call call = c.call(1, TQ_BF16, query, out);
-	uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(c.kv, &call));
+	const struct tq_device_kv *kv = raw ? c.raw : c.kv;
+	float *masses = device<float>(n * c.pages_each);
+	call.raw = c.rows16;
+	call.areas = c.areas;
+	call.page_mass = mass ? masses : NULL;
+	fill_bf16<<<64, 256, 0, stream>>>((uint16_t *)c.rows16, n * tq_device_kv_raw_size(c.raw) / 2, 5);
+	uint8_t *scratch = device<uint8_t>(tq_kv_attend_async_scratch(kv, &call));
 	std::vector<cudaGraphExec_t> exec(c.copies);
 	char what[200];
 
@@ -358,22 +455,23 @@ static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n,
 
 		call.pages = c.pages + i * c.table.size() * c.page;
 		CK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-		TQ(tq_kv_attend_async(c.kv, queue, &call));
+		TQ(tq_kv_attend_async(kv, queue, &call));
 		CK(cudaStreamEndCapture(stream, &graph));
 		CK(cudaGraphInstantiate(&exec[i], graph, 0));
 		CK(cudaGraphDestroy(graph));
 	}
-	snprintf(what, sizeof(what), "attend %zu x %zu, %zu/%zu heads, d=%zu, pages of %zu, %s", n, longest, nq, nkv, d, per_page, spec);
+	snprintf(what, sizeof(what), "attend %zu x %zu, %zu/%zu heads, d=%zu, pages of %zu, %s%s%s", n, longest, nq, nkv, d, per_page, spec,
+		 raw ? ", 136 of these in 16 bits" : "", mass ? ", mass of pages" : "");
 	line(what, median_ms(15, [&](int i) { CK(cudaGraphLaunch(exec[i % c.copies], stream)); }),
 	     (double)n * longest * nkv * bytes / 32 + 4.0 * n * nq * d);
 	for (auto e : exec)
 		CK(cudaGraphExecDestroy(e));
-	for (void *p : { (void *)query, (void *)out, (void *)scratch })
+	for (void *p : { (void *)query, (void *)out, (void *)scratch, (void *)masses })
 		CK(cudaFree(p));
 }
 
 /* One token for each of @n sequences */
-static void kv_time_append(const char *spec, size_t d, size_t nkv, size_t n)
+static void kv_time_append(const char *spec, size_t d, size_t nkv, size_t n, bool raw = false)
 {
 	const size_t longest = 4096;
 	kv_cache c(spec, spec, d, nkv, nkv, 64, n, longest);
@@ -390,12 +488,22 @@ static void kv_time_append(const char *spec, size_t d, size_t nkv, size_t n)
 		ds.push_back(device<int64_t>(n));
 		CK(cudaMemcpy(ds[j], slots[j].data(), n * 8, cudaMemcpyHostToDevice));
 	}
-	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)n, TQ_BF16, k, nkv * d, v, nkv * d, NULL, c.pages };
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)n, TQ_BF16, k, nkv * d, v, nkv * d, NULL, c.pages, NULL, NULL, NULL };
+	int64_t *places = device<int64_t>(n);
+	std::vector<int64_t> hplaces;
+	for (size_t s = 0; s < n; s++)
+		hplaces.push_back(c.raw_slot(s, 777, 778));
+	CK(cudaMemcpy(places, hplaces.data(), n * 8, cudaMemcpyHostToDevice));
+	if (raw) {
+		r.raw_slots = places;
+		r.raw = c.rows16;
+	}
 	double ms = median_ms(31, [&](int i) {
 		r.slots = ds[i % ds.size()];
-		TQ(tq_kv_append_async(c.kv, queue, &r));
+		TQ(tq_kv_append_async(raw ? c.raw : c.kv, queue, &r));
 	});
-	snprintf(what, sizeof(what), "append a token for %zu sequences, %zu heads, d=%zu, %s", n, nkv, d, spec);
+	snprintf(what, sizeof(what), "append a token for %zu sequences, %zu heads, d=%zu, %s%s", n, nkv, d, spec, raw ? ", and in 16 bits" : "");
+	CK(cudaFree(places));
 	printf("| %s | %.1f us | | |\n", what, ms * 1e3);
 	CK(cudaFree(k));
 	CK(cudaFree(v));
@@ -408,7 +516,10 @@ static void kv_time_all(void)
 	const char *four = "bits=4 correction=ls";
 
 	kv_time(four, 128, 8, 32, 8, 32768, 64);
+	kv_time(four, 128, 8, 32, 8, 32768, 64, true);
+	kv_time(four, 128, 8, 32, 8, 32768, 64, false, true);
 	kv_time(four, 128, 8, 32, 8, 64, 64);
+	kv_time(four, 128, 8, 32, 8, 64, 64, true);
 	kv_time(four, 128, 8, 32, 64, 32768, 64);
 	kv_time(four, 128, 8, 32, 1, 131072, 64);
 	kv_time(four, 128, 8, 32, 8, 32768, 32);
@@ -425,6 +536,7 @@ static void kv_time_all(void)
 	kv_time(four, 128, 8, 64, 8, 32768, 64);
 	kv_time(four, 128, 8, 8, 8, 32768, 64);
 	kv_time_append(four, 128, 8, 64);
+	kv_time_append(four, 128, 8, 64, true);
 	kv_time_append(four, 128, 8, 1);
 	kv_time_append(four, 128, 8, 4096);
 }
