@@ -275,8 +275,8 @@ static __device__ void finish_trellis(const tqc_plan &p, const float *y, float *
  * Shared memory: spare[dim], y[together][dim], then the searches of each warp.
  */
 template <int W, int B>
-static __device__ __forceinline__ void encode_trellis(const tqc_plan &p, const void *x, int dtype, size_t stride, size_t n,
-						      uint8_t *codes, unsigned together)
+__device__ __forceinline__ void encode_trellis(const tqc_plan &p, const void *x, int dtype, size_t stride, size_t n,
+					       uint8_t *codes, unsigned together)
 {
 	extern __shared__ __align__(128) uint8_t smem[];
 	__shared__ encode_box box;
