@@ -361,6 +361,7 @@ static const struct {
 	{ "bits=3", "bits=4", 64, 64, "3-bit keys and 4-bit values", 0 },
 	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch", 0 },
 	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch", 0 },
+	{ "code=tcq bits=4", "code=tcq bits=4", 128, 128, "attention: trellis codes are not served", 0 },
 	{ "bits=4", "bits=4", 256, 256, "keys of 256 coordinates, which are the values too, and 64 in 16 bits", 64 },
 	{ "bits=4", "bits=4", 512, 512, "keys of 512 coordinates, which are the values too, and 32 in 16 bits", 32 },
 	{ "bits=5", "bits=5", 512, 512, "5-bit keys: 2 to 4 bits are served", 64 },
@@ -383,6 +384,33 @@ END_TEST
 /* A copy of @from with one member changed, for one call */
 #define WITH(type, from, member, value)                                                            \
 	(tmp_##type = (from), tmp_##type.member = (value), &tmp_##type)
+
+START_TEST(what_latents_lack_is_said)
+{
+	struct tq_device_kv_options o = with_raw;
+	struct tq_device_kv_rows tmp_rows;
+	struct tq_device_kv_call tmp_call;
+	struct tq_device_kv *none;
+	struct device d;
+	struct work w;
+
+	open_codecs(&d, "bits=4", "bits=4", 512, 512);
+	d.raw = 64;
+	ck_assert_msg(open_kv(&d) == TQ_OK, "%s", tq_error_text());
+	start_work(&w, &d);
+	o.key_raw_dim = 64;
+	ck_assert_int_eq(tq_device_kv_create(d.codec[0], NULL, d.queue, &o, &none), TQ_ERR_UNSUPPORTED);
+	ck_assert_msg(strstr(tq_error_text(), "options.sinks, options.recent") != NULL, "%s", tq_error_text());
+	ck_assert_int_eq(tq_kv_append_async(d.kv, d.queue, WITH(rows, w.rows, centre, w.keys)), TQ_ERR_UNSUPPORTED);
+	ck_assert_msg(strstr(tq_error_text(), "rows.centre") != NULL, "%s", tq_error_text());
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, WITH(call, w.call, centre, w.query)), TQ_ERR_UNSUPPORTED);
+	ck_assert_msg(strstr(tq_error_text(), "call.centre") != NULL, "%s", tq_error_text());
+	ck_assert_int_eq(tq_kv_attend_async(d.kv, d.queue, WITH(call, w.call, page_mass, w.out)), TQ_ERR_UNSUPPORTED);
+	ck_assert_msg(strstr(tq_error_text(), "call.page_mass") != NULL, "%s", tq_error_text());
+	end_work(&w);
+	close_all(&d);
+}
+END_TEST
 
 START_TEST(bad_arguments_are_named)
 {
@@ -534,6 +562,7 @@ int main(void)
 	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 5);
 	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
 	tcase_add_loop_test(device, what_is_not_served_is_said, 0, sizeof(unserved) / sizeof(unserved[0]));
+	tcase_add_test(device, what_latents_lack_is_said);
 	tcase_add_test(device, bad_arguments_are_named);
 	tcase_add_loop_test(failure, every_call_of_the_driver_can_fail, 0, 2);
 	tcase_set_timeout(device, 60);
