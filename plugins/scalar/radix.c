@@ -26,13 +26,14 @@ void scalar_radix_choose(const struct tq_plan *plan, const float *threshold, con
 			 uint8_t *index)
 {
 	const struct tq_radix *x = plan->radix;
-	unsigned base, j;
-	size_t i;
+	uint32_t j = tq_radix_digit(x, at);
+	size_t i, end;
 
-	for (i = 0; i < n; i++) {
-		j = tq_radix_digit(x, at + i);
-		base = x->base[j];
-		index[i] = (uint8_t)(base + level_among(y[at + i], threshold + base, x->count[j]));
+	for (i = 0; i < n; j++) {
+		end = ((size_t)j + 1) * x->words - at;
+		for (; i < n && i < end; i++)
+			index[i] = (uint8_t)(x->base[j] +
+					     level_among(y[at + i], threshold + x->base[j], x->count[j]));
 	}
 }
 
