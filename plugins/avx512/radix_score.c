@@ -8,8 +8,7 @@
  *	for each unit		64 bytes of the upper plane, then 64 of the lower one if there are two
  */
 
-#include "finish.h"
-#include "sums.h"
+#include "grid.h"
 #include "radix.h"
 
 /* Levels of sixteen rows: unit u of row r at [BLOCK * u + r] */
@@ -53,11 +52,9 @@ LEVELS_INLINE void fetch_row(const struct tq_plan *plan, const struct strip *str
 		_mm_prefetch((const char *)strip->row[r] + strip->ahead + u, _MM_HINT_T0);
 }
 
-/* A from sums of (level + 128) q: combine() doubles them, which an exact half undoes */
-LEVELS_INLINE __m512 whole(const __m512i *s, uint32_t planes, int64_t sum)
-{
-	return _mm512_mul_ps(combine(s, (int)planes, 256, sum), _mm512_set1_ps(0.5f));
-}
+/* Tables hold level + 128: twice a level is 2 (level + 128) - 256, and an exact half undoes it */
+#define BETA 256
+#define HALF 0.5f
 
 /* A of sixteen rows from @first on and one query of @planes */
 LEVELS_INLINE __m512 sum_block(const struct tq_plan *plan, const struct radix_lookup *l, uint32_t digits, uint32_t width,
@@ -95,7 +92,7 @@ LEVELS_INLINE __m512 sum_block(const struct tq_plan *plan, const struct radix_lo
 	lane[0][0] = add_quarters(part[0][0], part[0][1], part[0][2], part[0][3]);
 	if (planes == 2)
 		lane[0][1] = add_quarters(part[1][0], part[1][1], part[1][2], part[1][3]);
-	return whole(lane[0], planes, sum);
+	return _mm512_mul_ps(combine(lane[0], (int)planes, BETA, sum), _mm512_set1_ps(HALF));
 }
 
 LEVELS_INLINE void decode(const struct tq_plan *plan, const struct radix_lookup *l, uint32_t digits, uint32_t width,
@@ -114,52 +111,6 @@ LEVELS_INLINE void decode(const struct tq_plan *plan, const struct radix_lookup 
 				_mm512_store_si512(&grid->at[BLOCK * (j * chunks + c) + r],
 						   radix_levels(l, (uint32_t)j, words, width));
 		}
-}
-
-/* Sums of four rows over one plane of a query, each in one lane of every 128 bits */
-LEVELS_INLINE __m512i dot_group(const __m512i *grid, const int8_t *q, size_t step, size_t n)
-{
-	__m512i lane[GROUP] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-				_mm512_setzero_si512() };
-	size_t r;
-
-	for (; n; n--, grid += BLOCK, q += step)
-#pragma GCC unroll 4
-		for (r = 0; r < GROUP; r++)
-			lane[r] = _mm512_dpbusd_epi32(lane[r], _mm512_load_si512(grid + r), _mm512_load_si512(q));
-	return add_lanes(lane[0], lane[1], lane[2], lane[3]);
-}
-
-/* A of sixteen rows */
-LEVELS_INLINE __m512 sum_grid(const struct grid *grid, const int8_t *q, uint32_t planes, int64_t sum, size_t n)
-{
-	size_t step = RADIX_UNIT * planes;
-	const __m512i *at = grid->at;
-	__m512i s[3];
-	uint32_t p;
-
-	for (p = 0; p < planes; p++, q += RADIX_UNIT)
-		s[p] = add_quarters(dot_group(at, q, step, n), dot_group(at + 4, q, step, n),
-				    dot_group(at + 8, q, step, n), dot_group(at + 12, q, step, n));
-	return whole(s, planes, sum);
-}
-
-static void score_grid(const struct score_job *job, const struct strip *strip, const struct grid *grid, size_t first,
-		       float *scores)
-{
-	size_t size = query_size(job->plan, NULL), n = units(job->plan), i;
-	const char *packed = job->packed;
-	const struct query_head *head;
-	const int8_t *q;
-	__m512 a;
-
-	for (i = 0; i < job->nq; i++, packed += size, scores += job->ld) {
-		head = (const struct query_head *)(const void *)packed;
-		q = (const int8_t *)packed + sizeof(*head);
-		a = query_planes(job->plan) == 1 ? sum_grid(grid, q, 1, head->sum, n) : sum_grid(grid, q, 2, head->sum, n);
-		a = finish_rows(job->plan, head, strip, first, a, _mm512_setzero_ps());
-		_mm512_mask_storeu_ps(scores, lanes(strip->n - first), a);
-	}
 }
 
 LEVELS_INLINE void score_one(const struct score_job *job, const struct radix_lookup *l, uint32_t digits, uint32_t width,
@@ -194,7 +145,7 @@ LEVELS_INLINE void run_width(const struct score_job *job, const struct radix_tab
 				continue;
 			}
 			decode(job->plan, &lookup, digits, width, &strip, i, &grid);
-			score_grid(job, &strip, &grid, i, job->scores + j + i);
+			grid_score(job, &strip, grid.at, i, units(job->plan), BETA, HALF, job->scores + j + i);
 		}
 	}
 }

@@ -7,8 +7,7 @@
  *	for each 64 coordinates	64 bytes of the upper plane, then 64 of the lower one if there are two
  */
 
-#include "finish.h"
-#include "sums.h"
+#include "grid.h"
 #include "trellis.h"
 
 /* Levels of sixteen rows: unit u of row r at [BLOCK * u + r] */
@@ -74,57 +73,6 @@ static void decode(const struct tq_plan *plan, const struct trellis_tables *t, c
 		decode_window(plan, t, strip, first, grid, 9);
 }
 
-/* Sums of four rows over one plane of a query, each in one lane of every 128 bits */
-LEVELS_INLINE __m512i dot_group(const __m512i *grid, const int8_t *q, size_t step, size_t n)
-{
-	__m512i a = _mm512_setzero_si512(), b = a, c = a, d = a, factor;
-
-	for (; n; n--, grid += BLOCK, q += step) {
-		factor = _mm512_load_si512(q);
-		a = _mm512_dpbusd_epi32(a, _mm512_load_si512(grid), factor);
-		b = _mm512_dpbusd_epi32(b, _mm512_load_si512(grid + 1), factor);
-		c = _mm512_dpbusd_epi32(c, _mm512_load_si512(grid + 2), factor);
-		d = _mm512_dpbusd_epi32(d, _mm512_load_si512(grid + 3), factor);
-	}
-	return add_lanes(a, b, c, d);
-}
-
-/* Sums of sixteen rows over one plane */
-LEVELS_INLINE __m512i dot(const struct grid *grid, const int8_t *q, size_t step, size_t n)
-{
-	return add_quarters(dot_group(grid->at, q, step, n), dot_group(grid->at + 4, q, step, n),
-			    dot_group(grid->at + 8, q, step, n), dot_group(grid->at + 12, q, step, n));
-}
-
-/* A of sixteen rows */
-LEVELS_INLINE __m512 sums(const struct grid *grid, const int8_t *q, uint32_t planes, int64_t sum, size_t n)
-{
-	__m512i s[3] = { dot(grid, q, TRELLIS_UNIT * planes, n) };
-
-	if (planes == 2)
-		s[1] = dot(grid, q + TRELLIS_UNIT, 2 * TRELLIS_UNIT, n);
-	return combine(s, (int)planes, 127, sum);
-}
-
-static void score_block(const struct score_job *job, const struct strip *strip, const struct grid *grid,
-			size_t first, float *scores)
-{
-	size_t size = query_size(job->plan, NULL), n = units(job->plan), i;
-	uint32_t planes = query_planes(job->plan);
-	const char *packed = job->packed;
-	const struct query_head *head;
-	const int8_t *q;
-	__m512 a;
-
-	for (i = 0; i < job->nq; i++, packed += size, scores += job->ld) {
-		head = (const struct query_head *)(const void *)packed;
-		q = (const int8_t *)packed + sizeof(*head);
-		a = planes == 1 ? sums(grid, q, 1, head->sum, n) : sums(grid, q, 2, head->sum, n);
-		a = finish_rows(job->plan, head, strip, first, a, _mm512_setzero_ps());
-		_mm512_mask_storeu_ps(scores, lanes(strip->n - first), a);
-	}
-}
-
 static void run(const struct score_job *job, const struct trellis_tables *t)
 {
 	struct strip strip;
@@ -136,7 +84,7 @@ static void run(const struct score_job *job, const struct trellis_tables *t)
 		avx512_strip_numbers(job->plan, &strip);
 		for (i = 0; i < strip.n; i += BLOCK) {
 			decode(job->plan, t, &strip, i, &grid);
-			score_block(job, &strip, &grid, i, job->scores + j + i);
+			grid_score(job, &strip, grid.at, i, units(job->plan), 127, 1.0f, job->scores + j + i);
 		}
 	}
 }
@@ -191,7 +139,7 @@ static void score_pairs(const struct tq_plan *plan, const void *state, const uin
 			decode(plan, state, &strip, k, &grid);
 			for (i = 0; i < na; i++) {
 				whole = unpack(plan, state, a + i * row_bytes, query);
-				_mm512_store_ps(sum, sums(&grid, query, 1, whole, units(plan)));
+				_mm512_store_ps(sum, grid_sums(grid.at, query, 1, 127, whole, units(plan)));
 				for (r = 0; r < BLOCK && k + r < strip.n; r++)
 					scores[i * ld + j + k + r] = tq_pair_finish(
 						plan, a + i * row_bytes, strip.row[k + r], sum[r]);
