@@ -49,4 +49,18 @@ static inline int tq_check_prepared(const void *prepared)
 	return TQ_OK;
 }
 
+/* Prepared queries against @n rows of @row_bytes */
+static inline int tq_check_scoring(const void *prepared, const void *codes, size_t row_bytes, size_t n,
+				   const float *scores, size_t ld)
+{
+	int ret;
+
+	TQ_CHECK_POINTER(codes);
+	TQ_CHECK_POINTER(scores);
+	ret = tq_check_prepared(prepared);
+	if (!ret)
+		ret = tq_check_codes(row_bytes, "codes", n);
+	return ret ? ret : tq_check_scores(ld, n);
+}
+
 #endif

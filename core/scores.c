@@ -83,13 +83,7 @@ int tq_score(const struct tq_quantizer *q, const void *prepared, size_t nq, cons
 	TQ_CHECK_POINTER(q);
 	if (nq == 0 || n == 0)
 		return TQ_OK;
-	TQ_CHECK_POINTER(codes);
-	TQ_CHECK_POINTER(scores);
-	ret = tq_check_prepared(prepared);
-	if (!ret)
-		ret = tq_check_codes(tq_code_size(q), "codes", n);
-	if (!ret)
-		ret = tq_check_scores(ld, n);
+	ret = tq_check_scoring(prepared, codes, tq_code_size(q), n, scores, ld);
 	return ret ? ret : job_run(&job, q->pipe.split_score);
 }
 

@@ -272,15 +272,9 @@ int tq_split_score(const struct tq_split *s, const void *prepared, size_t nq, co
 	TQ_CHECK_POINTER(s);
 	if (nq == 0 || n == 0)
 		return TQ_OK;
-	TQ_CHECK_POINTER(codes);
-	TQ_CHECK_POINTER(scores);
-	ret = tq_check_prepared(prepared);
+	ret = tq_check_scoring(prepared, codes, s->code_bytes, n, scores, ld);
 	if (!ret)
 		ret = check_scratch(scratch);
-	if (!ret)
-		ret = tq_check_codes(s->code_bytes, "codes", n);
-	if (!ret)
-		ret = tq_check_scores(ld, n);
 	w = layout(s, scratch);
 	for (i = 0; i < nq && !ret; i += queries) {
 		queries = least(nq - i, s->tile);
