@@ -66,8 +66,7 @@ void scalar_polar(const struct tq_plan *plan, const float *y, float r, uint8_t *
 	size_t blocks = tq_polar_blocks(plan->dim), b, i, from;
 	float block[BLOCK];
 
-	for (i = 0; i < plan->layout.nsections; i++)
-		memset(row + plan->layout.section[i].at, 0, plan->layout.section[i].bytes);
+	scalar_clear_fields(plan, row);
 	for (b = 0; b < blocks; b++) {
 		for (i = 0, from = b * BLOCK; i < BLOCK; i++, from++) {
 			from = from < plan->dim ? from : 0;

@@ -45,6 +45,23 @@ static void choose(const struct tq_plan *plan, const float *threshold, const flo
 		index[i] = level_of(y[at + i], threshold, plan->codebook.count);
 }
 
+static void load_indices(const struct tq_plan *plan, const uint8_t *row, size_t at, size_t n, uint8_t *index)
+{
+	if (plan->radix)
+		scalar_radix_load(plan, row, at, n, index);
+	else
+		tq_unpack_indices(plan, row, at, n, index);
+}
+
+/* Into fields that hold words already, if these have digits */
+static void store_indices(const struct tq_plan *plan, const uint8_t *index, size_t at, size_t n, uint8_t *row)
+{
+	if (plan->radix)
+		scalar_radix_store(plan, index, at, n, row);
+	else
+		tq_pack_indices(plan, index, at, n, row);
+}
+
 static void make_thresholds(const struct tq_plan *plan, float r, float *threshold)
 {
 	uint32_t k;
@@ -75,15 +92,15 @@ static struct fit fit_nearest(const struct tq_plan *plan, const float *y, float 
 	size_t at, n;
 
 	make_thresholds(plan, r, threshold);
+	if (row && plan->radix)
+		scalar_clear_fields(plan, row);
 	for (at = 0; at < plan->dim; at += n) {
 		n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
 		choose(plan, threshold, y, at, n, index);
 		fit_add(plan, y + at, index, n, lane, &fit.cc);
-		if (row && !plan->radix)
-			tq_pack_indices(plan, index, at, n, row);
+		if (row)
+			store_indices(plan, index, at, n, row);
 	}
-	if (row && plan->radix)
-		scalar_radix_row(plan, threshold, y, row);
 	fit.yc = tq_sum16(lane);
 	return fit;
 }
@@ -157,17 +174,11 @@ static struct fit fit_descend(const struct tq_plan *plan, const float *y, struct
 		moved = 0;
 		for (at = 0; at < plan->dim; at += n) {
 			n = plan->dim - at < SCALAR_CHUNK ? plan->dim - at : SCALAR_CHUNK;
-			if (plan->radix)
-				scalar_radix_load(plan, row, at, n, index);
-			else
-				tq_unpack_indices(plan, row, at, n, index);
+			load_indices(plan, row, at, n, index);
 			for (i = 0; i < n; i++)
 				moved |= try_move(plan, y[at + i], -1, &index[i], &fit) ||
 					 try_move(plan, y[at + i], 1, &index[i], &fit);
-			if (plan->radix)
-				scalar_radix_store(plan, index, at, n, row);
-			else
-				tq_pack_indices(plan, index, at, n, row);
+			store_indices(plan, index, at, n, row);
 		}
 	}
 	return fit_stored(plan, y, row);

@@ -37,32 +37,6 @@ void scalar_radix_choose(const struct tq_plan *plan, const float *threshold, con
 	}
 }
 
-/* A chunk of words: the digits of coordinates that lie side by side are added to as many words. */
-void scalar_radix_row(const struct tq_plan *plan, const float *threshold, const float *y, uint8_t *row)
-{
-	const struct tq_radix *x = plan->radix;
-	uint16_t word[SCALAR_CHUNK];
-	uint8_t index[SCALAR_CHUNK];
-	size_t first, n, m, at, k;
-	uint32_t j;
-
-	for (k = 0; k < plan->layout.nsections; k++)
-		memset(row + plan->layout.section[k].at, 0, plan->layout.section[k].bytes);
-	for (first = 0; first < x->words; first += n) {
-		n = x->words - first < SCALAR_CHUNK ? x->words - first : SCALAR_CHUNK;
-		memset(word, 0, sizeof(word));
-		for (j = 0; j < x->digits; j++) {
-			at = (size_t)j * x->words + first;
-			m = at >= plan->dim ? 0 : plan->dim - at < n ? plan->dim - at : n;
-			scalar_radix_choose(plan, threshold, y, at, m, index);
-			for (k = 0; k < m; k++)
-				word[k] = (uint16_t)(word[k] + (index[k] - x->base[j]) * x->place[j]);
-		}
-		for (k = 0; k < n; k++)
-			tq_radix_put(plan, row, first + k, word[k]);
-	}
-}
-
 static unsigned digit_of(const struct tq_radix *x, uint32_t j, unsigned word)
 {
 	return word / x->place[j] % x->count[j];

@@ -24,8 +24,6 @@ void scalar_polar(const struct tq_plan *plan, const float *y, float r, uint8_t *
 /** scalar_radix_choose - nearest levels, as indices into the codebook, of coordinates @at to @at + @n - 1 */
 void scalar_radix_choose(const struct tq_plan *plan, const float *threshold, const float *y, size_t at, size_t n,
 			 uint8_t *index);
-/** scalar_radix_row - the words of the nearest levels of row @y */
-void scalar_radix_row(const struct tq_plan *plan, const float *threshold, const float *y, uint8_t *row);
 /** scalar_radix_load, scalar_radix_store - indices into the codebook from and to the words of a row */
 void scalar_radix_load(const struct tq_plan *plan, const uint8_t *row, size_t at, size_t n, uint8_t *index);
 /** scalar_radix_alike - two indices into the codebook belong to the same book */
@@ -69,6 +67,15 @@ static inline void scalar_load_levels(const struct tq_plan *plan, const uint8_t 
 	tq_unpack_indices(plan, row, at, n, index);
 	for (i = 0; i < n; i++)
 		level[i] = plan->codebook.odd[index[i]];
+}
+
+/* All index fields zero */
+static inline void scalar_clear_fields(const struct tq_plan *plan, uint8_t *row)
+{
+	size_t k;
+
+	for (k = 0; k < plan->layout.nsections; k++)
+		memset(row + plan->layout.section[k].at, 0, plan->layout.section[k].bytes);
 }
 
 float scalar_logits(float *x, size_t n, float bias, float factor);
