@@ -17,10 +17,7 @@
 #define TQ_REACH_INLINE __attribute__((always_inline))
 #define TQ_REACH 64
 
-/*
- * Which of 64 scores may be results: bit i for score i. Equal ones may be, or may not (@beyond).
- * Each kind of CPU has its way; the choice among them is made once per tile.
- */
+/* Which of 64 scores may be results: bit i for score i. Equal ones may be, or may not (@beyond). */
 static inline TQ_REACH_INLINE uint64_t tq_reach_base(const float *s, float worst, bool beyond)
 {
 	uint64_t mask = 0;

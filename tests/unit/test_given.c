@@ -13,6 +13,7 @@
 #include "rotation.h"
 #include "select.h"
 #include "tq/tq.h"
+#include "normal.h"
 
 #define D 96
 #define LAYERS 8
@@ -22,18 +23,6 @@
 static struct tq_context *ctx;
 static float x[ROWS * D], queries[ROWS * D], matrix[D * D], angles[LAYERS * NPAIRS], scales[D];
 static uint32_t pairs[LAYERS * NPAIRS * 2];
-static uint64_t state;
-
-static double uniform(void)
-{
-	state = state * 6364136223846793005ull + 1442695040888963407ull;
-	return (double)(state >> 11) * 0x1p-53;
-}
-
-static double normal(void)
-{
-	return sqrt(-2 * log(uniform() + 1e-300)) * cos(6.283185307179586 * uniform());
-}
 
 static void draw_matrix(void)
 {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "tq/tq.h"
+#include "normal.h"
 
 #define D 128
 #define N 32
@@ -21,18 +22,6 @@
 static struct tq_context *ctx;
 static float x[ROWS * STRIDE], queries[NQ * STRIDE], centre[D];
 static uint32_t channels[D];
-static uint64_t state;
-
-static double uniform(void)
-{
-	state = state * 6364136223846793005ull + 1442695040888963407ull;
-	return (double)(state >> 11) * 0x1p-53;
-}
-
-static double normal(void)
-{
-	return sqrt(-2 * log(uniform() + 1e-300)) * cos(6.283185307179586 * uniform());
-}
 
 /* Channels 0, 4, 8, ... are the first group's, in no order. */
 static void setup(void)
