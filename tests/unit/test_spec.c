@@ -186,6 +186,21 @@ START_TEST(arguments_are_checked)
 END_TEST
 
 /* The systems that are points in this space, word by word. */
+/* Over a spec that has a fraction: a whole number leaves it, other words keep it */
+START_TEST(fractions_are_kept_and_left)
+{
+	struct tq_spec spec;
+
+	tq_spec_init(&spec);
+	ck_assert_int_eq(tq_spec_parse(&spec, "bits=3.5"), TQ_OK);
+	ck_assert_int_eq(tq_spec_parse(&spec, "effort=1"), TQ_OK);
+	ck_assert_uint_eq(spec.code, TQ_CODE_LM3_5);
+	ck_assert_int_eq(tq_spec_parse(&spec, "bits=3"), TQ_OK);
+	ck_assert_uint_eq(spec.code, TQ_CODE_LM);
+	ck_assert_uint_eq(spec.bits, 3);
+}
+END_TEST
+
 START_TEST(presets_are_the_documented_specs)
 {
 	static const struct {
@@ -239,6 +254,7 @@ int main(void)
 	SRunner *runner;
 	int failed;
 
+	tcase_add_test(tc, fractions_are_kept_and_left);
 	tcase_add_test(tc, every_spec_round_trips);
 	tcase_add_test(tc, defaults_are_the_documented_line);
 	tcase_add_loop_test(tc, what_is_wrong_is_named, 0, sizeof(wrong) / sizeof(wrong[0]));
