@@ -189,8 +189,16 @@ END_TEST
 /* Over a spec that has a fraction: a whole number leaves it, other words keep it */
 START_TEST(fractions_are_kept_and_left)
 {
-	struct tq_spec spec;
+	static const char *const fraction[] = {"bits=1.6", "bits=2.33", "bits=2.5", "bits=3.5", "bits=4.5"};
+	struct tq_spec spec, again;
+	int i;
 
+	for (i = 0; i < 5; i++) {
+		spec = parsed(fraction[i]);
+		ck_assert_uint_eq(spec.code, TQ_CODE_LM1_6 + (unsigned)i);
+		again = parsed(printed(&spec));
+		ck_assert_msg(!memcmp(&again, &spec, sizeof(spec)), "%s", printed(&spec));
+	}
 	tq_spec_init(&spec);
 	ck_assert_int_eq(tq_spec_parse(&spec, "bits=3.5"), TQ_OK);
 	ck_assert_int_eq(tq_spec_parse(&spec, "effort=1"), TQ_OK);
