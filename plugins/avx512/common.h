@@ -52,6 +52,9 @@ struct avx512_tables {
 	int32_t first[AVX512_WIDE_CELLS];
 };
 
+/** avx512_tables_fill - tables of a codebook whose levels @bits count */
+void avx512_tables_fill(const struct tq_codebook *book, uint32_t bits, struct avx512_tables *t);
+
 int avx512_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx512_tables_destroy(const struct tq_host *host, void *state);
 

@@ -176,13 +176,14 @@ static const struct tq_driver drivers[] = {
 	{
 		AVX512_DRIVER("quantize(radix)", "quantize-radix-avx512"),
 		.need = NEED_VBMI,
-		.supports = radix_supports,
+		.effort_max = 2,
 		.ops = &avx512_radix_ops,
 	},
 	{
 		AVX512_DRIVER("score(radix)", "score-radix-avx512"),
 		.need = NEED_VNNI_VBMI,
 		.dim_max = 4096,
+		.effort_max = 2,
 		.supports = radix_score_supports,
 		.ops = &avx512_radix_score_ops,
 	},

@@ -5,18 +5,36 @@
 
 #include "radix.h"
 
+static void fill_book(const struct tq_plan *plan, uint32_t j, struct radix_book *b)
+{
+	const struct tq_codebook *from = &plan->codebook;
+	uint32_t base = plan->radix->base[j];
+
+	b->levels = *from;
+	b->levels.count = plan->radix->count[j];
+	memcpy(b->levels.odd, from->odd + base, b->levels.count * sizeof(from->odd[0]));
+	memcpy(b->levels.bounds, from->bounds + base, (b->levels.count - 1) * sizeof(from->bounds[0]));
+	avx512_tables_fill(&b->levels, from->planes > 1 ? 5 : 4, &b->tables);
+}
+
 int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
 	struct radix_tables *t = host->alloc(host, sizeof(*t));
 	const struct tq_radix *x = plan->radix;
-	uint32_t j, word;
+	uint32_t j, word, k;
 
 	if (!t)
 		return TQ_ERR_NOMEM;
 	memset(t, 0, sizeof(*t));
-	for (j = 0; j < x->digits; j++)
+	t->books = x->base[1] ? 2 : 1;
+	for (j = 0; j < t->books; j++)
+		fill_book(plan, j, &t->book[j]);
+	for (j = 0; j < x->digits && plan->codebook.planes == 1; j++)
 		for (word = 0; word < 256; word++)
 			t->level[j][word] = (uint8_t)(x->level[j][word & ((1u << x->width) - 1)] + 128);
+	for (j = 0; j < 2 && plan->codebook.planes > 1; j++)
+		for (k = 0; k < 23; k++)
+			t->wide[j][k] = x->level[j][k * x->place[j]];
 	*state = t;
 	return TQ_OK;
 }
@@ -69,10 +87,43 @@ AVX512_INLINE void dequantize_rows(const struct tq_plan *plan, const struct radi
 	}
 }
 
+/* 32 levels, of which @n exist */
+AVX512_INLINE void store_wide(__m512i levels, size_t n, __m512 step, float *y)
+{
+	__m512i part[2] = { _mm512_cvtepi16_epi32(_mm512_castsi512_si256(levels)),
+			    _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(levels, 1)) };
+
+	store_floats(y, _mm512_mul_ps(_mm512_cvtepi32_ps(part[0]), step), lanes(n));
+	if (n > 16)
+		store_floats(y + 16, _mm512_mul_ps(_mm512_cvtepi32_ps(part[1]), step), lanes(n - 16));
+}
+
+static void dequantize_wide(const struct tq_plan *plan, const struct radix_tables *t, const uint8_t *codes, size_t n,
+			    float *y, int32_t *exponent)
+{
+	size_t d = plan->dim, words = plan->radix->words, i, k;
+	__m512i first = _mm512_loadu_si512(t->wide[0]), second = _mm512_loadu_si512(t->wide[1]), word, q;
+	__m512 step;
+
+	for (i = 0; i < n; i++, codes += plan->layout.row_bytes, y += d) {
+		step = _mm512_set1_ps(tq_split_scale(tq_load_scale(plan, codes + plan->layout.scale_at), &exponent[i]) *
+				      plan->codebook.half_step);
+		for (k = 0; k < words; k += RADIX_WIDE_UNIT) {
+			word = radix_wide_words(plan, codes, k, words - k);
+			q = radix_wide_second(word);
+			store_wide(_mm512_permutexvar_epi16(radix_wide_first(word, q), first), words - k, step, y + k);
+			if (words + k < d)
+				store_wide(_mm512_permutexvar_epi16(q, second), d - words - k, step, y + words + k);
+		}
+	}
+}
+
 static void dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n, float *y,
 		       int32_t *exponent)
 {
-	if (plan->radix->width == 8)
+	if (plan->radix->width == 9)
+		dequantize_wide(plan, state, codes, n, y, exponent);
+	else if (plan->radix->width == 8)
 		dequantize_rows(plan, state, 5, 8, codes, n, y, exponent);
 	else if (plan->radix->width == 5)
 		dequantize_rows(plan, state, 2, 5, codes, n, y, exponent);
@@ -84,5 +135,6 @@ const struct tq_quantizer_ops avx512_radix_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
 	.create = avx512_radix_create,
 	.destroy = avx512_radix_destroy,
+	.quantize = avx512_radix_quantize,
 	.dequantize = dequantize,
 };

@@ -3,9 +3,11 @@
 #define TQ_AVX512_RADIX_H
 
 /*
- * Codes of a fraction of a bit, up to 3.5: 64 words of a row to bytes, and from those the levels of their
+ * Codes of a fraction of a bit. Up to 3.5: 64 words of a row to bytes, and from those the levels of their
  * digits by tables. A digit of 64 words in turn is 64 coordinates side by side: a unit. Unit
  * j * radix_chunks() + c has the digits j of words 64 c and up.
+ *
+ * 4.5, called wide: 32 words of 9 bits in 16-bit lanes, whose two digits come by a division.
  */
 
 #include "lanes.h"
@@ -16,13 +18,29 @@
 #define RADIX_UNIT 64
 #define RADIX_UNITS (RADIX_DIM_MAX / RADIX_UNIT + TQ_RADIX_DIGITS)
 
-/** struct radix_tables - state of the drivers: level number + 128 of the digits of each word, repeated */
+/** struct radix_book - the levels of a digit: alone, and in the forms that their search wants */
+struct radix_book {
+	struct tq_codebook levels;
+	struct avx512_tables tables;
+};
+
+/**
+ * struct radix_tables - state of the drivers
+ * @level: up to 3.5 bits: level number + 128 of the digits of each word, repeated
+ * @wide:  4.5 bits: level number of the two digits
+ * @book:  of the first digit and, if @books is 2, of the other
+ */
 struct radix_tables {
 	uint8_t level[TQ_RADIX_DIGITS][256];
+	int16_t wide[2][32];
+	uint32_t books;
+	struct radix_book book[2];
 };
 
 int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx512_radix_destroy(const struct tq_host *host, void *state);
+void avx512_radix_quantize(const struct tq_plan *plan, const void *state, const float *y,
+			   const struct tq_row_stat *stat, size_t n, uint8_t *codes);
 
 /** struct radix_lookup - the tables in registers, as many as there are */
 struct radix_lookup {
@@ -95,6 +113,37 @@ AVX512_INLINE __m512i radix_words(const struct tq_plan *plan, const uint8_t *row
 				   radix_field(row + s[0].at, k, n, 1, 4));
 	top = select_bits(0x30, radix_field(row + s[1].at, k, n, 2, 4), radix_field(row + s[0].at, k, n, 1, 6));
 	return select_bits(0x0f, radix_field(row + s[2].at, k, n, 4, 0), top);
+}
+
+#define RADIX_WIDE_UNIT 32
+
+/** radix_wide_words - words @k .. @k + 31 of 9 bits, of which @n exist, in 16-bit lanes; zeros beyond */
+AVX512_INLINE __m512i radix_wide_words(const struct tq_plan *plan, const uint8_t *row, size_t k, size_t n)
+{
+	const uint8_t *top = row + plan->layout.section[0].at + k / 8, *low = row + plan->layout.section[1].at + k;
+	uint32_t bits = 0;
+	__m512i word;
+
+	if (n >= RADIX_WIDE_UNIT) {
+		memcpy(&bits, top, sizeof(bits));
+		word = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)low));
+	} else {
+		memcpy(&bits, top, (n + 7) / 8);
+		word = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8((__mmask32)bytes(n), low));
+	}
+	return _mm512_mask_add_epi16(word, bits, word, _mm512_set1_epi16(256));
+}
+
+/** radix_wide_second - second digits of words, as they are before the last remainder: 0 .. 22; 2850 / 2^16 is 1 / 23 */
+AVX512_INLINE __m512i radix_wide_second(__m512i word)
+{
+	return _mm512_mulhi_epu16(word, _mm512_set1_epi16(2850));
+}
+
+/** radix_wide_first - first digits, 0 .. 22 */
+AVX512_INLINE __m512i radix_wide_first(__m512i word, __m512i second)
+{
+	return _mm512_sub_epi16(word, _mm512_mullo_epi16(second, _mm512_set1_epi16(23)));
 }
 
 #endif

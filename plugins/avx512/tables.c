@@ -27,26 +27,31 @@ static void field_tables(const struct tq_codebook *book, uint32_t bits, struct a
 	}
 }
 
-int avx512_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
+void avx512_tables_fill(const struct tq_codebook *book, uint32_t bits, struct avx512_tables *t)
 {
-	const struct tq_codebook *book = &plan->codebook;
-	struct avx512_tables *t = host->alloc(host, sizeof(*t));
 	uint32_t k;
 
-	if (!t)
-		return TQ_ERR_NOMEM;
 	memset(t, 0, sizeof(*t));
 	for (k = 0; k < 256; k++) {
 		t->odd[k] = k < book->count ? (float)book->odd[k] : 0.0f;
 		t->bounds[k] = k + 1 < book->count ? book->bounds[k] : INFINITY;
 	}
-	if (plan->index_bits >= 1 && plan->index_bits <= 5)
-		field_tables(book, plan->index_bits, t);
-	if (plan->index_bits == 3 || plan->index_bits == 4)
+	if (bits >= 1 && bits <= 5)
+		field_tables(book, bits, t);
+	if (bits == 3 || bits == 4)
 		small_cells(book, t);
-	else if (plan->index_bits > 5)
+	else if (bits > 5)
 		t->steps = cells_create(book, AVX512_WIDE_CELLS, AVX512_WIDE_CELLS / 2, t->first,
 					&t->to_cell);
+}
+
+int avx512_tables_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
+{
+	struct avx512_tables *t = host->alloc(host, sizeof(*t));
+
+	if (!t)
+		return TQ_ERR_NOMEM;
+	avx512_tables_fill(&plan->codebook, plan->index_bits, t);
 	*state = t;
 	return TQ_OK;
 }

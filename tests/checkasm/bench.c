@@ -226,7 +226,7 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 {
 	const char *name = strchr(t->drv->name, '(') + 1;
 	int grid = !strncmp(name, "grid", 4), trellis = !strncmp(name, "tcq", 3), dense = !strncmp(name, "dense", 5);
-	static const uint32_t radix_bits[] = { 2, 3, 3, 4 };
+	static const uint32_t radix_bits[] = { 2, 3, 3, 4, 5 };
 	int polar = !strncmp(name, "polar", 5), radix = !strncmp(name, "radix", 5);
 
 	tq_spec_init(&t->spec);
@@ -238,9 +238,8 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 	}
 	if (polar)
 		t->spec.code = TQ_CODE_POLAR4;
-	if (radix && bits > 4)
-		return -1;
 	if (radix) {
+		bits = bits > 4 ? 5 : bits;
 		t->spec.code = TQ_CODE_LM1_6 + bits - 1;
 		t->spec.bits = radix_bits[bits - 1];
 	}
