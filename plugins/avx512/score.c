@@ -76,6 +76,8 @@ static void run(const struct score_job *job)
 		avx512_score_float(job);
 		return;
 	}
+	if (avx512_score_bits(job))
+		return;
 	for (j = 0; j < job->n; j += STRIP) {
 		avx512_strip_rows(job, j, &strip);
 		for (i = 0; i < job->nq; i += n) {

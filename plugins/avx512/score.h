@@ -83,6 +83,9 @@ void avx512_sum_short(const struct shape *shape, const struct strip *strip, cons
 void avx512_sum_bits(const struct shape *shape, const struct strip *strip,
 		     const struct bit_sums *lut, int64_t sum, float *a);
 
+/** avx512_score_bits - a whole job, if it is of one query and packed rows of single bits that need no strip; else 0 */
+int avx512_score_bits(const struct score_job *job);
+
 /** Most queries of avx512_sum_tile() */
 #define QUERIES 32
 

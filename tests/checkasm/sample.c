@@ -99,6 +99,21 @@ static void make_radix(struct trial *t)
 	sp->correction = rng_below(&t->rng, 4);
 }
 
+/* Rows of few single bits, for which there are kernels that a free draw seldom meets */
+static void make_bits(struct trial *t, uint32_t *dim)
+{
+	struct tq_spec *sp = &t->spec;
+	uint64_t *s = &t->rng;
+
+	sp->code = TQ_CODE_LM;
+	sp->bits = 1;
+	sp->correction = rng_below(s, 4);
+	sp->center = rng_below(s, 4) ? TQ_CENTER_OFF : rng_below(s, 3);
+	sp->scale = rng_below(s, 4) ? TQ_F32 : rng_below(s, 3);
+	sp->query = TQ_QUERY_AUTO;
+	*dim = 32 * (1 + rng_below(s, 4)) - (rng_below(s, 2) ? 0 : rng_below(s, 12));
+}
+
 static void draw_spec(struct trial *t, uint32_t *dim)
 {
 	struct tq_spec *sp = &t->spec;
@@ -128,6 +143,8 @@ static void draw_spec(struct trial *t, uint32_t *dim)
 	if (sp->bits == 1 && !rng_below(s, 2) && sp->correction <= TQ_CORR_UNBIASED)
 		sp->code = TQ_CODE_SIGN;
 	*dim = draw_dim(s, most);
+	if (t->op == OP_SCORE && !rng_below(s, 5))
+		make_bits(t, dim);
 	if (strstr(t->drv->name, "tcq)"))
 		make_trellis(t, dim);
 	if (strstr(t->drv->name, "polar)"))
