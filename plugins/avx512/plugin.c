@@ -23,6 +23,7 @@ extern const struct tq_quantizer_ops avx512_polar_ops;
 extern const struct tq_quantizer_ops avx512_polar_score_ops;
 extern const struct tq_quantizer_ops avx512_radix_ops;
 extern const struct tq_quantizer_ops avx512_radix_score_ops;
+extern const struct tq_quantizer_ops avx512_radix_attend_ops;
 
 #define PRIORITY 300
 #define ONE_TO_EIGHT_BITS 0x1fe
@@ -186,6 +187,12 @@ static const struct tq_driver drivers[] = {
 		.effort_max = 2,
 		.supports = radix_score_supports,
 		.ops = &avx512_radix_score_ops,
+	},
+	{
+		AVX512_DRIVER("attend(radix)", "attend-radix-avx512"),
+		.need = NEED_VNNI_VBMI,
+		.effort_max = 2,
+		.ops = &avx512_radix_attend_ops,
 	},
 };
 

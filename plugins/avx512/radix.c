@@ -33,8 +33,11 @@ int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, 
 		for (word = 0; word < 256; word++)
 			t->level[j][word] = (uint8_t)(x->level[j][word & ((1u << x->width) - 1)] + 128);
 	for (j = 0; j < 2 && plan->codebook.planes > 1; j++)
-		for (k = 0; k < 23; k++)
+		for (k = 0; k < 23; k++) {
 			t->wide[j][k] = x->level[j][k * x->place[j]];
+			t->hi[32 * j + k] = (uint8_t)((t->wide[j][k] + 16384) >> 7);
+			t->lo[32 * j + k] = (uint8_t)((t->wide[j][k] + 16384) & 127);
+		}
 	*state = t;
 	return TQ_OK;
 }

@@ -28,10 +28,13 @@ struct radix_book {
  * struct radix_tables - state of the drivers
  * @level: up to 3.5 bits: level number + 128 of the digits of each word, repeated
  * @wide:  4.5 bits: level number of the two digits
+ * @hi, @lo: ... the same for radix_wide_digits(): 128 hi + lo = level number + 16384
  * @book:  of the first digit and, if @books is 2, of the other
  */
 struct radix_tables {
 	uint8_t level[TQ_RADIX_DIGITS][256];
+	_Alignas(64) uint8_t hi[64];
+	uint8_t lo[64];
 	int16_t wide[2][32];
 	uint32_t books;
 	struct radix_book book[2];
@@ -144,6 +147,15 @@ AVX512_INLINE __m512i radix_wide_second(__m512i word)
 AVX512_INLINE __m512i radix_wide_first(__m512i word, __m512i second)
 {
 	return _mm512_sub_epi16(word, _mm512_mullo_epi16(second, _mm512_set1_epi16(23)));
+}
+
+/** radix_wide_digits - first digits in the even bytes, 32 + second ones in the odd ones */
+AVX512_INLINE __m512i radix_wide_digits(__m512i word)
+{
+	__m512i second = radix_wide_second(word);
+
+	word = _mm512_add_epi16(word, _mm512_set1_epi16(32 << 8));
+	return _mm512_add_epi16(word, _mm512_mullo_epi16(second, _mm512_set1_epi16(256 - 23)));
 }
 
 #endif

@@ -5,7 +5,7 @@
 /*
  * What weighted sums of coded rows have in common, whatever the code: weights to integers (FORMAT.md section
  * 8), four rows of level bytes interleaved, and sums back to the order of coordinates. Included once by
- * each of attend.c and trellis_attend.c.
+ * each of attend.c, trellis_attend.c and radix_attend.c.
  */
 
 #include "lanes.h"
