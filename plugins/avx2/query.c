@@ -27,6 +27,9 @@ static void query_pack_planes(const struct tq_plan *plan, uint32_t bits, const i
 	pack_plane(hi, bits, plan->dim, stride, part);
 	if (lo)
 		pack_plane(lo, bits, plan->dim, stride, part + QUERY_CHUNK);
+	if (block_sums_bytes(plan, bits))
+		avx2_bit_sums(hi, plan->dim,
+			      (struct bit_sums *)(uintptr_t)query_bit_sums(plan, (const char *)part));
 }
 
 size_t avx2_query_size(const struct tq_plan *plan, const void *state)

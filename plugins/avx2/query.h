@@ -5,10 +5,12 @@
 /*
  * An integer part of a packed query (../simd/query.h) holds, for every 64 coordinates, 64 bytes of
  * the upper plane and then, for 16-bit queries, 64 bytes of the lower one. The 64 are reordered to
- * the order in which two registers of levels come out of the code bytes (levels.h).
+ * the order in which two registers of levels come out of the code bytes (levels.h). Behind a plane that rows of
+ * single bits in blocks are scored with follow its sums over every four of them.
  */
 
 #include "levels.h"
+#include "../simd/bit_sums.h"
 #include "../simd/query.h"
 
 #define QUERY_CHUNK 64
@@ -21,8 +23,17 @@ AVX2_INLINE size_t query_chunks(size_t dim)
 
 static inline size_t query_plane_bytes(const struct tq_plan *plan, uint32_t bits)
 {
-	return query_chunks(plan->dim) * QUERY_CHUNK;
+	return query_chunks(plan->dim) * QUERY_CHUNK + block_sums_bytes(plan, bits);
 }
+
+/** query_bit_sums - of a part that has them */
+AVX2_INLINE const struct bit_sums *query_bit_sums(const struct tq_plan *plan, const char *part)
+{
+	return (const void *)(part + query_chunks(plan->dim) * QUERY_CHUNK);
+}
+
+/** avx2_bit_sums - those of a query of @dim coordinates; zeros are there */
+void avx2_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut);
 
 size_t avx2_query_size(const struct tq_plan *plan, const void *state);
 void avx2_query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q,

@@ -3,31 +3,30 @@
 /*
  * Scores of rows in blocks (tq/block.h): two registers hold a dword of each of 16 rows. Shifted and masked
  * they are the indices of the coordinates that stand at the same place in every byte; levels of one such
- * place are multiplied with the same dword of the query, repeated. A row's sum stays in its lane.
+ * place are multiplied with the same dword of the query, repeated. A row's sum stays in its lane. Single bits are
+ * looked up instead: score_bits.c.
  */
 
-#include "score.h"
-#include "../simd/block.h"
+#include "block.h"
 
 /** Queries that share decoded rows */
 #define BLOCK_QUERIES 4
-#define HALF 8u
 
 /* Coordinates in a byte of the widest field */
 AVX2_INLINE uint32_t places(uint32_t bits)
 {
-	return bits == 1 ? 8 : bits == 4 ? 2 : 4;
+	return bits == 4 ? 2 : 4;
 }
 
 /* Bytes from dword @k of the query for place 0 to that for place @u, and where the former is: query.h */
-AVX2_INLINE size_t place_at(uint32_t bits, uint32_t u)
+AVX2_INLINE size_t place_at(uint32_t u)
 {
-	return 32 * (u & 1) + (u >> 1) * (bits == 1 ? 8 : 16);
+	return 32 * (u & 1) + (u >> 1) * 16;
 }
 
 AVX2_INLINE size_t dword_at(uint32_t bits, size_t k)
 {
-	size_t each = bits == 1 ? 2 : bits == 4 ? 8 : 4;
+	size_t each = bits == 4 ? 8 : 4;
 
 	return k / each * QUERY_CHUNK + k % each * 4;
 }
@@ -69,8 +68,6 @@ AVX2_INLINE __m256i levels_at(const struct level_tables *t, __m256i x, __m256i n
 	__m256i idx = u ? _mm256_srli_epi16(x, (int)(u * width)) : x;
 
 	idx = _mm256_and_si256(idx, _mm256_set1_epi8((char)((1 << width) - 1)));
-	if (bits == 1)
-		return idx;
 	if (bits == 3)
 		idx = _mm256_or_si256(idx, top_bit(nibble, u));
 	return _mm256_shuffle_epi8(t->grid, idx);
@@ -93,7 +90,7 @@ AVX2_INLINE void add_dword(const struct level_tables *t, const uint8_t *wide, co
 		level[1] = levels_at(t, x[1], nibble[1], u, bits);
 #pragma GCC unroll 4
 		for (i = 0; i < nq; i++) {
-			query = repeat_dword(q + i * size + place_at(bits, u));
+			query = repeat_dword(q + i * size + place_at(u));
 			acc[2 * i] = dot_add(acc[2 * i], level[0], query);
 			acc[2 * i + 1] = dot_add(acc[2 * i + 1], level[1], query);
 		}
@@ -117,26 +114,6 @@ AVX2_INLINE void sum_block(const struct level_tables *t, const uint8_t *wide, co
 		add_dword(t, wide, narrow, 0, q + dword_at(bits, k), size, bits, nq, acc);
 }
 
-/* The floats of eight rows of a block */
-AVX2_INLINE void block_numbers(const struct tq_plan *plan, const uint8_t *block, uint32_t h,
-			       struct row_numbers *rows)
-{
-	__m256i x = _mm256_load_si256((const __m256i *)block + h);
-	__m128i half;
-
-	rows->rnorm = rows->cross = _mm256_setzero_ps();
-	if (plan->scale == TQ_F32) {
-		rows->scale = _mm256_castsi256_ps(x);
-	} else if (plan->scale == TQ_BF16) {
-		rows->scale = _mm256_castsi256_ps(_mm256_slli_epi32(x, 16));
-	} else {
-		half = _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-		rows->scale = _mm256_cvtph_ps(half);
-	}
-	if (plan->center == TQ_CENTER_BOTH)
-		rows->cross = _mm256_load_ps((const float *)(const void *)(block + 64) + HALF * h);
-}
-
 /* All rows of a job with @nq queries */
 AVX2_INLINE void score_some(const struct block_job *job, uint32_t bits, uint32_t nq)
 {
@@ -147,27 +124,27 @@ AVX2_INLINE void score_some(const struct block_job *job, uint32_t bits, uint32_t
 	const char *q = query_part(plan, job->packed, 0);
 	const uint8_t *block = job->blocks;
 	__m256i sum[2 * BLOCK_QUERIES];
-	const struct query_head *head;
-	struct row_numbers rows;
-	struct shape shape;
+	struct block_end end[BLOCK_QUERIES];
+	struct level_tables tables;
+	const float *cross;
 	uint32_t i, h;
+	__m256 scale;
 	size_t j;
-	__m256 s;
 
-	level_shape(plan, job->state, &shape);
-	for (j = 0; j < job->n; j += TQ_BLOCK_ROWS, block += bytes) {
-		sum_block(&shape.tables, block + wide, block + narrow, dwords, q, size, bits, nq, sum);
-		for (h = 0; h < 2 && j + HALF * h < job->n; h++) {
-			block_numbers(plan, block, h, &rows);
+	level_tables_load(&tables, job->state, bits);
 #pragma GCC unroll 4
-			for (i = 0; i < nq; i++) {
-				head = (const void *)(job->packed + i * size);
-				s = score_finish8(plan, head, &rows,
-						  combine(&shape, &sum[2 * i + h], 1, head->sum),
-						  _mm256_setzero_ps());
-				store_elements8(job->scores + i * job->ld + j + HALF * h, s,
+	for (i = 0; i < nq; i++)
+		end[i] = block_end(job->packed + i * size, 2, 127);
+	for (j = 0; j < job->n; j += TQ_BLOCK_ROWS, block += bytes) {
+		sum_block(&tables, block + wide, block + narrow, dwords, q, size, bits, nq, sum);
+		for (h = 0; h < 2 && j + HALF * h < job->n; h++) {
+			scale = block_scales(plan->scale, block, h);
+			cross = (const float *)(const void *)(block + 64) + HALF * h;
+#pragma GCC unroll 4
+			for (i = 0; i < nq; i++)
+				store_elements8(job->scores + i * job->ld + j + HALF * h,
+						end_scores(end + i, sum[2 * i + h], scale, plan->center, cross),
 						job->n - j - HALF * h);
-			}
 		}
 	}
 }
@@ -178,9 +155,6 @@ AVX2_INLINE void score_some(const struct block_job *job, uint32_t bits, uint32_t
 		score_some(job, bits, nq);                                                         \
 	}
 
-SCORE_SOME(1, 1)
-SCORE_SOME(1, 2)
-SCORE_SOME(1, 4)
 SCORE_SOME(2, 1)
 SCORE_SOME(2, 2)
 SCORE_SOME(2, 4)
@@ -195,7 +169,7 @@ void block_scores(const struct tq_plan *plan, const void *state, const void *pac
 		  const uint8_t *blocks, size_t n, float *scores, size_t ld)
 {
 	static const block_fn some[4][3] = {
-		{some_1_1, some_1_2, some_1_4},
+		{avx2_block_bits_1, avx2_block_bits_2, avx2_block_bits_4},
 		{some_2_1, some_2_2, some_2_4},
 		{some_3_1, some_3_2, some_3_4},
 		{some_4_1, some_4_2, some_4_4},

@@ -17,6 +17,7 @@
  */
 
 #include "levels.h"
+#include "../simd/bit_sums.h"
 
 struct query_head {
 	float scale;
@@ -26,29 +27,6 @@ struct query_head {
 	int64_t sum;
 	int64_t sketch_sum;
 	uint8_t pad[32];
-};
-
-/**
- * struct block_sums - sums of an 8-bit query over every choice of four coordinates, for a dword of bits
- * @sum:  what they exceed the least of them by, at most 255, for the low and high halves of its bytes: sixteen
- *        entries for each
- * @rest: ... and what that leaves, mostly nothing
- */
-struct block_sums {
-	uint8_t sum[2][64];
-	uint8_t rest[2][64];
-};
-
-/**
- * struct bit_sums - the same for a row
- * @base:  the least sum of all
- * @nrest: how many halves have a rest, and which: 2 dword + half
- */
-struct bit_sums {
-	_Alignas(64) int32_t base;
-	uint32_t nrest;
-	uint8_t half[312];
-	struct block_sums dword[];
 };
 
 /** Dwords of a window that rows of single bits are scored in, and the coordinates that it has */
@@ -116,17 +94,6 @@ LEVELS_INLINE size_t packed_bytes(size_t dim, uint32_t bits, uint32_t planes)
 LEVELS_INLINE int has_bit_sums(const struct tq_plan *plan, uint32_t bits)
 {
 	return bits == 1 && plan->query == TQ_QUERY_S8 && plan->dim <= BIT_SUMS_DIM_MAX;
-}
-
-LEVELS_INLINE size_t bit_sums_bytes(size_t dwords)
-{
-	return sizeof(struct bit_sums) + dwords * sizeof(struct block_sums);
-}
-
-/** block_sums_bytes - of the sums of single bits in blocks */
-LEVELS_INLINE size_t block_sums_bytes(const struct tq_plan *plan, uint32_t bits)
-{
-	return bits == 1 && tq_block_bytes(plan) ? bit_sums_bytes(((size_t)plan->dim + 31) / 32) : 0;
 }
 
 LEVELS_INLINE size_t query_part_bytes(const struct tq_plan *plan, uint32_t bits)

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Scores of single bits in blocks (tq/block.h). A bit is one of two levels, so all that counts is the sum S of
+ * the query where bits are set; struct bit_sums has it for every choice of four coordinates, as a byte above the
+ * least that could be, and what a byte does not hold for one more look-up.
+ *
+ * A look-up has one table per 128 bits. So dwords of 32 rows, two blocks, are moved until a register is the same
+ * byte of all of them: once for all queries. Found bytes are added up in words: of the rows at odd bytes alone,
+ * and of both modulo 2^16, the others once the odd ones are taken off. Rows come out in their order:
+ *
+ *	bytes of lane L		rows 4 L .. 4 L + 3 and 8 + 4 L .. of the first block, then of the second
+ */
+
+#include "block.h"
+
+/** Most queries that share what is moved */
+#define BITS_QUERIES 4
+#define PAIR (2 * TQ_BLOCK_ROWS)
+/* Found bytes that a word holds the sum of, and dwords and halves of rests that give as many */
+#define WORD_BYTES 256
+#define WORD_DWORDS (WORD_BYTES / 8)
+#define WORD_RESTS (WORD_BYTES / 4)
+
+/** struct found - bytes found for 32 rows: see above */
+struct found {
+	__m256i both, odd;
+};
+
+/* Byte b of the dwords of 16 rows at @a and of 16 at @b, for every b */
+AVX2_INLINE void move_bytes(const uint8_t *a, const uint8_t *b, __m256i *byte)
+{
+	const __m256i group = _mm256_broadcastsi128_si256(
+		_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+	__m256i a0 = _mm256_shuffle_epi8(_mm256_load_si256((const __m256i *)a), group);
+	__m256i a1 = _mm256_shuffle_epi8(_mm256_load_si256((const __m256i *)a + 1), group);
+	__m256i b0 = _mm256_shuffle_epi8(_mm256_load_si256((const __m256i *)b), group);
+	__m256i b1 = _mm256_shuffle_epi8(_mm256_load_si256((const __m256i *)b + 1), group);
+	__m256i a01 = _mm256_unpacklo_epi32(a0, a1), a23 = _mm256_unpackhi_epi32(a0, a1);
+	__m256i b01 = _mm256_unpacklo_epi32(b0, b1), b23 = _mm256_unpackhi_epi32(b0, b1);
+
+	byte[0] = _mm256_unpacklo_epi64(a01, b01);
+	byte[1] = _mm256_unpackhi_epi64(a01, b01);
+	byte[2] = _mm256_unpacklo_epi64(a23, b23);
+	byte[3] = _mm256_unpackhi_epi64(a23, b23);
+}
+
+/* Not known to be a sum: gcc 12 would put many of them off, and keep what they are of in memory */
+AVX2_INLINE __m256i settle(__m256i x)
+{
+	__asm__("" : "+x"(x));
+	return x;
+}
+
+AVX2_INLINE void add_found(struct found *f, const uint8_t *table, __m256i half)
+{
+	__m256i x = _mm256_shuffle_epi8(both_lanes(table), half);
+
+	f->both = settle(_mm256_add_epi16(f->both, x));
+	f->odd = settle(_mm256_add_epi16(f->odd, _mm256_srli_epi16(x, 8)));
+}
+
+AVX2_INLINE __m256i low_halves(__m256i x)
+{
+	return _mm256_and_si256(x, _mm256_set1_epi8(15));
+}
+
+/* What was found so far to the sums of 32 rows */
+AVX2_INLINE void add_words(__m256i *sum, struct found *f)
+{
+	__m256i even = _mm256_sub_epi16(f->both, _mm256_slli_epi16(f->odd, 8)), zero = _mm256_setzero_si256();
+	__m256i a = _mm256_unpacklo_epi16(even, f->odd), b = _mm256_unpackhi_epi16(even, f->odd);
+
+	sum[0] = _mm256_add_epi32(sum[0], _mm256_unpacklo_epi16(a, zero));
+	sum[1] = _mm256_add_epi32(sum[1], _mm256_unpackhi_epi16(a, zero));
+	sum[2] = _mm256_add_epi32(sum[2], _mm256_unpacklo_epi16(b, zero));
+	sum[3] = _mm256_add_epi32(sum[3], _mm256_unpackhi_epi16(b, zero));
+	f->both = f->odd = zero;
+}
+
+/* To the sums what halves of dwords have beyond a byte */
+static void add_rests(const uint8_t *a, const uint8_t *b, const struct bit_sums *lut, __m256i *sum)
+{
+	struct found f = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+	const struct block_sums *s;
+	__m256i byte[4];
+	uint32_t i, j, k, half;
+
+	for (i = 0; i < lut->nrest; i++) {
+		k = lut->half[i] / 2;
+		half = lut->half[i] % 2;
+		s = &lut->dword[k];
+		move_bytes(a + 64 * k, b + 64 * k, byte);
+		for (j = 0; j < 4; j++) {
+			if (half)
+				byte[j] = _mm256_srli_epi16(byte[j], 4);
+			add_found(&f, s->rest[half] + 16 * j, low_halves(byte[j]));
+		}
+		if ((i + 1) % WORD_RESTS == 0)
+			add_words(sum, &f);
+	}
+	add_words(sum, &f);
+}
+
+/* S of the rows of two blocks: query i's of half h of the second at @sum[i][2 + h] */
+AVX2_INLINE void sum_bits(const uint8_t *a, const uint8_t *b, size_t dwords, const struct bit_sums *const *lut,
+			  uint32_t nq, __m256i (*sum)[4])
+{
+	struct found f[BITS_QUERIES];
+	__m256i byte[4], low, high;
+	size_t k = 0, end;
+	uint32_t i, j;
+
+#pragma GCC unroll 4
+	for (i = 0; i < nq; i++) {
+		f[i].both = f[i].odd = _mm256_setzero_si256();
+		for (j = 0; j < 4; j++)
+			sum[i][j] = _mm256_set1_epi32(lut[i]->base);
+	}
+	while (k < dwords) {
+		for (end = dwords - k < WORD_DWORDS ? dwords : k + WORD_DWORDS; k < end; k++) {
+			move_bytes(a + 64 * k, b + 64 * k, byte);
+#pragma GCC unroll 4
+			for (j = 0; j < 4; j++) {
+				low = low_halves(byte[j]);
+				high = low_halves(_mm256_srli_epi16(byte[j], 4));
+#pragma GCC unroll 4
+				for (i = 0; i < nq; i++) {
+					add_found(&f[i], lut[i]->dword[k].sum[0] + 16 * j, low);
+					add_found(&f[i], lut[i]->dword[k].sum[1] + 16 * j, high);
+				}
+			}
+		}
+#pragma GCC unroll 4
+		for (i = 0; i < nq; i++)
+			add_words(sum[i], &f[i]);
+	}
+	for (i = 0; i < nq; i++)
+		if (lut[i]->nrest)
+			add_rests(a, b, lut[i], sum[i]);
+}
+
+/* The scores of eight rows of a block, of which there are @n */
+AVX2_INLINE void store_scores(const struct block_job *job, const uint8_t *block, uint32_t h,
+			      const struct block_end *end, uint32_t nq, __m256i (*sum)[4], float *to, size_t n)
+{
+	const uint32_t center = job->plan->center;
+	const float *cross = (const float *)(const void *)(block + 64) + HALF * (h % 2);
+	__m256 scale = block_scales(job->plan->scale, block, h % 2);
+	uint32_t i;
+
+#pragma GCC unroll 4
+	for (i = 0; i < nq; i++)
+		store_elements8(to + i * job->ld, end_scores(end + i, sum[i][h], scale, center, cross), n);
+}
+
+/* All rows of a job with @nq queries */
+AVX2_INLINE void score_bits(const struct block_job *job, uint32_t nq)
+{
+	const struct tq_plan *plan = job->plan;
+	const size_t field = tq_block_field_at(plan, 0), bytes = tq_block_bytes(plan), size = query_bytes(plan);
+	const size_t dwords = (plan->layout.section[0].bytes + 3) / 4;
+	const int32_t odd = plan->codebook.odd[1];
+	const uint8_t *block = job->blocks, *second;
+	const struct bit_sums *lut[BITS_QUERIES];
+	struct block_end end[BITS_QUERIES];
+	__m256i sum[BITS_QUERIES][4];
+	size_t j, left;
+	uint32_t i;
+
+	for (i = 0; i < nq; i++) {
+		lut[i] = query_bit_sums(plan, query_part(plan, job->packed + i * size, 0));
+		end[i] = block_end(job->packed + i * size, 2 * odd, odd);
+	}
+	for (j = 0; j < job->n; j += PAIR, block += 2 * bytes) {
+		left = job->n - j;
+		second = left > TQ_BLOCK_ROWS ? block + bytes : block;
+		sum_bits(block + field, second + field, dwords, lut, nq, sum);
+#pragma GCC unroll 4
+		for (i = 0; i < 4; i++)
+			if (i * HALF < left)
+				store_scores(job, i < 2 ? block : second, i, end, nq, sum, job->scores + j + i * HALF,
+					     left - i * HALF);
+	}
+}
+
+void avx2_block_bits_1(const struct block_job *job)
+{
+	score_bits(job, 1);
+}
+
+void avx2_block_bits_2(const struct block_job *job)
+{
+	score_bits(job, 2);
+}
+
+void avx2_block_bits_4(const struct block_job *job)
+{
+	score_bits(job, 4);
+}
+
+void avx2_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
+{
+	const __m256i number = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	const __m256i most = _mm256_set1_epi16(255);
+	__m256i chosen[4], sum, byte, both;
+	uint8_t over[2] = {0, 0};
+	struct block_sums *to;
+	size_t i, at, half, c;
+	int32_t least;
+
+	for (c = 0; c < 4; c++) {
+		both = _mm256_set1_epi16((int16_t)(1 << c));
+		chosen[c] = _mm256_cmpeq_epi16(_mm256_and_si256(number, both), both);
+	}
+	for (i = 0; i < dim; i += 4) {
+		at = i / 8 % 4;
+		half = i / 4 % 2;
+		to = &lut->dword[i / 32];
+		sum = _mm256_setzero_si256();
+		least = 0;
+		for (c = 0; c < 4 && i + c < dim; c++) {
+			sum = _mm256_add_epi16(sum, _mm256_and_si256(chosen[c], _mm256_set1_epi16(q[i + c])));
+			least += q[i + c] < 0 ? q[i + c] : 0;
+		}
+		lut->base += least;
+		sum = _mm256_sub_epi16(sum, _mm256_set1_epi16((int16_t)least));
+		byte = _mm256_min_epi16(sum, most);
+		sum = _mm256_sub_epi16(sum, byte);
+		both = _mm256_permute4x64_epi64(_mm256_packus_epi16(byte, sum), 0xd8);
+		_mm_store_si128((__m128i *)to->sum[half] + at, _mm256_castsi256_si128(both));
+		_mm_store_si128((__m128i *)to->rest[half] + at, _mm256_extracti128_si256(both, 1));
+		over[half] |= !_mm256_testz_si256(sum, sum);
+		if (i + 4 < dim && (i + 4) % 32)
+			continue;
+		for (half = 0; half < 2; half++) {
+			if (over[half])
+				lut->half[lut->nrest++] = (uint8_t)(i / 32 * 2 + half);
+			over[half] = 0;
+		}
+	}
+}
