@@ -53,16 +53,6 @@ LEVELS_INLINE uint32_t tile_step(uint32_t bits)
 	return late(bits) ? 4 : 4 * levels_vectors(bits) * levels_planes(bits);
 }
 
-/* Row @t and three more of what lies behind the rows of the call: wanted next if it is another head's keys */
-LEVELS_INLINE void fetch_behind(const struct source *s, size_t t)
-{
-	size_t row = s->plan->layout.row_bytes;
-	const char *at = (const char *)s->codes + (s->n + t) * row, *end = at + 4 * row;
-
-	for (; at < end; at += 64)
-		_mm_prefetch(at, _MM_HINT_T1);
-}
-
 /* Rows @first .. of a chunk, four at a time, to the tile; rows past the end repeat the last */
 LEVELS_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, uint32_t bits,
 			     const uint64_t *tail, __m512i *tile)
@@ -75,7 +65,7 @@ LEVELS_INLINE void fill_tile(const struct source *s, size_t first, size_t groups
 
 	for (g = 0; g < groups; g++) {
 		if (!s->chunk)
-			fetch_behind(s, first + 4 * g);
+			fetch_behind(row, s->codes, s->n, first + 4 * g);
 #pragma GCC unroll 4
 		for (r = 0; r < 4; r++) {
 			t = first + 4 * g + (size_t)r < s->n ? first + 4 * g + (size_t)r : s->n - 1;

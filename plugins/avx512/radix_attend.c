@@ -40,6 +40,8 @@ AVX512_INLINE size_t fill(const struct tq_plan *plan, const struct radix_tables 
 
 	radix_lookup_load(t, digits, width, &l);
 	for (g = 0; g < groups; g++) {
+		if (!c)
+			fetch_behind(plan->layout.row_bytes, codes, n, first + 4 * g);
 #pragma GCC unroll 4
 		for (r = 0; r < 4; r++)
 			words[r] = radix_words(plan, row_at(plan, codes, first + 4 * g + r, n), c, width);
@@ -62,6 +64,8 @@ AVX512_INLINE size_t fill_wide(const struct tq_plan *plan, const struct radix_ta
 	__m512i hi = _mm512_load_si512(t->hi), lo = _mm512_load_si512(t->lo), digits, row[2][4];
 
 	for (g = 0; g < groups; g++) {
+		if (!k)
+			fetch_behind(plan->layout.row_bytes, codes, n, first + 4 * g);
 #pragma GCC unroll 4
 		for (r = 0; r < 4; r++) {
 			digits = radix_wide_digits(radix_wide_words(

@@ -20,6 +20,8 @@ AVX512_INLINE size_t fill(const struct tq_plan *plan, const struct trellis_table
 	__m512i row[4];
 
 	for (g = 0; g < groups; g++) {
+		if (!u)
+			fetch_behind(plan->layout.row_bytes, codes, n, first + 4 * g);
 #pragma GCC unroll 4
 		for (r = 0; r < 4; r++) {
 			at = first + 4 * g + r < n ? first + 4 * g + r : n - 1;

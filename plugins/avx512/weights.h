@@ -88,6 +88,15 @@ static inline float quantize(const float *weights, const float *scale, size_t n,
 	return most >= TQ_MIX_TINY ? most / (float)TQ_MIX_TOP : 0.0f;
 }
 
+/* Row @t and three more of what lies behind the @n rows of a call: wanted next if it is another head's keys */
+AVX512_INLINE void fetch_behind(size_t row, const uint8_t *codes, size_t n, size_t t)
+{
+	const char *at = (const char *)codes + (n + t) * row, *end = at + 4 * row;
+
+	for (; at < end; at += 64)
+		_mm_prefetch(at, _MM_HINT_T1);
+}
+
 /* Four rows: register m has, in dword j of 128 bits L, coordinate 16 L + 4 m + j of each */
 AVX512_INLINE void interleave(const __m512i *row, __m512i *to)
 {

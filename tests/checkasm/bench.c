@@ -279,6 +279,8 @@ static void bench_row(struct trial *t, const char *plugin, size_t nq)
 	       radix ? (double)radix->width / radix->digits : t->plan->index_bits);
 	if (by_query(t->op))
 		printf(" queries=%-2zu", nq);
+	else if (op == OP_MIX)
+		printf(" weights=%-2zu", nq);
 	printf(" %10.2f ns", mine);
 	if (ref)
 		printf("  %s %10.2f ns  ratio %6.2f", blocks ? "rows" : "scalar", theirs, theirs / mine);
@@ -314,6 +316,8 @@ void bench_driver(struct tq_context *ctx, const char *plugin, const struct tq_dr
 					bench_row(&t, plugin, 1);
 					if (by_query(op))
 						bench_row(&t, plugin, 8);
+					else if (op == OP_MIX)
+						bench_row(&t, plugin, 4);
 				}
 				trial_free(&t);
 			}
