@@ -46,6 +46,33 @@ LEVELS_INLINE __m512 grid_sums(const __m512i *grid, const int8_t *q, uint32_t pl
 	return combine(s, (int)planes, beta, sum);
 }
 
+/** fetch_row - ask for as much as row @r of a strip has, ahead of it */
+LEVELS_INLINE void fetch_row(const struct tq_plan *plan, const struct strip *strip, size_t r)
+{
+	size_t u;
+
+	for (u = 0; u < plan->layout.row_bytes; u += 64)
+		_mm_prefetch((const char *)strip->row[r] + strip->ahead + u, _MM_HINT_T0);
+}
+
+/** group_sums - four rows to one register for each plane: [plane][row] */
+LEVELS_INLINE void group_sums(__m512i (*lane)[GROUP], uint32_t planes, size_t g, __m512i (*part)[4])
+{
+	part[0][g] = add_lanes(lane[0][0], lane[0][1], lane[0][2], lane[0][3]);
+	if (planes == 2)
+		part[1][g] = add_lanes(lane[1][0], lane[1][1], lane[1][2], lane[1][3]);
+}
+
+/** block_sums - sum of (2 g - @beta) q of sixteen rows from their four groups */
+LEVELS_INLINE __m512 block_sums(__m512i (*part)[4], uint32_t planes, int32_t beta, int64_t sum)
+{
+	__m512i s[3] = { add_quarters(part[0][0], part[0][1], part[0][2], part[0][3]) };
+
+	if (planes == 2)
+		s[1] = add_quarters(part[1][0], part[1][1], part[1][2], part[1][3]);
+	return combine(s, (int)planes, beta, sum);
+}
+
 /**
  * grid_score - scores of sixteen rows and all queries of a call
  * @n:      units

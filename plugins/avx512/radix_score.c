@@ -44,14 +44,6 @@ static void query_pack(const struct tq_plan *plan, const void *state, const stru
 	}
 }
 
-LEVELS_INLINE void fetch_row(const struct tq_plan *plan, const struct strip *strip, size_t r)
-{
-	size_t u;
-
-	for (u = 0; u < plan->layout.row_bytes; u += 64)
-		_mm_prefetch((const char *)strip->row[r] + strip->ahead + u, _MM_HINT_T0);
-}
-
 /* Tables hold level + 128: twice a level is 2 (level + 128) - 256, and an exact half undoes it */
 #define BETA 256
 #define HALF 0.5f
@@ -85,14 +77,9 @@ LEVELS_INLINE __m512 sum_block(const struct tq_plan *plan, const struct radix_lo
 							lane[1][r], levels, _mm512_load_si512(at + RADIX_UNIT));
 				}
 			}
-		part[0][g] = add_lanes(lane[0][0], lane[0][1], lane[0][2], lane[0][3]);
-		if (planes == 2)
-			part[1][g] = add_lanes(lane[1][0], lane[1][1], lane[1][2], lane[1][3]);
+		group_sums(lane, planes, g, part);
 	}
-	lane[0][0] = add_quarters(part[0][0], part[0][1], part[0][2], part[0][3]);
-	if (planes == 2)
-		lane[0][1] = add_quarters(part[1][0], part[1][1], part[1][2], part[1][3]);
-	return _mm512_mul_ps(combine(lane[0], (int)planes, BETA, sum), _mm512_set1_ps(HALF));
+	return _mm512_mul_ps(block_sums(part, planes, BETA, sum), _mm512_set1_ps(HALF));
 }
 
 LEVELS_INLINE void decode(const struct tq_plan *plan, const struct radix_lookup *l, uint32_t digits, uint32_t width,

@@ -20,6 +20,54 @@ static void set_unit(const struct tq_plan *plan, size_t u, struct trellis_unit *
 				(uint8_t)(((TRELLIS_UNIT * u - start) * bits / 8 + q * bits + k) % ring);
 }
 
+/* (level + 127) / 2 of a state of 9 bits */
+static uint8_t grid_of(const struct tq_plan *plan, unsigned state)
+{
+	int odd = state < 256 ? plan->trellis[state] : -plan->trellis[511 - state];
+
+	return (uint8_t)((odd + 127) / 2);
+}
+
+/* The state whose neighbouring bits differ by @y and whose bit @at is clear */
+static unsigned state_of(unsigned y, unsigned at)
+{
+	unsigned state = 0, k;
+
+	for (k = 0; k < 8; k++)
+		state |= ((state >> k ^ y >> k) & 1) << (k + 1);
+	return state >> at & 1 ? 511 - state : state;
+}
+
+/* Coordinate of byte @i of register @k */
+static unsigned place_of(unsigned bits, unsigned k, unsigned i)
+{
+	return bits == 4 ? 2 * i + k : 16 * (i / 8) + 8 * k + i % 8;
+}
+
+static void set_whole(const struct tq_plan *plan, struct trellis_whole *w)
+{
+	static const unsigned sign_of_4[2] = { 7, 3 };
+	unsigned bits = plan->index_bits, k, i, at;
+	uint8_t low, high;
+
+	for (k = 0; k < 2; k++) {
+		at = bits == 4 ? sign_of_4[k] : 8;
+		for (i = 0; i < 128; i++) {
+			low = grid_of(plan, state_of(i, at));
+			high = grid_of(plan, state_of(i + 128, at));
+			w->grid[k][i / 64][i % 64] = low;
+			w->grid[k][2 + i / 64][i % 64] = low ^ high;
+		}
+		for (i = 0; i < 64; i++) {
+			w->place[k][i] = (uint8_t)place_of(bits, k, i);
+			w->shift[k][i] = (uint8_t)(bits * (8 * k + i % 8));
+			w->sign[k][i] = w->shift[k][i] + 1;
+		}
+	}
+	for (i = 0; i < 64; i++)
+		w->order[i] = (uint8_t)((2 * bits * (i / 8) + i % 8) % (16 * bits));
+}
+
 int avx512_trellis_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
 	struct trellis_tables *t = host->alloc(host, sizeof(*t));
@@ -36,6 +84,8 @@ int avx512_trellis_create(const struct tq_host *host, const struct tq_plan *plan
 	}
 	for (i = 0; TRELLIS_UNIT * i < plan->dim; i++)
 		set_unit(plan, i, &t->unit[i]);
+	if (trellis_is_whole(plan))
+		set_whole(plan, &t->whole);
 	avx512_trellis_search_tables(plan, t);
 	*state = t;
 	return TQ_OK;
