@@ -2,10 +2,14 @@
 /*
  * Is every input value finite? An exponent of all ones carries into the top bit when the lowest
  * exponent bit is added; the carries of a row are or-ed together. Integers only, so that the compiler
- * may vectorize and -ffast-math cannot lie.
+ * may vectorize and -ffast-math cannot lie. Encode reads all its rows here before it writes any, so what it reads is
+ * asked for ahead: the CPU's own prefetcher alone does not reach the speed of memory.
  */
 
 #include "codec.h"
+
+/* Bytes between what is read and what is asked for */
+#define AHEAD 4096
 
 static uint32_t f32_carry(const char *row, size_t n)
 {
@@ -42,6 +46,14 @@ static uint32_t centred_carry(const char *row, int dtype, size_t n, const float 
 	return carry >> 31;
 }
 
+static void fetch(const char *at, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += 64)
+		__builtin_prefetch(at + i);
+}
+
 static uint32_t row_carry(const char *row, int dtype, size_t n, const float *centre)
 {
 	if (centre)
@@ -57,9 +69,12 @@ size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, s
 			  const float *centre)
 {
 	size_t row_bytes = stride * tq_dtype_size(dtype), i;
+	const char *row = x;
 
-	for (i = 0; i < n; i++)
-		if (row_carry((const char *)x + i * row_bytes, dtype, dim, centre))
+	for (i = 0; i < n; i++, row += row_bytes) {
+		fetch(row + AHEAD, dim * tq_dtype_size(dtype));
+		if (row_carry(row, dtype, dim, centre))
 			break;
+	}
 	return i;
 }
