@@ -8,6 +8,7 @@
 
 #include "registers.h"
 #include "rows.h"
+#include "turned.h"
 
 /** Floats that the rows of a batch may take */
 #define BATCH_FLOATS 4096
@@ -191,12 +192,19 @@ static int avx512_encode(const struct tq_plan *plan, const void *state, const vo
 	struct tq_row_stat stat[BATCH_ROWS];
 	struct loaded in = {0};
 	struct avx512_ahead ahead = {x, step, element};
+	int turns = avx512_turns(plan, state, dtype);
 	const char *from = x;
 
 	room = (plan->dim + plan->rotation.rounds * plan->rotation.roll + 15) / 16 * 16;
 	rows = room > BATCH_FLOATS / 2 ? 1 : BATCH_FLOATS / room;
 	rows = rows < BATCH_ROWS ? rows : BATCH_ROWS;
 	for (; n > 0; n -= part, from += part * step, codes += part * plan->layout.row_bytes) {
+		if (turns && n >= BATCH_ROWS) {
+			part = BATCH_ROWS;
+			ahead.x = from + part * step;
+			if (avx512_encode_turned(plan, state, from, step, &ahead, codes))
+				continue;
+		}
 		part = n < rows ? n : rows;
 		rotate(plan, from, dtype, step, part, y, room, &in);
 		ahead.x = from + part * step;

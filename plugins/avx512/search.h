@@ -89,11 +89,17 @@ AVX512_INLINE __m512i search_2(const struct thresholds *th, __m512 y)
 	return pass(level, y, _mm512_mask_blend_ps(top, th->t[1], th->limit), 1);
 }
 
-AVX512_INLINE __m512i search_cells(const struct thresholds *th, __m512 y)
+/* The number of the cell, 32 of which a permutation of two registers tells apart */
+AVX512_INLINE __m512i cell_of(const struct thresholds *th, __m512 y)
 {
 	__m512 near = _mm512_range_ps(y, th->limit, 2);
-	__m512i cell =
-		_mm512_castps_si512(_mm512_fmadd_ps(near, th->to_cell, _mm512_set1_ps(CELL_BIAS)));
+
+	return _mm512_castps_si512(_mm512_fmadd_ps(near, th->to_cell, _mm512_set1_ps(CELL_BIAS)));
+}
+
+AVX512_INLINE __m512i search_cells(const struct thresholds *th, __m512 y)
+{
+	__m512i cell = cell_of(th, y);
 
 	return pass(_mm512_permutex2var_epi32(th->level[0], cell, th->level[1]), y,
 		    _mm512_permutex2var_ps(th->t[0], cell, th->t[1]), 1);

@@ -34,7 +34,7 @@ static void draw_input(struct trial *t, uint8_t *x, int dtype, size_t stride, si
 static int check_encode(struct trial *t, const struct tq_quantizer *q, void *state)
 {
 	int dtype = (int)rng_below(&t->rng, 3), rc;
-	size_t dim = t->plan->dim, n = 1 + rng_below(&t->rng, dim > 1024 ? 4 : 20);
+	size_t dim = t->plan->dim, n = 1 + rng_below(&t->rng, dim > 1024 ? 4 : dim > 256 ? 20 : 40);
 	size_t stride = dim + (rng_below(&t->rng, 2) ? 0 : rng_below(&t->rng, 9));
 	size_t size = tq_dtype_size(dtype), bytes = n * t->plan->layout.row_bytes;
 	struct guarded x =

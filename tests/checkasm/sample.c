@@ -114,6 +114,21 @@ static void make_bits(struct trial *t, uint32_t *dim)
 	*dim = 32 * (1 + rng_below(s, 4)) - (rng_below(s, 2) ? 0 : rng_below(s, 12));
 }
 
+/* Rows that fit registers as a whole, for which there are kernels too */
+static void make_small(struct trial *t, uint32_t *dim)
+{
+	static const uint16_t dims[] = { 48, 64, 96, 128, 192, 256 };
+	struct tq_spec *sp = &t->spec;
+	uint64_t *s = &t->rng;
+
+	sp->code = TQ_CODE_LM;
+	sp->bits = 1 + rng_below(s, 4);
+	sp->correction = rng_below(s, 4);
+	sp->center = TQ_CENTER_OFF;
+	sp->effort = 0;
+	*dim = dims[rng_below(s, sizeof(dims) / sizeof(dims[0]))];
+}
+
 static void draw_spec(struct trial *t, uint32_t *dim)
 {
 	struct tq_spec *sp = &t->spec;
@@ -145,6 +160,8 @@ static void draw_spec(struct trial *t, uint32_t *dim)
 	*dim = draw_dim(s, most);
 	if (t->op == OP_SCORE && !rng_below(s, 5))
 		make_bits(t, dim);
+	if (t->op == OP_ENCODE && rng_below(s, 2))
+		make_small(t, dim);
 	if (strstr(t->drv->name, "tcq)"))
 		make_trellis(t, dim);
 	if (strstr(t->drv->name, "polar)"))
@@ -223,12 +240,15 @@ void trial_free(struct trial *t)
 void trial_vectors(struct trial *t, float *x, size_t stride, size_t dim, size_t n)
 {
 	uint64_t *s = &t->rng;
+	uint32_t usual = rng_below(s, 2); /* rows that one product scales, which some kernels want of all at once */
 	size_t r, i;
 	float *v, size, g;
 
 	for (r = 0; r < n; r++) {
 		uint32_t kind = rng_below(s, 12);
 
+		if (usual && (kind == 3 || kind == 5))
+			kind = 0;
 		v = x + r * stride;
 		size = kind == 1 ? 1e-30f : kind == 2 ? 1e30f : kind == 3 ? 1e-41f : 1.0f;
 		for (i = 0; i < dim; i++) {
