@@ -97,4 +97,44 @@ LEVELS_INLINE void grid_score(const struct score_job *job, const struct strip *s
 	}
 }
 
+/**
+ * struct grid_code - how the rows of a code become levels on a grid
+ * @decode: sixteen rows from @first on
+ * @unpack: a row as a query of one plane, by units; returns its sum
+ * @beta, @factor: as for grid_score()
+ */
+struct grid_code {
+	void (*decode)(const struct tq_plan *plan, const void *state, const struct strip *strip, size_t first, __m512i *grid);
+	int64_t (*unpack)(const struct tq_plan *plan, const void *state, const uint8_t *row, int8_t *to);
+	size_t units;
+	int32_t beta;
+	float factor;
+};
+
+/** grid_pairs - scores of rows with each other; @grid, @query: room for sixteen rows, and for one */
+static inline void grid_pairs(const struct score_job *job, const void *state, const struct grid_code *code,
+			      const uint8_t *a, size_t na, __m512i *grid, int8_t *query)
+{
+	float sum[BLOCK] __attribute__((aligned(64)));
+	size_t row_bytes = job->plan->layout.row_bytes, i, j, k, r;
+	struct strip strip;
+	int64_t whole;
+	__m512 s;
+
+	for (j = 0; j < job->n; j += STRIP) {
+		avx512_strip_rows(job, j, &strip);
+		for (k = 0; k < strip.n; k += BLOCK) {
+			code->decode(job->plan, state, &strip, k, grid);
+			for (i = 0; i < na; i++) {
+				whole = code->unpack(job->plan, state, a + i * row_bytes, query);
+				s = grid_sums(grid, query, 1, code->beta, whole, code->units);
+				_mm512_store_ps(sum, _mm512_mul_ps(s, _mm512_set1_ps(code->factor)));
+				for (r = 0; r < BLOCK && k + r < strip.n; r++)
+					job->scores[i * job->ld + j + k + r] = tq_pair_finish(
+						job->plan, a + i * row_bytes, strip.row[k + r], sum[r]);
+			}
+		}
+	}
+}
+
 #endif

@@ -23,6 +23,7 @@ extern const struct tq_quantizer_ops avx512_polar_ops;
 extern const struct tq_quantizer_ops avx512_polar_score_ops;
 extern const struct tq_quantizer_ops avx512_radix_ops;
 extern const struct tq_quantizer_ops avx512_radix_score_ops;
+extern const struct tq_quantizer_ops avx512_radix_wide_ops;
 extern const struct tq_quantizer_ops avx512_radix_attend_ops;
 
 #define PRIORITY 300
@@ -68,21 +69,24 @@ static int polar_score_supports(const struct tq_plan *plan, char *why, size_t wh
 	return 0;
 }
 
-/* Level numbers that fit a byte: up to 3.5 bits */
-static int radix_supports(const struct tq_plan *plan, char *why, size_t why_size)
+/* Integer queries, and level numbers of so many planes */
+static int radix_score_supports_planes(const struct tq_plan *plan, uint32_t planes, char *why, size_t why_size)
 {
-	if (plan->codebook.planes == 1)
-		return 1;
-	snprintf(why, why_size, "does not serve code=lm:4.5");
-	return 0;
+	if (plan->query == TQ_QUERY_F32)
+		snprintf(why, why_size, "does not serve query=f32");
+	else if (plan->codebook.planes != planes)
+		snprintf(why, why_size, planes == 1 ? "does not serve code=lm:4.5" : "serves code=lm:4.5 alone");
+	return plan->query != TQ_QUERY_F32 && plan->codebook.planes == planes;
 }
 
 static int radix_score_supports(const struct tq_plan *plan, char *why, size_t why_size)
 {
-	if (plan->query != TQ_QUERY_F32)
-		return radix_supports(plan, why, why_size);
-	snprintf(why, why_size, "does not serve query=f32");
-	return 0;
+	return radix_score_supports_planes(plan, 1, why, why_size);
+}
+
+static int radix_wide_supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	return radix_score_supports_planes(plan, 2, why, why_size);
 }
 
 static const struct tq_driver drivers[] = {
@@ -187,6 +191,14 @@ static const struct tq_driver drivers[] = {
 		.effort_max = 2,
 		.supports = radix_score_supports,
 		.ops = &avx512_radix_score_ops,
+	},
+	{
+		AVX512_DRIVER("score(radix)", "score-radix-wide-avx512"),
+		.need = NEED_VNNI_VBMI,
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = radix_wide_supports,
+		.ops = &avx512_radix_wide_ops,
 	},
 	{
 		AVX512_DRIVER("attend(radix)", "attend-radix-avx512"),

@@ -17,6 +17,47 @@ static void fill_book(const struct tq_plan *plan, uint32_t j, struct radix_book 
 	avx512_tables_fill(&b->levels, from->planes > 1 ? 5 : 4, &b->tables);
 }
 
+/* 5 and 7 bits: byte 16 t + m is word 4 m + t */
+static void fill_places(const struct tq_plan *plan, struct radix_tables *t)
+{
+	const struct tq_section *wide = &plan->layout.section[plan->layout.nsections - 1];
+	uint32_t last = (uint32_t)radix_chunks(plan) - 1, p, at;
+
+	for (p = 0; p < 64; p++) {
+		t->place[p] = (uint8_t)(4 * (p % 16) + p / 16);
+		t->bit[p] = (t->place[p] - (plan->radix->width == 7 ? 7u : 4u)) & 63;
+		at = 2 * (p % 16) + p / 32;
+		t->order[0][p] = (uint8_t)at;
+		t->order[1][p] = (32 * last + at + 32 - wide->bytes) & 31;
+	}
+}
+
+static void fill_words(const struct tq_plan *plan, struct radix_tables *t)
+{
+	const struct tq_radix *x = plan->radix;
+	uint32_t i, j, most = 1u << x->width;
+
+	for (i = 0; i < 64; i++)
+		for (j = 0; j < x->digits; j++) {
+			t->low[j][i] = (uint8_t)(x->level[j][i % most] + 128);
+			if (x->width == 7)
+				t->high[j][i] = (uint8_t)(x->level[j][i + 64] + 128);
+		}
+	if (x->width < 8) {
+		fill_places(plan, t);
+		return;
+	}
+	for (i = 0; i < 64; i++) {
+		for (j = 0; j < 3; j++)
+			t->low[j][i] = (uint8_t)(x->level[j][i % 27] + 128);
+		for (j = 3; j < 5; j++)
+			t->low[j][i] = (uint8_t)(x->level[j][27 * (i % 10)] + 128);
+		t->quotient[i] = (uint8_t)(4 * i / 27);
+		t->product[i] = (uint8_t)(4 * i / 27 * 27);
+		t->place[i] = (uint8_t)i;
+	}
+}
+
 int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
 	struct radix_tables *t = host->alloc(host, sizeof(*t));
@@ -29,6 +70,8 @@ int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, 
 	t->books = x->base[1] ? 2 : 1;
 	for (j = 0; j < t->books; j++)
 		fill_book(plan, j, &t->book[j]);
+	if (plan->codebook.planes == 1)
+		fill_words(plan, t);
 	for (j = 0; j < x->digits && plan->codebook.planes == 1; j++)
 		for (word = 0; word < 256; word++)
 			t->level[j][word] = (uint8_t)(x->level[j][word & ((1u << x->width) - 1)] + 128);

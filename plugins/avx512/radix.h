@@ -27,12 +27,24 @@ struct radix_book {
 /**
  * struct radix_tables - state of the drivers
  * @level: up to 3.5 bits: level number + 128 of the digits of each word, repeated
+ * @low, @high: for radix_read(): levels + 128 by six bits of a word and for its seventh, or by l and h
+ * @order: ... bytes of the field of four bits, for a whole chunk and the last one
+ * @bit:   ... where the single bit of each word is taken from
+ * @quotient, @product: ... h and 27 h by the upper six bits of a word
+ * @place: ... words of a chunk in the order that it gives
  * @wide:  4.5 bits: level number of the two digits
  * @hi, @lo: ... the same for radix_wide_digits(): 128 hi + lo = level number + 16384
  * @book:  of the first digit and, if @books is 2, of the other
  */
 struct radix_tables {
 	uint8_t level[TQ_RADIX_DIGITS][256];
+	_Alignas(64) uint8_t low[TQ_RADIX_DIGITS][64];
+	uint8_t high[3][64];
+	uint8_t order[2][64];
+	uint8_t bit[64];
+	uint8_t quotient[64];
+	uint8_t product[64];
+	uint8_t place[64];
 	_Alignas(64) uint8_t hi[64];
 	uint8_t lo[64];
 	int16_t wide[2][32];
@@ -124,14 +136,14 @@ AVX512_INLINE __m512i radix_words(const struct tq_plan *plan, const uint8_t *row
 AVX512_INLINE __m512i radix_wide_words(const struct tq_plan *plan, const uint8_t *row, size_t k, size_t n)
 {
 	const uint8_t *top = row + plan->layout.section[0].at + k / 8, *low = row + plan->layout.section[1].at + k;
-	uint32_t bits = 0;
+	uint32_t bits;
 	__m512i word;
 
 	if (n >= RADIX_WIDE_UNIT) {
 		memcpy(&bits, top, sizeof(bits));
 		word = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)low));
 	} else {
-		memcpy(&bits, top, (n + 7) / 8);
+		bits = (uint32_t)_mm_cvtsi128_si32(_mm_maskz_loadu_epi8((__mmask16)bytes((n + 7) / 8), top));
 		word = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8((__mmask32)bytes(n), low));
 	}
 	return _mm512_mask_add_epi16(word, bits, word, _mm512_set1_epi16(256));

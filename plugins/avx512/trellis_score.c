@@ -123,7 +123,7 @@ LEVELS_INLINE void score_one(const struct score_job *job, const struct trellis_t
 }
 
 LEVELS_INLINE void decode_as(const struct tq_plan *plan, const struct trellis_tables *t, unsigned window, unsigned bits,
-			     const struct strip *strip, size_t first, struct grid *grid)
+			     const struct strip *strip, size_t first, __m512i *grid)
 {
 	const struct trellis_lookup lookup = trellis_lookup_load(t);
 	const struct trellis_whole_lookup whole = trellis_whole_load(t);
@@ -138,14 +138,14 @@ LEVELS_INLINE void decode_as(const struct tq_plan *plan, const struct trellis_ta
 #pragma GCC unroll 4
 		for (r = 0; r < BLOCK; r++) {
 			two_units(plan, t, &lookup, &whole, row[r], u, window, bits, two);
-			_mm512_store_si512(&grid->at[BLOCK * u + r], two[0]);
-			_mm512_store_si512(&grid->at[BLOCK * (u + 1) + r], two[1]);
+			_mm512_store_si512(&grid[BLOCK * u + r], two[0]);
+			_mm512_store_si512(&grid[BLOCK * (u + 1) + r], two[1]);
 		}
 	for (u = 0; !bits && u < n; u++) {
 		unit = t->unit[u]; /* stores do not change a copy: its mask stays where it is */
 #pragma GCC unroll 16
 		for (r = 0; r < BLOCK; r++)
-			_mm512_store_si512(&grid->at[BLOCK * u + r], trellis_grid(&lookup, &unit, row[r], window));
+			_mm512_store_si512(&grid[BLOCK * u + r], trellis_grid(&lookup, &unit, row[r], window));
 	}
 }
 
@@ -167,10 +167,9 @@ LEVELS_INLINE void decode_as(const struct tq_plan *plan, const struct trellis_ta
 		}                                                                                  \
 	} while (0)
 
-static void decode(const struct tq_plan *plan, const struct trellis_tables *t, const struct strip *strip,
-		   size_t first, struct grid *grid)
+static void decode(const struct tq_plan *plan, const void *state, const struct strip *strip, size_t first, __m512i *grid)
 {
-#define DECODE(window, bits) decode_as(plan, t, window, bits, strip, first, grid)
+#define DECODE(window, bits) decode_as(plan, state, window, bits, strip, first, grid)
 	EACH_KIND(plan, DECODE);
 #undef DECODE
 }
@@ -200,7 +199,7 @@ static void run(const struct score_job *job, const struct trellis_tables *t)
 		if (job->nq == 1)
 			score_strip(job, t, &strip, job->scores + j);
 		for (i = 0; job->nq > 1 && i < strip.n; i += BLOCK) {
-			decode(job->plan, t, &strip, i, &grid);
+			decode(job->plan, t, &strip, i, grid.at);
 			grid_score(job, &strip, grid.at, i, units(job->plan), 127, 1.0f, job->scores + j + i);
 		}
 	}
@@ -223,8 +222,9 @@ static void score_list(const struct tq_plan *plan, const void *state, const void
 }
 
 /* A row as a query of one plane; returns its sum */
-static int64_t unpack(const struct tq_plan *plan, const struct trellis_tables *t, const uint8_t *row, int8_t *to)
+static int64_t unpack(const struct tq_plan *plan, const void *state, const uint8_t *row, int8_t *to)
 {
+	const struct trellis_tables *t = state;
 	const struct trellis_lookup lookup = trellis_lookup_load(t);
 	const struct trellis_whole_lookup whole = trellis_whole_load(t);
 	unsigned whole_bits = trellis_is_whole(plan) ? plan->index_bits : 0;
@@ -245,27 +245,12 @@ static int64_t unpack(const struct tq_plan *plan, const struct trellis_tables *t
 static void score_pairs(const struct tq_plan *plan, const void *state, const uint8_t *a, size_t na,
 			const uint8_t *b, size_t nb, float *scores, size_t ld)
 {
+	const struct grid_code code = { decode, unpack, units(plan), 127, 1.0f };
 	struct score_job job = { plan, NULL, NULL, na, b, NULL, nb, scores, ld };
 	int8_t query[TRELLIS_DIM_MAX] __attribute__((aligned(64)));
-	size_t row_bytes = plan->layout.row_bytes, i, j, k, r;
-	float sum[BLOCK] __attribute__((aligned(64)));
-	struct strip strip;
 	struct grid grid;
-	int64_t whole;
 
-	for (j = 0; j < nb; j += STRIP) {
-		avx512_strip_rows(&job, j, &strip);
-		for (k = 0; k < strip.n; k += BLOCK) {
-			decode(plan, state, &strip, k, &grid);
-			for (i = 0; i < na; i++) {
-				whole = unpack(plan, state, a + i * row_bytes, query);
-				_mm512_store_ps(sum, grid_sums(grid.at, query, 1, 127, whole, units(plan)));
-				for (r = 0; r < BLOCK && k + r < strip.n; r++)
-					scores[i * ld + j + k + r] = tq_pair_finish(
-						plan, a + i * row_bytes, strip.row[k + r], sum[r]);
-			}
-		}
-	}
+	grid_pairs(&job, state, &code, a, na, grid.at, query);
 }
 
 const struct tq_quantizer_ops avx512_trellis_score_ops = {
