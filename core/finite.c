@@ -11,7 +11,9 @@
 /* Bytes between what is read and what is asked for */
 #define AHEAD 4096
 
-static uint32_t f32_carry(const char *row, size_t n)
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE uint32_t f32_carry(const char *row, size_t n)
 {
 	uint32_t carry = 0, bits;
 	size_t i;
@@ -23,7 +25,7 @@ static uint32_t f32_carry(const char *row, size_t n)
 	return carry >> 31;
 }
 
-static uint32_t half_carry(const char *row, size_t n, uint16_t exponent, uint16_t lowest)
+INLINE uint32_t half_carry(const char *row, size_t n, uint16_t exponent, uint16_t lowest)
 {
 	uint16_t carry = 0, bits;
 	size_t i;
@@ -35,7 +37,7 @@ static uint32_t half_carry(const char *row, size_t n, uint16_t exponent, uint16_
 	return carry >> 15;
 }
 
-static uint32_t centred_carry(const char *row, int dtype, size_t n, const float *centre)
+INLINE uint32_t centred_carry(const char *row, int dtype, size_t n, const float *centre)
 {
 	uint32_t carry = 0;
 	size_t i;
@@ -54,7 +56,7 @@ static void fetch(const char *at, size_t bytes)
 		__builtin_prefetch(at + i);
 }
 
-static uint32_t row_carry(const char *row, int dtype, size_t n, const float *centre)
+INLINE uint32_t row_carry(const char *row, int dtype, size_t n, const float *centre)
 {
 	if (centre)
 		return centred_carry(row, dtype, n, centre);
@@ -65,15 +67,40 @@ static uint32_t row_carry(const char *row, int dtype, size_t n, const float *cen
 	return half_carry(row, n, 0x7f80u, 0x0080u);
 }
 
+typedef uint32_t (*carry_fn)(const char *row, int dtype, size_t n, const float *centre);
+
+static uint32_t carry_base(const char *row, int dtype, size_t n, const float *centre)
+{
+	return row_carry(row, dtype, n, centre);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static uint32_t carry_avx2(const char *row, int dtype, size_t n, const float *centre)
+{
+	return row_carry(row, dtype, n, centre);
+}
+#endif
+
+/* Beside the fastest encode this pass counts, so a CPU with wide registers uses them. */
+static carry_fn choose_carry(void)
+{
+#if defined(__x86_64__)
+	if (__builtin_cpu_supports("avx2"))
+		return carry_avx2;
+#endif
+	return carry_base;
+}
+
 size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, size_t n,
 			  const float *centre)
 {
+	const carry_fn carry = choose_carry();
 	size_t row_bytes = stride * tq_dtype_size(dtype), i;
 	const char *row = x;
 
 	for (i = 0; i < n; i++, row += row_bytes) {
 		fetch(row + AHEAD, dim * tq_dtype_size(dtype));
-		if (row_carry(row, dtype, dim, centre))
+		if (carry(row, dtype, dim, centre))
 			break;
 	}
 	return i;
