@@ -29,7 +29,7 @@ static const struct tq_device_kv_options raw_shape = { sizeof(raw_shape), HEADS,
 /* On the host: rows as they are in 16 bits, and as scalar decodes them, keys less their centre. On the device: d* */
 struct scene {
 	const struct tq_device_codec *keys, *values;
-	uint32_t dim;
+	uint32_t dim, value_dim;
 	size_t tokens; /* of all sequences */
 	float *key, *value, *raw_key, *raw_value, *query, *out, *lse, *mass, *centre;
 	double want_mass[SEQUENCES][TABLE];
@@ -92,7 +92,7 @@ static int64_t raw_place(uint32_t t, uint32_t n)
 
 static void lay_out(struct tq_gate_bed *bed, struct scene *s)
 {
-	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, i;
+	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, nout = nq * s->value_dim, i;
 	uint32_t table[SEQUENCES * TABLE], areas[SEQUENCES], q, t;
 	int64_t slots[SEQUENCES * LONGEST], raw[SEQUENCES * LONGEST];
 
@@ -112,11 +112,11 @@ static void lay_out(struct tq_gate_bed *bed, struct scene *s)
 	s->key = rows(bed, s->keys->plan, s->tokens * HEADS, s->centre, &s->raw_key, &s->dkey);
 	s->value = rows(bed, s->values->plan, s->tokens * HEADS, NULL, &s->raw_value, &s->dvalue);
 	s->query = floats(bed->b, nq * d);
-	s->out = floats(bed->b, nq * d + GUARD);
+	s->out = floats(bed->b, nout + GUARD);
 	s->lse = floats(bed->b, nq + GUARD);
 	s->mass = floats(bed->b, SEQUENCES * TABLE + GUARD);
 	s->dquery = tq_gate_place(bed, nq * d * sizeof(float));
-	s->dout = tq_gate_place(bed, (nq * d + GUARD) * sizeof(float));
+	s->dout = tq_gate_place(bed, (nout + GUARD) * sizeof(float));
 	s->dlse = tq_gate_place(bed, (nq + GUARD) * sizeof(float));
 	s->dslots = tq_gate_place(bed, s->tokens * sizeof(*slots));
 	s->dtable = tq_gate_place(bed, sizeof(table));
@@ -149,7 +149,7 @@ static void append(struct tq_gate_bed *bed, struct scene *s)
 				       .keys = s->dkey,
 				       .key_stride = HEADS * (size_t)s->dim,
 				       .values = s->dvalue,
-				       .value_stride = HEADS * (size_t)s->dim,
+				       .value_stride = HEADS * (size_t)s->value_dim,
 				       .slots = (const int64_t *)(const void *)s->dslots,
 				       .centre = (const float *)(const void *)s->dcentre,
 				       .raw_slots = (const int64_t *)(const void *)s->draw_slots };
@@ -157,7 +157,7 @@ static void append(struct tq_gate_bed *bed, struct scene *s)
 	uint8_t *noise = tq_gate_buffer(bed->b, bytes, 0)->at;
 
 	r.pages = s->dpages = tq_gate_place(bed, bytes);
-	r.raw = s->draw = tq_gate_place(bed, SEQUENCES * PLACES * HEADS * 2 * sizeof(uint16_t) * s->dim);
+	r.raw = s->draw = tq_gate_place(bed, SEQUENCES * PLACES * HEADS * sizeof(uint16_t) * (s->dim + s->value_dim));
 	if (bed->b->err)
 		return;
 	for (i = 0; i < bytes; i++)
@@ -201,7 +201,7 @@ static double want_row(struct scene *s, const struct tq_device_kv_call *call, co
 {
 	double z[LONGEST], top = sink, sum = 0.0;
 	const float *row;
-	uint32_t d = s->dim, t, i;
+	uint32_t d = s->value_dim, t, i;
 
 	for (t = 0; t < v->to; t++) {
 		z[t] = logit(s, call, query, v, t, (base + t) * HEADS + head);
@@ -234,8 +234,8 @@ static void compare(struct tq_gate_bed *bed, struct scene *s, const struct tq_de
 	double want[256], lse, off = 0.0, norm = 0.0, e, sink = call->sink_logits ? (double)sinks[head] : -HUGE_VAL;
 
 	lse = want_row(s, call, s->query + row * s->dim, base, head / GROUP, &v, sink, want);
-	for (i = 0; i < s->dim; i++) {
-		e = (double)s->out[row * s->dim + i] - want[i];
+	for (i = 0; i < s->value_dim; i++) {
+		e = (double)s->out[row * s->value_dim + i] - want[i];
 		off += e * e;
 		norm += want[i] * want[i];
 	}
@@ -259,7 +259,7 @@ static void compare_mass(struct tq_gate_bed *bed, const struct scene *s)
 /* @all: whatever else a call can have */
 static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, uint32_t window, bool all)
 {
-	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, base, i;
+	size_t d = s->dim, nq = SEQUENCES * TOKENS * HEADS * GROUP, nout = nq * s->value_dim, base, i;
 	struct tq_device_kv_call call = {
 		.struct_size = sizeof(call),
 		.sequences = SEQUENCES,
@@ -274,7 +274,7 @@ static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, ui
 		.query = s->dquery,
 		.query_stride = HEADS * GROUP * d,
 		.out = s->dout,
-		.out_stride = HEADS * GROUP * d,
+		.out_stride = HEADS * GROUP * (size_t)s->value_dim,
 		.lse = (float *)(void *)s->dlse,
 		.pages = s->dpages,
 		.table = (const uint32_t *)(const void *)s->dtable,
@@ -294,17 +294,17 @@ static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, ui
 		call.page_mass = (float *)(void *)s->dmass;
 	}
 	call.scratch = tq_gate_place(bed, bed->ops->kv_scratch(s->keys->state, s->values->state, o, &call));
-	memset(s->out, TQ_GATE_POISON, (nq * d + GUARD) * sizeof(float));
+	memset(s->out, TQ_GATE_POISON, (nout + GUARD) * sizeof(float));
 	memset(s->lse, TQ_GATE_POISON, (nq + GUARD) * sizeof(float));
 	memset(s->want_mass, 0, sizeof(s->want_mass));
 	memset(s->mass, TQ_GATE_POISON, (SEQUENCES * TABLE + GUARD) * sizeof(float));
-	tq_gate_in(bed, s->dout, s->out, (nq * d + GUARD) * sizeof(float));
+	tq_gate_in(bed, s->dout, s->out, (nout + GUARD) * sizeof(float));
 	tq_gate_in(bed, s->dlse, s->lse, (nq + GUARD) * sizeof(float));
 	tq_gate_in(bed, s->dmass, s->mass, (SEQUENCES * TABLE + GUARD) * sizeof(float));
 	if (!bed->b->err)
 		tq_gate_did(bed, "kv_attend",
 			    bed->ops->kv_attend(s->keys->state, s->values->state, bed->queue, o, &call));
-	tq_gate_out(bed, s->out, s->dout, (nq * d + GUARD) * sizeof(float));
+	tq_gate_out(bed, s->out, s->dout, (nout + GUARD) * sizeof(float));
 	tq_gate_out(bed, s->lse, s->dlse, (nq + GUARD) * sizeof(float));
 	tq_gate_out(bed, s->mass, s->dmass, (SEQUENCES * TABLE + GUARD) * sizeof(float));
 	for (q = 0, base = 0; q < SEQUENCES; base += lengths[q], q++)
@@ -314,7 +314,7 @@ static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, ui
 	if (all && !bed->b->err)
 		compare_mass(bed, s);
 	for (i = 0; i < GUARD * sizeof(float) && !bed->b->err; i++)
-		if (((const uint8_t *)(s->out + nq * d))[i] != TQ_GATE_POISON ||
+		if (((const uint8_t *)(s->out + nout))[i] != TQ_GATE_POISON ||
 		    ((const uint8_t *)(s->lse + nq))[i] != TQ_GATE_POISON ||
 		    ((const uint8_t *)(s->mass + (call.page_mass ? SEQUENCES * TABLE : 0)))[i] != TQ_GATE_POISON)
 			tq_gate_fault(bed->b, "attention writes outside its output (d=%u)", s->dim);
@@ -325,7 +325,8 @@ int tq_gate_device_kv(const struct tq_device_codec *keys, const struct tq_device
 {
 	struct tq_gate_bench b;
 	struct tq_gate_bed bed = { .b = &b, .ops = keys->ops, .queue = queue, .state = keys->state };
-	struct scene s = { .keys = keys, .values = values, .dim = keys->plan->dim };
+	struct scene s = { .keys = keys, .values = values, .dim = keys->plan->dim,
+			   .value_dim = values->plan->dim };
 
 	tq_gate_open(&b, keys->entry, s.dim, why, size);
 	lay_out(&bed, &s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Profiles of caches: the configuration's, and those that are always there, at 8, 4, 3 and 2 bits a coordinate (mean of
- * keys and values). kv8 to kv2 are served at full speed by every CPU backend, and all but kv8 by CUDA; the fine ones have
+ * keys and values). kv8 to kv2 are served at full speed by every CPU backend and by CUDA; the fine ones have
  * the same bytes and diverge less, by codes that are dearer to find and to read. Why these: docs/BENCHMARKS.md, "Which
  * profile". What is better for one model, "tq kv plan" finds.
  */

@@ -7,7 +7,7 @@
  * pointers and stream, no allocation, no waiting, may be recorded into a CUDA graph.
  *
  *	struct tq_device_kv_options o = { sizeof(o), .kv_heads = 8, .query_heads = 32, .page_tokens = 64 };
- *	tq_device_kv_create(keys, values, queue, &o, &kv);	from two codecs of one dimension
+ *	tq_device_kv_create(keys, values, queue, &o, &kv);	from two codecs
  *	tq_kv_append_async(kv, queue, &rows);			codes of new tokens into pages
  *	tq_kv_attend_async(kv, queue, &call);			outputs of query tokens
  *
@@ -20,9 +20,9 @@
  * place of the area in one call. Its codes are those that it would have later, so that no token has to be coded when
  * others have made it an old one: an attention call takes from each store what its options say.
  *
- * Keys and values need the same dimension, 64, 96, 128 or 256, 2 to 4 bits, values no more of
- * them than keys, no centre and no sketch. Keys may be coded less a vector per head (@centre of rows and calls):
- * exact under softmax.
+ * Keys and values: any multiple of 32 coordinates up to 256 and 1 to 8 bits of either; no trellis, centre or sketch. Fastest:
+ * 8 bits of both; up to 4, values no more than keys, at 64, 96, 128 or 256 coordinates of both. Keys may be coded less a
+ * vector per head (@centre of rows and calls): exact under softmax.
  *
  * MLA, where a key's codes are the value too: 512 coordinates, and 64 more of the key in 16 bits, 2 to 4 bits.
  * Sixteen query rows (heads times query tokens) share a pass over the pages.
@@ -69,7 +69,7 @@ struct tq_device_kv_options {
 
 /**
  * tq_device_kv_create - the layout of pages for two codecs, tested on the device
- * @keys, @values: must outlive @kv; of one dimension and device. @values may be NULL: the coded coordinates of a
+ * @keys, @values: must outlive @kv; of one device. @values may be NULL: the coded coordinates of a
  *           key are the value too (MLA)
  * @queue:   whose device; the test waits for it: not while a graph is being recorded
  * @options: the shape
@@ -105,7 +105,7 @@ TQ_API size_t tq_device_kv_raw_size(const struct tq_device_kv *kv);
  * @dtype:        enum tq_dtype of both
  * @keys:         token t, KV head h at keys + t * key_stride + h * (dim + key_raw_dim), the coded coordinates first
  * @key_stride:   between tokens, in elements
- * @values:       likewise, but of dim coordinates; not looked at where keys are the values
+ * @values:       likewise, but of as many coordinates as values have; not looked at where keys are the values
  * @value_stride: in elements
  * @slots:        device memory: token t goes to place slots[t] % page_tokens of page slots[t] / page_tokens;
  *                nowhere if negative. Two tokens of one call must not have the same slot
@@ -158,7 +158,7 @@ TQ_API int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *qu
  * @sink_logits:  device memory: one more logit per query head, without a value; NULL for none
  * @query:        sequence s, token t, head g at query + (s * tokens + t) * query_stride + g * (dim + key_raw_dim)
  * @query_stride: in elements
- * @out:          likewise, but of dim coordinates
+ * @out:          likewise, but of as many coordinates as values have
  * @out_stride:   in elements
  * @lse:          receives log(sum(exp(logits))), the sink's among them, sequences x tokens x query_heads floats;
  *                NULL for none

@@ -35,14 +35,11 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 	float norm2, cross;
 	int e;
 
-	if (!value && a.centre) {
-		tqc_plan centred = p;
+	const float *centre = value || !a.centre ? NULL : a.centre + head * (size_t)p.dim;
 
-		centred.centre = a.centre + head * (size_t)p.dim;
-		load_row(centred, x, a.dtype, y, CENTER_DATA, box, &e, &norm2, &cross);
-	} else {
-		load_row(p, x, a.dtype, y, CENTER_OFF, box, &e, &norm2, &cross);
-	}
+	for (unsigned i = threadIdx.x; centre && i < p.dim; i += blockDim.x)
+		y[i] = load_element(x, a.dtype, i) - centre[i];
+	load_row(p, centre ? (const void *)y : x, centre ? (int)F32 : a.dtype, y, CENTER_OFF, box, &e, &norm2, &cross);
 	rotate(p.rot, y, spare);
 	__syncthreads();
 	quantize_row(p, y, spare, bound, row, e, norm2, cross, box);
@@ -63,7 +60,7 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 static __device__ __forceinline__ void keep_row(const tqc_append &a, const uint8_t *x, unsigned dim, bool value, unsigned head,
 						uint64_t place)
 {
-	uint16_t *to = (uint16_t *)a.raw.rows + ((2 * place + value) * a.kv_heads + head) * (size_t)dim;
+	uint16_t *to = (uint16_t *)a.raw.rows + (size_t)a.kv_heads * (place * a.raw_row + (value ? a.raw_row - dim : 0)) + head * (size_t)dim;
 
 	for (unsigned i = threadIdx.x; i < dim; i += blockDim.x)
 		if (a.dtype == (int)a.raw.type)

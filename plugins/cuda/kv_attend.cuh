@@ -7,7 +7,7 @@
  * splits blocks a unit. Warps copy their tiles to shared memory ahead of use and meet only at the end.
  *
  *	tqc_kv_query	rotates and quantizes queries to 15 bits, two signed planes q = 128 * high + low
- *	tqc_kv_attend_*	sums of weighted values of each split
+ *	tqc_kv_attend_*	sums of weighted values of each split; tqc_kv_wide_* and tqc_kv_bytes_* (kv_wide.cuh) of any codes
  *	tqc_kv_raw	the same of tokens in 16 bits (kv_raw.cuh), before those
  *	tqc_kv_combine	the splits put together in their order, rotated back (kv_combine.cuh)
  *	tqc_kv_mass	the mass on each page, where it is wanted (kv_mass.cuh)
@@ -125,9 +125,14 @@ extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 		raw_query(a, d, from + d, token >= a.tokens, (uint8_t *)out, i0, y, &box);
 }
 
-/* One warp's state: what the lane (g, t) holds of query t, and of coordinates 16 i + g and 16 i + g + 8 */
-template <int D> struct attend_state {
-	int acc[D / 16][4];	  /* high and low plane of either */
+/*
+ * One warp's state: what the lane (g, t) holds of query t, and of coordinates 16 i + g and 16 i + g + 8. T: int, or
+ * float for products of kv_wide.cuh, whose low plane is what the high one leaves and whose levels are grid values.
+ */
+template <int D, class T = int> struct attend_state {
+	static constexpr float UNITS = T(0.5f) == T(0) ? 65535.0f : 32768.0f; /* of the largest weight */
+
+	T acc[D / 16][4];	  /* high and low plane of either */
 	float whole[D / 16][2];	  /* what was flushed, in levels */
 	unsigned high, low;	  /* sums of the weights' planes, this lane's tokens */
 	float top, most, sum;	  /* sum: this lane's tokens */
@@ -145,6 +150,16 @@ template <int D> struct attend_state {
 		most = sum = inv = unit = 0.0f;
 	}
 
+	static __device__ __forceinline__ float plain(int high, int low, int h, int l)
+	{
+		return (float)(2 * high - h) * 256.0f + (float)(2 * low - l);
+	}
+
+	static __device__ __forceinline__ float plain(float high, float low, int, int)
+	{
+		return high + low;
+	}
+
 	/* integers to floats, everything times @factor */
 	__device__ __forceinline__ void flush(float factor)
 	{
@@ -154,7 +169,7 @@ template <int D> struct attend_state {
 		for (int i = 0; i < D / 16; i++) {
 #pragma unroll
 			for (int k = 0; k < 2; k++) {
-				float v = (float)(2 * acc[i][2 * k] - h) * 256.0f + (float)(2 * acc[i][2 * k + 1] - l);
+				float v = plain(acc[i][2 * k], acc[i][2 * k + 1], h, l);
 
 				whole[i][k] = (whole[i][k] + v * unit) * factor;
 				acc[i][2 * k] = acc[i][2 * k + 1] = 0;
@@ -176,17 +191,24 @@ template <int D> struct attend_state {
 		for (int j = 0; j < 4; j++)
 			most = fmaxf(most, exp2_fast(z[j] - top) * s[j]);
 		most = lanes_max(most);
-		inv = most >= 1e-30f ? 65535.0f / most : 0.0f;
-		unit = most * (1.0f / 65535.0f);
+		inv = most >= 1e-30f ? UNITS / most : 0.0f;
+		unit = most * (1.0f / UNITS);
 	}
 };
 
-/* Copies the warp's tiles to shared memory; the table's entries of 32 tiles are in the lanes */
+/* Copies the warp's tiles to shared memory; the table's entries of 32 tiles are in the lanes. PIECES: of codes, 0: any */
 template <int PIECES> struct tile_source {
 	const uint8_t *pages;
 	const uint32_t *table;
 	size_t page_bytes, tile_bytes;
 	unsigned shift, pieces, next, last, pages_of;
+
+	__device__ __forceinline__ tile_source(const tqc_attend &a, const unit_place &u, unsigned from, unsigned to, unsigned lane)
+		: pages(a.pages + u.head * (size_t)a.tile_bytes * (1u << a.tile_shift)), table(a.table + u.sequence * a.table_stride),
+		  page_bytes(a.page_bytes), tile_bytes(a.tile_bytes), shift(a.tile_shift), pieces(a.tile_bytes / 16), next(from), last(to)
+	{
+		look_up(lane);
+	}
 
 	__device__ __forceinline__ void look_up(unsigned lane)
 	{
@@ -203,8 +225,11 @@ template <int PIECES> struct tile_source {
 			const uint8_t *from = pages + page * page_bytes + (next & ((1u << shift) - 1)) * tile_bytes + 16 * lane;
 
 			to += 16 * lane;
+			if (!PIECES)
+				for (unsigned u = lane; u < pieces; u += 32, to += 512, from += 512)
+					async16(to, from);
 #pragma unroll
-			for (int u = 0; u < (PIECES + 16 + 31) / 32; u++)
+			for (int u = 0; PIECES && u < (PIECES + 16 + 31) / 32; u++)
 				if (32 * u + 31 < PIECES || 32 * u + lane < pieces)
 					async16(to + 512 * u, from + 512 * u);
 			if (!(++next & 31))
@@ -215,8 +240,9 @@ template <int PIECES> struct tile_source {
 };
 
 /* The warps' sums put together: partial sums and (top + @add, sum) of the split; @room: shared memory */
-template <int D>
-static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_state<D> &w, float add, float *room, size_t split)
+template <int D, class T>
+static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_state<D, T> &w, float add, float *room, size_t split,
+						   unsigned d = D)
 {
 	constexpr unsigned PITCH = D + 8;
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
@@ -242,12 +268,12 @@ static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_s
 			f[k] = exp2_fast(tops[4 * k + q] - top);
 			total += totals[4 * k + q] * f[k];
 		}
-		for (unsigned i = threadIdx.x; i < D; i += blockDim.x) {
+		for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
 			float v = 0.0f;
 
 			for (unsigned k = 0; k < 4; k++)
 				v += room[(4 * k + q) * PITCH + i] * f[k];
-			a.sums[(4 * split + q) * D + i] = v;
+			a.sums[(4 * split + q) * d + i] = v;
 		}
 		if (threadIdx.x == 0)
 			((float2 *)a.tops)[4 * split + q] = make_float2(top, total);
@@ -264,36 +290,90 @@ static __device__ __forceinline__ void store_mass(const tqc_attend &a, size_t fi
 		((float2 *)a.tile_mass)[(first + tile) * 4 + lane] = make_float2(top, sum);
 }
 
-/* grid: passes x splits x heads x sequences, so that blocks that read the same tiles are neighbours */
+/*
+ * The tiles tile .. last - 1 of a warp, and what lane t's row sees of them: tokens from .. to - 1; every row those from
+ * full_from to full_to - 1. Grid: passes x splits x heads x sequences, so that blocks that read the same tiles are neighbours.
+ */
+struct warp_run {
+	unsigned unit, split, to, from, full_to, full_from, tile, last;
+
+	__device__ __forceinline__ warp_run(const tqc_attend &a)
+	{
+		const unsigned t = threadIdx.x & 3, pass = blockIdx.x % a.passes;
+
+		split = blockIdx.x / a.passes % a.splits;
+		unit = blockIdx.x / a.passes / a.splits * a.passes + pass;
+		const unit_place u(a, unit);
+		const kv_view view(a, u.sequence);
+		const unsigned begin = view.tile_from(u.row), tiles = view.tile_to(u.row), n = tiles > begin ? tiles - begin : 0;
+		const unsigned part = 4 * split + (threadIdx.x >> 5), parts = 4 * a.splits;
+
+		to = view.to(u.row + t);
+		from = view.from(u.row + t);
+		full_to = view.to(u.row);
+		full_from = view.from(u.row + 3);
+		tile = begin + (unsigned)((uint64_t)n * part / parts);
+		last = begin + (unsigned)((uint64_t)n * (part + 1) / parts);
+	}
+};
+
+/*
+ * Logits @z and value scales @s of a tile's tokens g, g + 8, g + 16, g + 24 to weights times scales, @v, with what is
+ * capped or not seen looked after; the state's limits and sum follow.
+ */
+template <int D, class T>
+static __device__ __forceinline__ void weigh(const tqc_attend &a, const warp_run &r, unsigned tile, float add, attend_state<D, T> &w,
+					     unsigned &since, float (&z)[4], float (&s)[4], float (&v)[4])
+{
+	const unsigned g = (threadIdx.x & 31) >> 2;
+	float e[4];
+
+	/* tiles that end behind it take the way of logits that are capped or not seen */
+	if (TQC_TILE_TOKENS * (tile + 1) > (a.cap > 0.0f ? 0 : r.full_to) || TQC_TILE_TOKENS * tile < r.full_from)
+#pragma unroll
+		for (int j = 0; j < 4; j++) {
+			unsigned k = TQC_TILE_TOKENS * tile + g + 8 * j;
+
+			if (a.cap > 0.0f)
+				z[j] = cap_logit(z[j] + add, a.cap);
+			z[j] = k >= r.from && k < r.to ? z[j] : -INFINITY;
+			s[j] = k >= r.from && k < r.to ? s[j] : 0.0f;
+		}
+#pragma unroll
+	for (int j = 0; j < 4; j++) {
+		e[j] = exp2_fast(z[j] - w.top);
+		v[j] = e[j] * s[j];
+	}
+	bool over = !(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])) <= w.most) ||
+		    fmaxf(fmaxf(e[0], e[1]), fmaxf(e[2], e[3])) > 1048576.0f;
+
+	over = __any_sync(~0u, over);
+	if (over || since >= a.flush_tiles) {
+		if (over || since >= TQC_FLUSH_TILES) {
+			w.raise(z, s);
+			since = 0;
+#pragma unroll
+			for (int j = 0; j < 4; j++) {
+				e[j] = exp2_fast(z[j] - w.top);
+				v[j] = e[j] * s[j];
+			}
+		}
+		if (a.page_mass)
+			store_mass(a, (size_t)r.unit * a.mass_tiles, tile, w.top + (a.cap > 0.0f ? 0.0f : add), (e[0] + e[1]) + (e[2] + e[3]));
+	}
+	since++;
+	w.sum += (e[0] + e[1]) + (e[2] + e[3]);
+}
+
 template <int D, int KB, int VB> static __device__ __forceinline__ void kv_attend(const tqc_attend &a)
 {
 	constexpr unsigned STAGES = TQC_KV_STAGES, PIECES = D * (KB + VB) / 4, ROOM = 4 * D * (KB + VB) + 256;
 	extern __shared__ __align__(128) uint8_t smem[];
 	let_next_begin();
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
-	const unsigned pass = blockIdx.x % a.passes, split = blockIdx.x / a.passes % a.splits,
-		       unit = blockIdx.x / a.passes / a.splits * a.passes + pass;
-	const unit_place u(a, unit);
-	const kv_view view(a, u.sequence);
-	/* row t sees tokens from .. to - 1, every row those from full_from to full_to - 1 */
-	const unsigned to = view.to(u.row + t), from = view.from(u.row + t), full_to = view.to(u.row), full_from = view.from(u.row + 3),
-		       begin = view.tile_from(u.row), tiles = view.tile_to(u.row), n = tiles > begin ? tiles - begin : 0;
-	/* tiles that end behind it take the way of logits that are capped or not seen */
-	const unsigned plain_to = a.cap > 0.0f ? 0 : full_to;
-	const unsigned part = 4 * split + warp, parts = 4 * a.splits;
-	unsigned tile = begin + (unsigned)((uint64_t)n * part / parts);
-	const unsigned last = begin + (unsigned)((uint64_t)n * (part + 1) / parts);
-
-	tile_source<PIECES> source;
-	source.pages = a.pages + u.head * (size_t)a.tile_bytes * (1u << a.tile_shift);
-	source.table = a.table + u.sequence * a.table_stride;
-	source.page_bytes = a.page_bytes;
-	source.tile_bytes = a.tile_bytes;
-	source.shift = a.tile_shift;
-	source.pieces = a.tile_bytes / 16;
-	source.next = tile;
-	source.last = last;
-	source.look_up(lane);
+	const warp_run run(a);
+	const unit_place u(a, run.unit);
+	tile_source<PIECES> source(a, u, run.tile, run.last, lane);
 
 	uint8_t *ring = smem + warp * STAGES * ROOM;
 #pragma unroll
@@ -301,7 +381,7 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 		source.fetch(ring + s * ROOM, lane);
 
 	wait_for_previous();
-	const uint8_t *queries = a.queries + unit * unit_bytes(D);
+	const uint8_t *queries = a.queries + run.unit * unit_bytes(D);
 	const query_scale mine = ((const query_scale *)(queries + 8 * D))[t];
 	uint2 q[D / 32];
 
@@ -316,7 +396,7 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 	unsigned slot = 0, since = 0;
 
 	w.clear();
-	for (; tile < last; tile++) {
+	for (unsigned tile = run.tile; tile < run.last; tile++) {
 		const uint8_t *at = ring + slot * ROOM, *values = at + 4 * D * KB;
 		int c[2][4] = {};
 		float z[4], s[4], e[4], v[4];
@@ -341,41 +421,7 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 #pragma unroll
 		for (int j = 0; j < 4; j++)
 			z[j] = (float)(256 * c[j / 2][2 * (j & 1)] + (2 * c[j / 2][2 * (j & 1) + 1] + mine.bias)) * mine.factor * e[j];
-		if (TQC_TILE_TOKENS * (tile + 1) > plain_to || TQC_TILE_TOKENS * tile < full_from)
-#pragma unroll
-			for (int j = 0; j < 4; j++) {
-				unsigned k = TQC_TILE_TOKENS * tile + g + 8 * j;
-
-				if (a.cap > 0.0f)
-					z[j] = cap_logit(z[j] + mine.add, a.cap);
-				z[j] = k >= from && k < to ? z[j] : -INFINITY;
-				s[j] = k >= from && k < to ? s[j] : 0.0f;
-			}
-#pragma unroll
-		for (int j = 0; j < 4; j++) {
-			e[j] = exp2_fast(z[j] - w.top);
-			v[j] = e[j] * s[j];
-		}
-		bool over = !(fmaxf(fmaxf(v[0], v[1]), fmaxf(v[2], v[3])) <= w.most) ||
-			    fmaxf(fmaxf(e[0], e[1]), fmaxf(e[2], e[3])) > 1048576.0f;
-
-		over = __any_sync(~0u, over);
-		if (over || since >= a.flush_tiles) {
-			if (over || since >= TQC_FLUSH_TILES) {
-				w.raise(z, s);
-				since = 0;
-#pragma unroll
-				for (int j = 0; j < 4; j++) {
-					e[j] = exp2_fast(z[j] - w.top);
-					v[j] = e[j] * s[j];
-				}
-			}
-			if (a.page_mass)
-				store_mass(a, (size_t)unit * a.mass_tiles, tile, w.top + (a.cap > 0.0f ? 0.0f : mine.add),
-					   (e[0] + e[1]) + (e[2] + e[3]));
-		}
-		since++;
-		w.sum += (e[0] + e[1]) + (e[2] + e[3]);
+		weigh(a, run, tile, mine.add, w, since, z, s, v);
 		/* 2^23 + units: the number's low bits */
 		uint32_t x[4];
 #pragma unroll
@@ -406,7 +452,7 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 	}
 	async_wait<0>();
 	/* a number that all logits have in common only moves the top */
-	store_split<D>(a, w, a.cap > 0.0f ? 0.0f : mine.add, (float *)smem, (size_t)unit * a.splits + split);
+	store_split<D>(a, w, a.cap > 0.0f ? 0.0f : mine.add, (float *)smem, (size_t)run.unit * a.splits + run.split);
 }
 
 #define TQC_KV_KERNEL(name, d, key_bits, value_bits)                                                                    \

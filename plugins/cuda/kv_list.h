@@ -9,10 +9,14 @@
 #define TQC_TILE_TOKENS 32
 /* Tokens in 16 bits that a block attends to */
 #define TQC_RAW_CHUNK 32
-/* Shared memory of such a block: padded keys, values, four queries; 1024 floats take the place of keys */
-#define TQC_RAW_SHARED(dim) (TQC_RAW_CHUNK * (4 * (dim) + 16) + 16 * (dim))
+/* Shared memory of such a block: padded keys, of which 1024 floats take the place; values, four queries */
+#define TQC_RAW_KEYS(key_dim) ((key_dim) < 64 ? 4096 : TQC_RAW_CHUNK * (2 * (key_dim) + 16))
+#define TQC_RAW_SHARED(key_dim, dim) (TQC_RAW_KEYS(key_dim) + TQC_RAW_CHUNK * 2 * (dim) + 16 * (key_dim))
 /* Tiles that a warp can add up in integers: 32768 tokens x 255 x 127 x 2 < 2^31 */
 #define TQC_FLUSH_TILES 1024
+/* Tiles of a kernel for any bits; entries of its table of levels are this far apart, one word for each lane */
+#define TQC_WIDE_STAGES 2
+#define TQC_WIDE_STEP 128
 /* Threads that put splits together */
 #define TQC_KV_COMBINE 256
 #define TQC_KV_BLOCKS(d) ((d) == 256 ? 2 : 4)
@@ -26,6 +30,26 @@
 	X(tqc_kv_attend_##d##_4_3, d, 4, 3)                                                        \
 	X(tqc_kv_attend_##d##_4_4, d, 4, 4)
 #define TQC_KV_ATTEND(X) TQC_KV_D(X, 64) TQC_KV_D(X, 96) TQC_KV_D(X, 128) TQC_KV_D(X, 256)
+
+/* Values of 1 bit, for head sizes that are common */
+#define TQC_KV_ONE(X)                                                                              \
+	X(tqc_kv_attend_64_1_1, 64, 1, 1)                                                          \
+	X(tqc_kv_attend_64_2_1, 64, 2, 1)                                                          \
+	X(tqc_kv_attend_64_3_1, 64, 3, 1)                                                          \
+	X(tqc_kv_attend_64_4_1, 64, 4, 1)                                                          \
+	X(tqc_kv_attend_128_1_1, 128, 1, 1)                                                        \
+	X(tqc_kv_attend_128_2_1, 128, 2, 1)                                                        \
+	X(tqc_kv_attend_128_3_1, 128, 3, 1)                                                        \
+	X(tqc_kv_attend_128_4_1, 128, 4, 1)
+
+/* X(name, D, BITS): values of at most D coordinates; 8: keys and values have as many, 0: whatever the call says */
+#define TQC_KV_WIDE(X)                                                                             \
+	X(tqc_kv_wide_64, 64, 0)                                                                   \
+	X(tqc_kv_wide_128, 128, 0)                                                                 \
+	X(tqc_kv_wide_256, 256, 0)                                                                 \
+	X(tqc_kv_bytes_64, 64, 8)                                                                  \
+	X(tqc_kv_bytes_128, 128, 8)                                                                \
+	X(tqc_kv_bytes_256, 256, 8)
 
 /* X(name, BITS): keys that are values too, 512 coordinates, and 64 in 16 bits */
 #define TQC_KV_MLA(X)                                                                              \
@@ -41,6 +65,8 @@
 	X(tqc_kv_raw, 0)                                                                           \
 	X(tqc_kv_mass, 0)                                                                          \
 	TQC_KV_ATTEND(X)                                                                           \
+	TQC_KV_ONE(X)                                                                              \
+	TQC_KV_WIDE(X)                                                                             \
 	TQC_KV_MLA(X)
 
 #endif

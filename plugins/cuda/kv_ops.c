@@ -10,6 +10,8 @@
 
 #define TILE_TOKENS 32
 #define SPLITS_MAX 512
+/* Coordinates of keys and of values, but for MLA */
+#define WIDE_DIM 256
 /* 8 columns of dim bytes, and a struct query_scale of 4 rows; 8 columns and 4 factors: unit_bytes() of kv_attend.cuh */
 #define UNIT_BYTES(dim, raw) (8 * (size_t)(dim) + 64 + ((raw) ? 16 * (size_t)(raw) + 16 : 0))
 /* What kv_mla.cuh is made for, and its shared memory but for tiles: struct mla_shared */
@@ -69,8 +71,8 @@ static int mla_kernel_of(const struct tqc_plan *keys, uint32_t raw, char *why, s
 	return id_tqc_kv_mla_2 + (int)keys->index_bits - 2;
 }
 
-/* The kernel for two plans; -1 with the reason if there is none */
-static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values, char *why, size_t size)
+/* Kernels for few bits, no more of values than of keys; -1 if there is none */
+static int own_kernel(uint32_t dim, uint32_t key_bits, uint32_t value_bits)
 {
 	static const struct {
 		uint32_t dim;
@@ -81,16 +83,29 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 		      { 256, id_tqc_kv_attend_256_2_2 } };
 	size_t i, n = sizeof(known) / sizeof(known[0]);
 
-	for (i = 0; i < n && known[i].dim != keys->dim; i++)
+	for (i = 0; i < n && known[i].dim != dim; i++)
 		;
-	if (i == n || keys->dim != values->dim) {
-		snprintf(why, size, "attention: keys of %u and values of %u coordinates: 64, 96, 128 and 256 are served",
-			 keys->dim, values->dim);
+	if (key_bits <= 4 && value_bits == 1 && (dim == 64 || dim == 128))
+		return (dim == 64 ? id_tqc_kv_attend_64_1_1 : id_tqc_kv_attend_128_1_1) + (int)key_bits - 1;
+	if (i == n || key_bits > 4 || value_bits < 2 || value_bits > key_bits)
 		return -1;
-	}
-	if (keys->index_bits > 4 || values->index_bits < 2 || values->index_bits > keys->index_bits) {
-		snprintf(why, size, "attention: %u-bit keys and %u-bit values: 2 to 4 bits are served, no more for values",
-			 keys->index_bits, values->index_bits);
+	/* 2_2, 3_2, 3_3, 4_2, ... */
+	return known[i].first + (int)(key_bits - 2) * (int)(key_bits - 1) / 2 + (int)value_bits - 2;
+}
+
+static int is_served_dim(uint32_t dim)
+{
+	return dim >= 32 && dim <= WIDE_DIM && dim % 32 == 0;
+}
+
+/* The kernel for two plans; -1 with the reason if there is none */
+static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values, char *why, size_t size)
+{
+	int kernel;
+
+	if (!is_served_dim(keys->dim) || !is_served_dim(values->dim)) {
+		snprintf(why, size, "attention: keys of %u and values of %u coordinates: multiples of 32 up to %d are served",
+			 keys->dim, values->dim, WIDE_DIM);
 		return -1;
 	}
 	if (keys->count != 1u << keys->index_bits || values->count != 1u << values->index_bits) {
@@ -101,20 +116,46 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 		snprintf(why, size, "attention: codes with a centre or a sketch are not served");
 		return -1;
 	}
-	/* 2_2, 3_2, 3_3, 4_2, ... */
-	return known[i].first + (int)(keys->index_bits - 2) * (int)(keys->index_bits - 1) / 2 + (int)values->index_bits - 2;
+	kernel = keys->dim == values->dim ? own_kernel(keys->dim, keys->index_bits, values->index_bits) : -1;
+	if (kernel >= 0)
+		return kernel;
+	kernel = keys->index_bits == 8 && values->index_bits == 8 ? id_tqc_kv_bytes_64 : id_tqc_kv_wide_64;
+	return kernel + (values->dim > 64) + (values->dim > 128);
+}
+
+/* Shared memory of an attend kernel. Tiles of f16 and f32 scales have the same room; @v: NULL for MLA */
+static size_t attend_shared(int kernel, const struct tqc_plan *k, const struct tqc_plan *v)
+{
+	size_t codes, table, sums;
+
+	if (!v)
+		return TQC_KV_STAGES * ((4 * (size_t)k->dim * k->index_bits + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
+	codes = 4 * ((size_t)k->dim * k->index_bits + (size_t)v->dim * v->index_bits) + 256;
+	if (kernel < id_tqc_kv_wide_64)
+		return 4 * TQC_KV_STAGES * codes;
+	table = (size_t)TQC_WIDE_STEP << (k->index_bits > v->index_bits ? k->index_bits : v->index_bits);
+	table += 8 * (size_t)k->dim + 4 * TQC_WIDE_STAGES * codes;
+	/* what the warps put together in the end: store_split() */
+	sums = (16 * (size_t)(WIDE_DIM + 8) + 32) * sizeof(float);
+	return table > sums ? table : sums;
 }
 
 size_t tqc_kv_page(const void *keys, const void *values, const struct tq_device_kv_options *options)
 {
 	const struct tqc_device_state *k = keys, *v = values;
-	struct tile t = tile_of(&k->plan.plan, v ? &v->plan.plan : NULL);
+	const struct tqc_plan *vp = v ? &v->plan.plan : NULL;
+	struct tile t = tile_of(&k->plan.plan, vp);
+	size_t most = (size_t)k->plan.dev->shared_max - TQC_STATIC_SHARED_MAX, shared;
 	char why[160];
-	int kernel = v ? kernel_of(&k->plan.plan, &v->plan.plan, why, sizeof(why)) :
+	int kernel = v ? kernel_of(&k->plan.plan, vp, why, sizeof(why)) :
 			 mla_kernel_of(&k->plan.plan, options->key_raw_dim, why, sizeof(why));
 
-	if (kernel >= 0)
-		return page_bytes(&t, options);
+	if (kernel >= 0) {
+		shared = attend_shared(kernel, &k->plan.plan, vp);
+		if (shared <= most)
+			return page_bytes(&t, options);
+		snprintf(why, sizeof(why), "attention: %zu bytes of shared memory are needed, the device has %zu", shared, most);
+	}
 	k->host->log(k->host, 0, why);
 	return 0;
 }
@@ -151,6 +192,7 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 		.raw_dim = options->key_raw_dim,
 		.raw_at = t.raw_at,
 		.raw_type = (int32_t)options->raw_type,
+		.raw_row = kp->dim + vp->dim,
 		.centre = rows->centre,
 		.raw_slots = options->sinks || options->recent ? rows->raw_slots : NULL,
 		.raw = raw_of(options, rows->raw),
@@ -158,7 +200,10 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 	size_t row = kp->row_bytes > vp->row_bytes ? kp->row_bytes : vp->row_bytes;
 	size_t shared = k->plan.encode_shared > v->plan.encode_shared ? k->plan.encode_shared :
 									v->plan.encode_shared;
-	struct tqc_launch l = { id_tqc_kv_append, "append", a.sides * rows->tokens * options->kv_heads, 1, 128,
+	unsigned blocks = a.sides * rows->tokens * options->kv_heads;
+	/* rows wait for one another at barriers: a warp each, where there are more than run at once */
+	unsigned threads = blocks > 16 * (unsigned)k->plan.dev->processors ? 32 : 128;
+	struct tqc_launch l = { id_tqc_kv_append, "append", blocks, 1, threads,
 				shared + ((row + 15) & ~(size_t)15), queue->stream };
 	void *params[] = { (void *)&k->plan.plan, (void *)&v->plan.plan, &a };
 	int ret = tqc_ops_enter(k, "append");
@@ -203,7 +248,7 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 {
 	const struct tqc_plan *kp = &k->plan.plan, *vp = v ? &v->plan.plan : kp;
 	uint32_t group = o->query_heads / o->kv_heads, dim = vp->dim, warps = v ? 4 : 8;
-	size_t room = 4 * (size_t)dim * (kp->index_bits + vp->index_bits) + 256, rows = (size_t)call->tokens * group;
+	size_t rows = (size_t)call->tokens * group;
 	char why[160];
 
 	memset(c, 0, sizeof(*c));
@@ -216,9 +261,7 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 	c->launch.what = "attend";
 	c->launch.gy = 1;
 	c->launch.threads = 32 * warps;
-	/* tiles of f16 and f32 scales have the same room */
-	c->launch.shared = v ? 4 * TQC_KV_STAGES * room :
-			       TQC_KV_STAGES * ((4 * (size_t)dim * kp->index_bits + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
+	c->launch.shared = attend_shared((int)c->launch.kernel, kp, v ? vp : NULL);
 	c->splits = call->splits;
 	if (!c->splits)
 		c->splits = choose_splits(c->units / c->together,
@@ -230,7 +273,7 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 		c->pages = (uint32_t)(((uint64_t)call->max_tokens + o->page_tokens - 1) / o->page_tokens);
 		c->tiles = c->pages * (o->page_tokens / TILE_TOKENS);
 	}
-	c->sums_at = (c->units * UNIT_BYTES(dim, o->key_raw_dim) + 255) & ~(size_t)255;
+	c->sums_at = (c->units * UNIT_BYTES(kp->dim, o->key_raw_dim) + 255) & ~(size_t)255;
 	c->tops_at = c->sums_at + c->units * c->splits * 4 * dim * sizeof(float);
 	c->raw_sums_at = c->tops_at + c->units * c->splits * 4 * 2 * sizeof(float);
 	c->raw_tops_at = c->raw_sums_at + c->units * c->chunks * 4 * dim * sizeof(float);
@@ -264,7 +307,7 @@ static CUresult run(const struct tqc_device_state *k, const struct tqc_device_st
 	struct tqc_launch query = { id_tqc_kv_query, "attend", (unsigned)(4 * c->units), 1, 128,
 				    2 * sizeof(float) * k->plan.plan.dim, stream };
 	struct tqc_launch raw = { id_tqc_kv_raw, "attend", (unsigned)(c->units * c->chunks), 1, 128,
-				  TQC_RAW_SHARED((size_t)v->plan.plan.dim), stream };
+				  TQC_RAW_SHARED((size_t)k->plan.plan.dim, (size_t)v->plan.plan.dim), stream };
 	struct tqc_launch combine = { id_tqc_kv_combine, "attend", (unsigned)c->rows, 1, TQC_KV_COMBINE,
 				      (4 * TQC_KV_COMBINE + 2 * (size_t)v->plan.plan.dim + c->splits + c->chunks) * sizeof(float),
 				      stream };
@@ -315,6 +358,7 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 		.out_stride = call->out_stride,
 		.lse = call->lse,
 		.centre = call->centre,
+		.key_dim = k->plan.plan.dim,
 		.dim = v->plan.plan.dim,
 		.keep_sinks = call->keep_sinks != 0,
 		.raw = raw_of(options, call->raw),
@@ -336,6 +380,10 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 	a.splits = c.splits;
 	memcpy(a.key_levels, k->plan.levels, sizeof(a.key_levels));
 	memcpy(a.value_levels, v->plan.levels, sizeof(a.value_levels));
+	a.key_odd = k->plan.plan.odd;
+	a.value_odd = v->plan.plan.odd;
+	a.key_bits = k->plan.plan.index_bits;
+	a.value_bits = v->plan.plan.index_bits;
 	a.raw_chunks = c.chunks;
 	a.mass_tiles = c.tiles;
 	a.mass_pages = c.pages;

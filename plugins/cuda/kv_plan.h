@@ -28,7 +28,7 @@ struct tqc_append {
 	uint32_t sides; /* 1: keys are the values too */
 	uint32_t raw_dim, raw_at; /* further coordinates of a key, in 16 bits: kv_mla.cuh; 0 for none */
 	int32_t raw_type;
-	uint32_t reserved;
+	uint32_t raw_row; /* coordinates of a head's key and value, of rows in 16 bits */
 	const float *centre; /* taken off keys: kv_heads x dim, or NULL */
 	const int64_t *raw_slots;
 	struct tqc_raw raw;
@@ -48,13 +48,16 @@ struct tqc_attend {
 	float cap;   /* likewise; 0 for none */
 	const float *sink_logits, *centre;
 	uint32_t key_levels[4], value_levels[4];
+	/* of kernels for any bits: kv_wide.cuh */
+	const int16_t *key_odd, *value_odd;
+	uint32_t key_bits, value_bits;
 	const void *query;
 	void *out;
 	uint64_t query_stride, out_stride;
 	float *lse;
 	uint8_t *queries; /* scratch: prepared queries, sums of splits, their tops and totals */
 	float *sums, *tops;
-	uint32_t dim, keep_sinks;
+	uint32_t key_dim, dim, keep_sinks, reserved; /* @dim: of values */
 	/* 16-bit rows: areas of sequences; scratch as of splits, @raw_chunks of TQC_RAW_CHUNK tokens a unit, and weights */
 	struct tqc_raw raw;
 	const uint32_t *areas;

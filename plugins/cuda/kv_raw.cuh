@@ -44,23 +44,23 @@ static __device__ __forceinline__ float raw_logit(const uint4 *key, const float4
 	return s;
 }
 
-/* grid: raw_chunks x units; a warp for each row's logits. Shared memory: TQC_RAW_SHARED(dim) */
+/* grid: raw_chunks x units; a warp for each row's logits. Shared memory: TQC_RAW_SHARED(key_dim, dim) */
 extern "C" __global__ void __launch_bounds__(128) tqc_kv_raw(tqc_attend a)
 {
 	extern __shared__ __align__(16) uint8_t raw_room[];
 	__shared__ float weights[4][TQC_RAW_CHUNK];
 	__shared__ int place[TQC_RAW_CHUNK];
 	let_next_begin();
-	const unsigned d = a.dim, chunk = blockIdx.x % a.raw_chunks, unit = blockIdx.x / a.raw_chunks, first = chunk * TQC_RAW_CHUNK,
+	const unsigned kd = a.key_dim, d = a.dim, chunk = blockIdx.x % a.raw_chunks, unit = blockIdx.x / a.raw_chunks, first = chunk * TQC_RAW_CHUNK,
 		       warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
 	const unit_place u(a, unit);
 	const kv_view view(a, u.sequence);
-	const size_t step = 2 * a.kv_heads * (size_t)d, part = 4 * (size_t)blockIdx.x;
+	const size_t step = a.kv_heads * (size_t)(kd + d), part = 4 * (size_t)blockIdx.x;
 	const uint16_t *rows = (const uint16_t *)a.raw.rows +
-			       a.areas[u.sequence] * (size_t)(a.raw.sinks + a.raw.ring) * step + u.head * (size_t)d;
+			       a.areas[u.sequence] * (size_t)(a.raw.sinks + a.raw.ring) * step;
 	/* 16 bytes more, so that the lanes of a warp read from all banks */
-	const unsigned pitch = 2 * d + 16;
-	uint8_t *keys = raw_room, *values = keys + TQC_RAW_CHUNK * pitch;
+	const unsigned pitch = 2 * kd + 16;
+	uint8_t *keys = raw_room, *values = keys + TQC_RAW_KEYS(kd);
 	float *q = (float *)(values + TQC_RAW_CHUNK * 2 * d), *room = (float *)keys;
 
 	if (threadIdx.x < TQC_RAW_CHUNK) {
@@ -70,21 +70,21 @@ extern "C" __global__ void __launch_bounds__(128) tqc_kv_raw(tqc_attend a)
 				     at < a.raw.sinks ? (int)at : (int)(a.raw.sinks + (at - a.raw.sinks) % a.raw.ring);
 	}
 	__syncthreads();
-	fetch_rows(keys, pitch, rows, step, place, d);
-	fetch_rows(values, 2 * d, rows + a.kv_heads * (size_t)d, step, place, d);
-	for (unsigned i = threadIdx.x; i < 4 * d; i += blockDim.x) {
-		unsigned row = u.row + i / d, token = row / a.group;
+	fetch_rows(keys, pitch, rows + u.head * (size_t)kd, step, place, kd);
+	fetch_rows(values, 2 * d, rows + a.kv_heads * (size_t)kd + u.head * (size_t)d, step, place, d);
+	for (unsigned i = threadIdx.x; i < 4 * kd; i += blockDim.x) {
+		unsigned row = u.row + i / kd, token = row / a.group;
 
 		q[i] = token >= a.tokens ? 0.0f :
 					   a.scale * load_element(a.query, a.dtype,
 								  (u.sequence * (size_t)a.tokens + token) * a.query_stride +
-									  (u.head * a.group + row % a.group) * (size_t)d + i % d);
+									  (u.head * a.group + row % a.group) * (size_t)kd + i % kd);
 	}
 	async_wait<1>();
 	__syncthreads();
 
 	/* logits and weights of a warp's row; what it does not see weighs nothing */
-	float z = raw_logit((const uint4 *)(keys + lane * pitch), (const float4 *)(q + warp * d), d, a.raw.type), top, sum;
+	float z = raw_logit((const uint4 *)(keys + lane * pitch), (const float4 *)(q + warp * kd), kd, a.raw.type), top, sum;
 
 	if (a.cap > 0.0f)
 		z = cap_logit(z, a.cap);

@@ -15,7 +15,9 @@
  *	values	word r: coordinate 32 * step + 8 * r + g; nibble j: token t + 4 * (j / 4) + 8 * (j % 4)
  *
  * 4 bits: the words as they are, [step][lane][r]. Less: the two low bits of each nibble, words r and r + 1 in
- * one, [step][lane][r / 2]; 3 bits: then the third bit of nibble j of word r at bit 4 j + r, [step][lane].
+ * one, [step][lane][r / 2]; 3 bits: then the third bit of nibble j of word r at bit 4 j + r, [step][lane]; 1 bit:
+ * that alone. 5 to 7 bits: the low four as of 4 bits, then the others as of 1 to 3. 8 bits: words of four bytes,
+ * nibbles j = 0, 2, 4, 6 widened, [step][lane][r], then likewise those of j = 1, 3, 5, 7.
  */
 #pragma once
 #include "kv_list.h"
@@ -57,13 +59,44 @@ static __device__ __forceinline__ void put_code(uint8_t *codes, unsigned dim, un
 {
 	uint32_t *words = (uint32_t *)codes, at = 32 * c.step + c.lane;
 
-	if (bits == 4) {
-		put_field(words + 4 * at + c.r, 4 * c.j, 15, code);
+	if (bits == 8) {
+		codes[16 * (dim * (c.j & 1) + at) + 4 * c.r + c.j / 2] = (uint8_t)code;
 		return;
 	}
+	if (bits >= 4) {
+		put_field(words + 4 * at + c.r, 4 * c.j, 15, code & 15);
+		words += 4 * dim;
+		bits -= 4;
+		code >>= 4;
+	}
+	if (bits == 1)
+		put_field(words + at, 4 * c.j + c.r, 1, code);
+	if (bits < 2)
+		return;
 	put_field(words + 2 * at + c.r / 2, 4 * c.j + 2 * (c.r & 1), 3, code & 3);
 	if (bits == 3)
 		put_field(words + 2 * dim + at, 4 * c.j + c.r, 1, code >> 2);
+}
+
+/* the nibble words of 1 to 3 bits of lane and step @at */
+static __device__ __forceinline__ void load_few(const uint8_t *codes, unsigned dim, unsigned bits, unsigned at, uint32_t (&n)[4])
+{
+	n[0] = n[1] = n[2] = n[3] = 0;
+	if (bits >= 2) {
+		uint2 v = ((const uint2 *)codes)[at];
+
+		n[0] = v.x & 0x33333333u;
+		n[1] = v.x >> 2 & 0x33333333u;
+		n[2] = v.y & 0x33333333u;
+		n[3] = v.y >> 2 & 0x33333333u;
+	}
+	if (bits & 1) {
+		uint32_t last = ((const uint32_t *)codes)[(bits == 3 ? 2 * dim : 0) + at], mask = bits == 3 ? 0x44444444u : 0x11111111u;
+
+#pragma unroll
+		for (int r = 0; r < 4; r++)
+			n[r] |= (bits == 3 && r < 2 ? last << (2 - r) : last >> (bits == 3 ? r - 2 : r)) & mask;
+	}
 }
 
 /* the four nibble words of a lane and step */
@@ -79,20 +112,7 @@ static __device__ __forceinline__ void load_words(const uint8_t *codes, unsigned
 		n[3] = v.w;
 		return;
 	}
-	uint2 v = ((const uint2 *)codes)[32 * step + lane];
-
-	n[0] = v.x & 0x33333333u;
-	n[1] = v.x >> 2 & 0x33333333u;
-	n[2] = v.y & 0x33333333u;
-	n[3] = v.y >> 2 & 0x33333333u;
-	if (BITS == 3) {
-		uint32_t third = ((const uint32_t *)codes)[2 * D + 32 * step + lane];
-
-		n[0] |= third << 2 & 0x44444444u;
-		n[1] |= third << 1 & 0x44444444u;
-		n[2] |= third & 0x44444444u;
-		n[3] |= third >> 1 & 0x44444444u;
-	}
+	load_few(codes, D, BITS, 32 * step + lane, n);
 }
 
 /* eight grid values: see score_mma.cuh */

@@ -35,7 +35,7 @@ static struct side side_of(int value, uint32_t value_at, uint32_t key_scale_at, 
 static size_t bit_of(const struct side *s, uint32_t k, uint32_t i, uint32_t b)
 {
 	uint32_t d = s->plan->dim, bits = s->plan->index_bits, quarter = d / 4, step, lane, r, j;
-	size_t at;
+	size_t at, begin = 0;
 
 	if (s->value) {
 		step = i / 32;
@@ -49,11 +49,18 @@ static size_t bit_of(const struct side *s, uint32_t k, uint32_t i, uint32_t b)
 		j = i % quarter % 8;
 	}
 	at = 32 * step + lane;
-	if (bits == 4)
+	if (bits == 8)
+		return 128 * (d * (size_t)(j % 2) + at) + 32 * r + 8 * (j / 2) + b;
+	if (bits >= 4 && b < 4)
 		return 32 * (4 * at + r) + 4 * j + b;
-	if (b < 2)
-		return 32 * (2 * at + r / 2) + 4 * j + 2 * (r % 2) + b;
-	return 32 * (2 * (size_t)d + at) + 4 * j + r;
+	if (bits >= 4) {
+		begin = 32 * 4 * (size_t)d;
+		bits -= 4;
+		b -= 4;
+	}
+	if (b < 2 && bits > 1)
+		return begin + 32 * (2 * at + r / 2) + 4 * j + 2 * (r % 2) + b;
+	return begin + 32 * ((bits > 1 ? 2 * (size_t)d : 0) + at) + 4 * j + r;
 }
 
 /* The 16-bit place in a tile of coordinate @i of the raw part of token @k: kv_mla.cuh */
@@ -110,7 +117,8 @@ static void append(unsigned gx, void **params)
 			y[i] = tq_load_element(x, a->dtype, i);
 			if (a->raw_slots && a->raw_slots[token] >= 0)
 				tq_store_element(a->raw.rows, (int)a->raw.type,
-						 (((size_t)a->raw_slots[token] * 2 + (size_t)s.value) * a->kv_heads + head) * s.plan->dim + i,
+						 a->kv_heads * ((size_t)a->raw_slots[token] * a->raw_row + (s.value ? a->raw_row - s.plan->dim : 0)) +
+							 head * (size_t)s.plan->dim + i,
 						 y[i]);
 			if (!s.value && a->centre)
 				y[i] = y[i] - a->centre[head * s.plan->dim + i];
@@ -192,7 +200,7 @@ static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, 
 									       a->value_scale_at);
 	struct row row = row_of(a, unit, r), first = row_of(a, unit - unit % a->passes % together, 0),
 		   last = row_of(a, unit - unit % a->passes % together + together - 1, 3);
-	uint32_t d = row.d, begin = first.from / TILE, tiles = (last.to + TILE - 1) / TILE, k, i;
+	uint32_t kd = row.d, d = a->dim, begin = first.from / TILE, tiles = (last.to + TILE - 1) / TILE, k, i;
 	size_t place = unit * a->splits + split;
 	float x[MAX_DIM + 64], *sums = a->sums + (4 * place + r) * d, *tops = a->tops + 2 * (4 * place + r), *mass = NULL;
 	double total = 0.0, w, out[MAX_DIM] = { 0 };
@@ -211,8 +219,8 @@ static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, 
 		}
 		if (k < row.from || k >= row.to)
 			continue;
-		decode(a, &keys, row.sequence, (unsigned)row.head, k, x, x + d);
-		w = weight(a, &row, x, a->centre ? a->centre + row.head * d : NULL);
+		decode(a, &keys, row.sequence, (unsigned)row.head, k, x, x + kd);
+		w = weight(a, &row, x, a->centre ? a->centre + row.head * kd : NULL);
 		if (together == 1)
 			decode(a, &values, row.sequence, (unsigned)row.head, k, x, NULL);
 		for (i = 0; i < d; i++)
@@ -233,7 +241,7 @@ static void raw_row(const struct tqc_attend *a, size_t unit, uint32_t chunk, uin
 {
 	struct row row = row_of(a, unit, r);
 	size_t part = 4 * (unit * a->raw_chunks + chunk) + r, at;
-	uint32_t d = row.d, sinks = a->raw.sinks, k, i, p;
+	uint32_t kd = row.d, d = a->dim, sinks = a->raw.sinks, k, i, p;
 	float key[MAX_DIM], *sums = a->raw_sums + part * d, *weights = a->raw_weights + part * TQC_RAW_CHUNK;
 	double total = 0.0, w, out[MAX_DIM] = { 0 };
 
@@ -244,12 +252,13 @@ static void raw_row(const struct tqc_attend *a, size_t unit, uint32_t chunk, uin
 		if (row.token < a->tokens && i < sinks + a->raw.recent && p < row.end &&
 		    (p >= row.start || (a->keep_sinks && p < sinks))) {
 			at = a->areas[row.sequence] * (size_t)(sinks + a->raw.ring) + (p < sinks ? p : sinks + (p - sinks) % a->raw.ring);
-			for (i = 0; i < d; i++)
-				key[i] = tq_load_element(a->raw.rows, (int)a->raw.type, (2 * at * a->kv_heads + row.head) * d + i);
+			at *= a->kv_heads * (size_t)(kd + d);
+			for (i = 0; i < kd; i++)
+				key[i] = tq_load_element(a->raw.rows, (int)a->raw.type, at + row.head * kd + i);
 			w = weight(a, &row, key, NULL);
 			for (i = 0; i < d; i++)
 				out[i] += w * (double)tq_load_element(a->raw.rows, (int)a->raw.type,
-								      ((2 * at + 1) * a->kv_heads + row.head) * d + i);
+								      at + a->kv_heads * (size_t)kd + row.head * d + i);
 		}
 		total += w;
 		if (a->page_mass)

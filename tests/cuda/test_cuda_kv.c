@@ -76,9 +76,15 @@ struct work {
 	struct tq_device_kv_call call;
 };
 
+/* Coordinates of a value */
+static size_t value_dim(const struct device *d)
+{
+	return tq_dim(d->q[!d->raw]);
+}
+
 static void start_work(struct work *w, const struct device *d)
 {
-	size_t dim = tq_dim(d->q[0]), width = dim + d->raw, n = TOKENS * KV_HEADS * width, i;
+	size_t dim = value_dim(d), width = tq_dim(d->q[0]) + d->raw, n = TOKENS * KV_HEADS * (width + dim), i;
 
 	memset(w, 0, sizeof(*w));
 	w->keys = device(n * sizeof(float));
@@ -128,7 +134,7 @@ static void end_work(struct work *w)
 /* Row @at of keys (@value: values) as the attention of @n tokens has it: in 16 bits, or what its codec makes of it */
 static void row_of(const struct device *d, const struct work *w, int value, size_t token, size_t kv_head, size_t n, float *x)
 {
-	size_t dim = tq_dim(d->q[0]), i;
+	size_t dim = tq_dim(d->q[value]), i;
 	const float *from = (value ? w->values : w->keys) + (token * KV_HEADS + kv_head) * (dim + (value ? 0 : d->raw)),
 		    *centre = value || !w->rows.centre ? NULL : w->rows.centre + kv_head * dim;
 	uint8_t row[600];
@@ -156,9 +162,9 @@ static void row_of(const struct device *d, const struct work *w, int value, size
 /* Attention of query head @head over tokens 0 .. n - 1 in float64, and each page's share added to @mass; returns lse */
 static double reference(const struct device *d, const struct work *w, size_t head, size_t n, double *out, double *mass)
 {
-	size_t dim = tq_dim(d->q[0]), width = dim + d->raw, t, i;
+	size_t dim = value_dim(d), width = tq_dim(d->q[0]) + d->raw, t, i;
 	double z, sum = 0.0, share[2] = { 0.0, 0.0 }, sink, cap = (double)w->call.softcap;
-	float *x = calloc(width, sizeof(*x));
+	float *x = calloc(width + dim, sizeof(*x));
 
 	memset(out, 0, dim * sizeof(*out));
 	for (t = 0; t < n; t++) {
@@ -189,8 +195,8 @@ static double reference(const struct device *d, const struct work *w, size_t hea
 /* Output of query head @head against that of tokens 0 .. n - 1 */
 static double error_of(const struct device *d, const struct work *w, size_t head, size_t n, double *lse, double *mass)
 {
-	double *want = calloc(tq_dim(d->q[0]), sizeof(*want)), off = 0.0, norm = 0.0, e;
-	size_t dim = tq_dim(d->q[0]), i;
+	double *want = calloc(value_dim(d), sizeof(*want)), off = 0.0, norm = 0.0, e;
+	size_t dim = value_dim(d), i;
 
 	*lse = reference(d, w, head, n, want, mass);
 	for (i = 0; i < dim; i++) {
@@ -220,15 +226,20 @@ static void check_answers(const struct device *d, const struct work *w)
 
 static const struct {
 	const char *keys, *values;
-	uint32_t dim, raw;
+	uint32_t dim, raw, value_dim; /* 0: as keys */
 } plans[] = {
-	{ "bits=4 correction=ls", "bits=4 correction=ls", 64, 0 },
-	{ "bits=3 correction=ls scale=f16", "bits=2 scale=bf16 correction=none", 96, 0 },
-	{ "bits=2 correction=unbiased rotation=givens:3", "bits=2 rotation=haar seed=9", 64, 0 },
-	{ "bits=4 code=uniform correction=ls scale=bf16", "bits=3 effort=1 correction=ls", 128, 0 },
-	{ "bits=4 query=s8", "bits=4 rotation=none scale=f16", 256, 0 },
-	{ "bits=4 correction=ls", "bits=4 correction=ls", 512, 64 },
-	{ "bits=3 scale=f16", "bits=3 scale=f16", 512, 64 },
+	{ "bits=4 correction=ls", "bits=4 correction=ls", 64, 0, 0 },
+	{ "bits=3 correction=ls scale=f16", "bits=2 scale=bf16 correction=none", 96, 0, 0 },
+	{ "bits=2 correction=unbiased rotation=givens:3", "bits=2 rotation=haar seed=9", 64, 0, 0 },
+	{ "bits=4 code=uniform correction=ls scale=bf16", "bits=3 effort=1 correction=ls", 128, 0, 0 },
+	{ "bits=4 query=s8", "bits=4 rotation=none scale=f16", 256, 0, 0 },
+	{ "bits=8 scale=bf16", "bits=8 correction=unbiased scale=bf16", 128, 0, 0 },
+	{ "bits=5 correction=ls", "bits=1 correction=unbiased scale=f16", 64, 0, 160 },
+	{ "bits=6 effort=1", "bits=7", 192, 0, 32 },
+	{ "bits=1 code=uniform", "bits=3", 32, 0, 0 },
+	{ "bits=3", "bits=1 correction=unbiased", 128, 0, 0 },
+	{ "bits=4 correction=ls", "bits=4 correction=ls", 512, 64, 0 },
+	{ "bits=3 scale=f16", "bits=3 scale=f16", 512, 64, 0 },
 };
 
 START_TEST(attention_gives_the_hosts_answers)
@@ -241,7 +252,7 @@ START_TEST(attention_gives_the_hosts_answers)
 
 	/* early launches are for 9.0 and later */
 	fake_machine.major = _i == 1 ? 8 : 9;
-	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].dim);
+	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].value_dim ? plans[_i].value_dim : plans[_i].dim);
 	d.raw = plans[_i].raw;
 	ck_assert_msg(open_kv(&d) == TQ_OK, "%s", tq_error_text());
 	ck_assert_uint_eq(tq_device_kv_page_size(d.kv) % 128, 0);
@@ -288,9 +299,9 @@ START_TEST(sixteen_bit_tokens_join_the_coded)
 	struct device d;
 	struct work w;
 
-	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].dim);
+	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].value_dim ? plans[_i].value_dim : plans[_i].dim);
 	ck_assert_msg(tq_device_kv_create(d.codec[0], d.codec[1], d.queue, &with_raw, &d.kv) == TQ_OK, "%s", tq_error_text());
-	ck_assert_uint_eq(tq_device_kv_raw_size(d.kv), PLACES * KV_HEADS * 2 * dim * 2);
+	ck_assert_uint_eq(tq_device_kv_raw_size(d.kv), PLACES * KV_HEADS * (dim + value_dim(&d)) * 2);
 	start_work(&w, &d);
 	for (i = 0; i < KV_HEADS * dim; i++)
 		centre[i] = noise();
@@ -327,19 +338,19 @@ START_TEST(sixteen_bit_tokens_join_the_coded)
 }
 END_TEST
 
-static const char *const spoiled[] = { "tqc_kv_append", "tqc_kv_attend_64_4_4", "tqc_kv_combine", "tqc_kv_raw",
-					"tqc_kv_mass", "tqc_kv_mla_2" };
+static const struct {
+	const char *kernel, *spec;
+} spoiled[] = { { "tqc_kv_append", "bits=4" }, { "tqc_kv_attend_64_4_4", "bits=4" }, { "tqc_kv_combine", "bits=4" },
+		{ "tqc_kv_raw", "bits=4" }, { "tqc_kv_mass", "bits=4" }, { "tqc_kv_wide_64", "bits=5" },
+		{ "tqc_kv_bytes_64", "bits=8" }, { "tqc_kv_mla_2", "bits=2" } };
 
 START_TEST(no_attention_passes_with_one_wrong_kernel)
 {
 	struct device d;
 
-	if (_i < 5)
-		open_codecs(&d, "bits=4", "bits=4", 64, 64);
-	else
-		open_codecs(&d, "bits=2", "bits=2", 512, 512);
-	d.raw = _i < 5 ? 0 : 64;
-	strcpy(scalar_kernels.wrong, spoiled[_i]);
+	open_codecs(&d, spoiled[_i].spec, spoiled[_i].spec, _i < 7 ? 64 : 512, _i < 7 ? 64 : 512);
+	d.raw = _i < 7 ? 0 : 64;
+	strcpy(scalar_kernels.wrong, spoiled[_i].kernel);
 	ck_assert_int_eq(open_kv(&d), TQ_ERR_SELFTEST);
 	ck_assert_msg(strstr(tq_error_text(), "attention: ") != NULL, "%s", tq_error_text());
 	ck_assert_ptr_null(d.kv);
@@ -354,11 +365,8 @@ static const struct {
 	const char *text;
 	uint32_t raw;
 } unserved[] = {
-	{ "bits=4", "bits=4", 48, 48, "keys of 48 and values of 48 coordinates: 64, 96, 128 and 256 are served", 0 },
-	{ "bits=4", "bits=4", 64, 96, "keys of 64 and values of 96", 0 },
-	{ "bits=5", "bits=4", 64, 64, "5-bit keys and 4-bit values: 2 to 4 bits are served, no more for values", 0 },
-	{ "bits=4", "bits=1", 64, 64, "4-bit keys and 1-bit values", 0 },
-	{ "bits=3", "bits=4", 64, 64, "3-bit keys and 4-bit values", 0 },
+	{ "bits=4", "bits=4", 48, 48, "keys of 48 and values of 48 coordinates: multiples of 32 up to 256 are served", 0 },
+	{ "bits=4", "bits=4", 64, 512, "keys of 64 and values of 512", 0 },
 	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch", 0 },
 	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch", 0 },
 	{ "code=tcq bits=4", "code=tcq bits=4", 128, 128, "attention: trellis codes are not served", 0 },
@@ -559,7 +567,7 @@ int main(void)
 	Suite *s = suite_create("cuda kv");
 
 	tcase_add_loop_test(device, attention_gives_the_hosts_answers, 0, sizeof(plans) / sizeof(plans[0]));
-	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 5);
+	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 10);
 	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
 	tcase_add_loop_test(device, what_is_not_served_is_said, 0, sizeof(unserved) / sizeof(unserved[0]));
 	tcase_add_test(device, what_latents_lack_is_said);

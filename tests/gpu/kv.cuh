@@ -9,21 +9,21 @@ struct kv_cache {
 	struct tq_device_codec *codec[2];
 	struct tq_device_kv *kv = NULL, *raw = NULL; /* without tokens in 16 bits, and with */
 	static constexpr size_t sinks = 5, recent = 131, ring = 140;
-	size_t dim, kv_heads, heads, page_tokens, sequences, tokens, pages_each, page, copies;
+	size_t dim, value_dim, kv_heads, heads, page_tokens, sequences, tokens, pages_each, page, copies;
 	std::vector<uint32_t> table;
 	uint8_t *pages, *rows16;
 	uint32_t *dtable, *dlengths, *areas;
 
 	kv_cache(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t n, size_t longest,
-		 size_t ncopies = 1)
-		: dim(d), kv_heads(nkv), heads(nq), page_tokens(per_page), sequences(n), tokens(longest),
+		 size_t ncopies = 1, size_t vd = 0)
+		: dim(d), value_dim(vd ? vd : d), kv_heads(nkv), heads(nq), page_tokens(per_page), sequences(n), tokens(longest),
 		  pages_each((longest + per_page - 1) / per_page), copies(ncopies)
 	{
 		struct tq_device_kv_options o = { sizeof(o), (uint32_t)nkv, (uint32_t)nq, (uint32_t)per_page, 0, 0, 0, 0, 0 };
 		std::mt19937 rng(7);
 
 		q[0] = quantizer(key, (uint32_t)d);
-		q[1] = quantizer(value, (uint32_t)d);
+		q[1] = quantizer(value, (uint32_t)value_dim);
 		for (int i = 0; i < 2; i++)
 			TQ(tq_device_codec_create(q[i], queue, &codec[i]));
 		if (tq_device_kv_create(codec[0], codec[1], queue, &o, &kv)) {
@@ -84,7 +84,8 @@ struct kv_cache {
 		c.max_tokens = (uint32_t)tokens;
 		c.dtype = dtype;
 		c.query = query;
-		c.query_stride = c.out_stride = heads * dim;
+		c.query_stride = heads * dim;
+		c.out_stride = heads * value_dim;
 		c.out = out;
 		c.pages = pages;
 		c.table = dtable;
@@ -133,7 +134,7 @@ static std::vector<float> decoded(const struct tq_quantizer *q, const std::vecto
  * What an output row should be, in float64, over tokens from .. to - 1 and those below @keep, with a logit @sink; each
  * token's share, the sink's left out, is added to @mass[t / page] if that is given. Returns log(sum(exp)).
  */
-static double attend_row(const float *query, const float *k, const float *v, size_t step, size_t d, size_t from, size_t to, size_t keep,
+static double attend_row(const float *query, const float *k, const float *v, size_t step, size_t step_v, size_t d, size_t vd, size_t from, size_t to, size_t keep,
 			 double scale, double cap, double sink, std::vector<double> &out, double *mass, size_t page)
 {
 	std::vector<double> z(to);
@@ -151,7 +152,7 @@ static double attend_row(const float *query, const float *k, const float *v, siz
 		z[t] = cap > 0 ? cap * tanh(z[t] / cap) : z[t];
 		top = std::max(top, z[t]);
 	}
-	out.assign(d, 0.0);
+	out.assign(vd, 0.0);
 	if (sink > -HUGE_VAL)
 		of_sink = exp(sink - top);
 	for (size_t t = 0; t < to; t++) {
@@ -162,13 +163,13 @@ static double attend_row(const float *query, const float *k, const float *v, siz
 			continue;
 
 		sum += e;
-		for (size_t i = 0; i < d; i++)
-			out[i] += e * v[t * step + i];
+		for (size_t i = 0; i < vd; i++)
+			out[i] += e * v[t * step_v + i];
 	}
 	for (size_t t = 0; mass && sum > 0 && t < to; t++)
 		mass[t / page] += z[t] / sum;
 	sum += of_sink;
-	for (size_t i = 0; i < d && sum > 0; i++)
+	for (size_t i = 0; i < vd && sum > 0; i++)
 		out[i] /= sum;
 	return top + log(sum);
 }
@@ -179,10 +180,11 @@ static double attend_row(const float *query, const float *k, const float *v, siz
  * the mass of pages; recorded into a graph and replayed.
  */
 static void kv_check(const char *key, const char *value, size_t d, size_t nkv, size_t nq, size_t per_page, size_t query_tokens,
-		     size_t longest, float heat)
+		     size_t longest, float heat, size_t vd = 0)
 {
+	vd = vd ? vd : d;
 	const std::vector<uint32_t> lengths = { (uint32_t)longest, (uint32_t)(longest / 2 + 5), (uint32_t)(longest / 3), 33, 1 };
-	kv_cache c(key, value, d, nkv, nq, per_page, lengths.size(), longest);
+	kv_cache c(key, value, d, nkv, nq, per_page, lengths.size(), longest, 1, vd);
 	size_t n = lengths.size(), rows = n * query_tokens * nq, all = 0;
 	std::mt19937 rng((unsigned)(d + longest));
 	std::normal_distribution<float> normal;
@@ -195,25 +197,27 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 		all += lengths[s];
 	}
 	c.set_lengths(lengths);
-	std::vector<float> k(all * nkv * d), v(all * nkv * d), query(rows * d);
+	std::vector<float> k(all * nkv * d), v(all * nkv * vd), query(rows * d);
 	for (size_t i = 0; i < all * nkv; i++) {
 		float a = expf(0.3f * normal(rng)), b = expf(0.7f * normal(rng));
 
-		for (size_t j = 0; j < d; j++) {
-			k[i * d + j] = a * normal(rng);
-			v[i * d + j] = b * normal(rng);
+		for (size_t j = 0; j < std::max(d, vd); j++) {
+			if (j < d)
+				k[i * d + j] = a * normal(rng);
+			if (j < vd)
+				v[i * vd + j] = b * normal(rng);
 		}
 	}
 	for (auto &x : query)
 		x = heat * normal(rng);
 	float *dk = device<float>(k.size()), *dv = device<float>(v.size()), *dq = device<float>(query.size()),
-	      *out = device<float>(rows * d), *lse = device<float>(rows), *again = device<float>(rows * d);
+	      *out = device<float>(rows * vd), *lse = device<float>(rows), *again = device<float>(rows * vd);
 	int64_t *ds = device<int64_t>(all);
 	CK(cudaMemcpy(dk, k.data(), k.size() * 4, cudaMemcpyHostToDevice));
 	CK(cudaMemcpy(dv, v.data(), v.size() * 4, cudaMemcpyHostToDevice));
 	CK(cudaMemcpy(dq, query.data(), query.size() * 4, cudaMemcpyHostToDevice));
 	CK(cudaMemcpy(ds, slots.data(), all * 8, cudaMemcpyHostToDevice));
-	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, dk, nkv * d, dv, nkv * d, ds, c.pages, NULL, NULL, NULL };
+	struct tq_device_kv_rows r = { sizeof(r), (uint32_t)all, TQ_F32, dk, nkv * d, dv, nkv * vd, ds, c.pages, NULL, NULL, NULL };
 	std::vector<float> y = decoded(c.q[0], k), x = decoded(c.q[1], v), y16, x16 = x, hcentre(nkv * d);
 	std::vector<int64_t> places;
 
@@ -230,10 +234,11 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 		for (size_t t = 0; t < lengths[s]; t++, i++) {
 			places.push_back(c.raw_slot(s, t, lengths[s]));
 			if (t < c.sinks || t + c.recent >= lengths[s])
-				for (size_t j = i * nkv * d; j < (i + 1) * nkv * d; j++) {
-					y16[j] = rounded(k[j]);
-					x16[j] = rounded(v[j]);
-				}
+				for (size_t j = 0; j < nkv * (d + vd); j++)
+					if (j < nkv * d)
+						y16[i * nkv * d + j] = rounded(k[i * nkv * d + j]);
+					else
+						x16[i * nkv * vd + j - nkv * d] = rounded(v[i * nkv * vd + j - nkv * d]);
 		}
 	float *centre = device<float>(nkv * d), *mass = device<float>(n * c.pages_each);
 	int64_t *dplaces = device<int64_t>(all);
@@ -280,7 +285,7 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 		CK(cudaGraphInstantiate(&exec, graph, 0));
 		for (int i = 0; i < 2; i++)
 			CK(cudaGraphLaunch(exec, stream));
-		std::vector<float> got = fetch(out, rows * d), twice = fetch(again, rows * d), gl = fetch(lse, rows), gm = fetch(mass, n * c.pages_each);
+		std::vector<float> got = fetch(out, rows * vd), twice = fetch(again, rows * vd), gl = fetch(lse, rows), gm = fetch(mass, n * c.pages_each);
 		std::vector<double> want, want_mass(n * c.pages_each);
 		double worst = 0, worst_lse = 0, worst_mass = 0;
 		size_t base = 0;
@@ -289,17 +294,17 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 			for (size_t t = 0; t < query_tokens; t++)
 				for (size_t h = 0; h < nq; h++) {
 					size_t row = (s * query_tokens + t) * nq + h, to = lengths[s] - std::min<size_t>(lengths[s], query_tokens - 1 - t);
-					size_t from = call.window && to > call.window ? to - call.window : 0, at = (base * nkv + h / (nq / nkv)) * d;
+					size_t from = call.window && to > call.window ? to - call.window : 0, at = base * nkv + h / (nq / nkv);
 					double l, off = 0, norm = 0, sink = call.sink_logits ? hsink[h] : -HUGE_VAL;
 
 					/* a long sequence costs the host much: some of its heads will do */
 					if (lengths[s] > 8000 && h % 5)
 						continue;
-					l = attend_row(query.data() + row * d, keys.data() + at, values.data() + at, nkv * d, d, from, to,
+					l = attend_row(query.data() + row * d, keys.data() + at * d, values.data() + at * vd, nkv * d, nkv * vd, d, vd, from, to,
 						       call.keep_sinks ? c.sinks : 0, 1 / sqrt((double)d), call.softcap, sink, want,
 						       want_mass.data() + s * c.pages_each, per_page);
-					for (size_t i = 0; i < d; i++) {
-						off += (got[row * d + i] - want[i]) * (got[row * d + i] - want[i]);
+					for (size_t i = 0; i < vd; i++) {
+						off += (got[row * vd + i] - want[i]) * (got[row * vd + i] - want[i]);
 						norm += want[i] * want[i];
 					}
 					if (!(off <= 1e30))
@@ -320,9 +325,9 @@ static void kv_check(const char *key, const char *value, size_t d, size_t nkv, s
 		snprintf(what, sizeof(what), "attention, %zu/%zu heads, %zu query tokens, %zu tokens, splits %u, window %u, cap %g%s: error %.1e, lse %.1e", nq, nkv,
 			 query_tokens, longest, call.splits, call.window, call.softcap, mode < 5 ? "" : ", 16 bits", worst, worst_lse);
 		verdict(worst <= 1e-3 && worst_lse <= 1e-3, what, key, (unsigned)d);
-		verdict(!memcmp(got.data(), twice.data(), rows * d * 4), "attention twice", key, (unsigned)d);
+		verdict(!memcmp(got.data(), twice.data(), rows * vd * 4), "attention twice", key, (unsigned)d);
 		if (mode == 0 || mode == 5)
-			printf("%s | %s, d=%zu: %s\n", key, value, d, what);
+			printf("%s | %s, d=%zu | %zu: %s\n", key, value, d, vd, what);
 		CK(cudaGraphExecDestroy(exec));
 		CK(cudaGraphDestroy(graph));
 		CK(cudaFree(scratch));
@@ -390,6 +395,8 @@ static void kv_check_all(bool brief)
 	if (brief) {
 		kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 300, 1.0f);
 		kv_check("bits=3 scale=f16", "bits=2 correction=ls", 64, 2, 6, 32, 2, 200, 1.0f);
+		kv_check("bits=8 scale=bf16", "bits=8 correction=unbiased", 64, 2, 8, 64, 1, 200, 1.0f);
+		kv_check("bits=5", "bits=1 scale=f16", 96, 2, 8, 64, 1, 200, 1.0f, 160);
 		return;
 	}
 	kv_check_dtypes();
@@ -403,6 +410,24 @@ static void kv_check_all(bool brief)
 				kv_check(key, value, d, 2, 2 * (size_t)(bits + more - 3), 32u << (bits + more) % 3, 1 + (bits * more + d / 32) % 3, 500, 1.0f);
 			}
 		}
+	/* any bits, and keys and values that differ in size */
+	for (int key_bits = 1; key_bits <= 8; key_bits++)
+		for (int value_bits = 1; value_bits <= 8; value_bits++)
+			if (value_bits > key_bits || key_bits > 4 || value_bits == 1) {
+				size_t d = 32 * (1 + (size_t)(3 * key_bits + value_bits) % 8), vd = key_bits == value_bits ? d : 32 * (1 + (size_t)value_bits);
+				char key[80], value[80];
+
+				snprintf(key, sizeof(key), "bits=%d correction=ls scale=%s", key_bits, value_bits % 3 ? "bf16" : "f32");
+				snprintf(value, sizeof(value), "bits=%d correction=unbiased scale=%s", value_bits, key_bits % 3 ? "f32" : "f16");
+				kv_check(key, value, d, 2, 2 * (size_t)(1 + key_bits % 4), 64, 1 + value_bits % 2, 300, 1.0f, vd > 256 ? 256 : vd);
+			}
+	for (size_t d : { 64, 96, 128, 256 })
+		kv_check("bits=8 scale=bf16", "bits=8 correction=unbiased scale=bf16", d, 2, 8, 64, 1, 400, 2.0f);
+	for (size_t d : { 64, 128 })
+		for (const char *s : { "bits=1 correction=ls", "bits=2", "bits=3", "bits=4" })
+			kv_check(s, "bits=1 correction=unbiased scale=f16", d, 2, 8, 64, 1, 200, 1.0f);
+	kv_check("bits=4 scale=bf16", "bits=4 scale=bf16", 192, 2, 8, 64, 1, 400, 1.0f, 128);
+	kv_check("bits=8 scale=bf16", "bits=8 correction=unbiased scale=bf16", 128, 2, 8, 64, 1, 40000, 1.0f);
 	kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 40000, 1.0f);
 	kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 20000, 4.0f);
 	kv_check("bits=3 rotation=haar", "bits=3 rotation=givens:3 code=uniform", 128, 1, 4, 128, 1, 3000, 0.1f);
@@ -426,14 +451,16 @@ __global__ static void fill_tiles(uint8_t *x, size_t tiles, unsigned bytes, unsi
 }
 
 static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n, size_t longest, size_t per_page,
-		    bool raw = false, bool mass = false)
+		    bool raw = false, bool mass = false, const char *values = NULL, size_t vd = 0)
 {
 	size_t scale = strstr(spec, "scale=f16") ? 2 : 4;
 	/* as many copies as make the L2 cold */
 	size_t copies = 1 + ((size_t)160 << 20) / (n * longest * nkv * d * 2 * 4 / 8 / 2);
-	kv_cache c(spec, spec, d, nkv, nq, per_page, n, longest, copies > 4 ? 4 : copies);
+	vd = vd ? vd : d;
+	values = values ? values : spec;
+	kv_cache c(spec, values, d, nkv, nq, per_page, n, longest, copies > 4 ? 4 : copies, vd);
 	unsigned bytes = (unsigned)(c.page / nkv / (per_page / 32));
-	uint16_t *query = device<uint16_t>(n * nq * d), *out = device<uint16_t>(n * nq * d);
+	uint16_t *query = device<uint16_t>(n * nq * d), *out = device<uint16_t>(n * nq * vd);
 	struct tq_device_kv_call call = c.call(1, TQ_BF16, query, out);
 	const struct tq_device_kv *kv = raw ? c.raw : c.kv;
 	float *masses = device<float>(n * c.pages_each);
@@ -460,10 +487,10 @@ static void kv_time(const char *spec, size_t d, size_t nkv, size_t nq, size_t n,
 		CK(cudaGraphInstantiate(&exec[i], graph, 0));
 		CK(cudaGraphDestroy(graph));
 	}
-	snprintf(what, sizeof(what), "attend %zu x %zu, %zu/%zu heads, d=%zu, pages of %zu, %s%s%s", n, longest, nq, nkv, d, per_page, spec,
+	snprintf(what, sizeof(what), "attend %zu x %zu, %zu/%zu heads, d=%zu/%zu, pages of %zu, %s, %s%s%s", n, longest, nq, nkv, d, vd, per_page, spec, values,
 		 raw ? ", 136 of these in 16 bits" : "", mass ? ", mass of pages" : "");
 	line(what, median_ms(15, [&](int i) { CK(cudaGraphLaunch(exec[i % c.copies], stream)); }),
-	     (double)n * longest * nkv * bytes / 32 + 4.0 * n * nq * d);
+	     (double)n * longest * nkv * bytes / 32 + 2.0 * n * nq * (d + vd));
 	for (auto e : exec)
 		CK(cudaGraphExecDestroy(e));
 	for (void *p : { (void *)query, (void *)out, (void *)scratch, (void *)masses })
@@ -511,6 +538,27 @@ static void kv_time_append(const char *spec, size_t d, size_t nkv, size_t n, boo
 		CK(cudaFree(p));
 }
 
+/* Codes that have no kernel of their own, and sizes that differ */
+static void kv_time_wide(void)
+{
+	const char *four = "bits=4 correction=ls", *eight = "bits=8 correction=ls";
+
+	for (size_t n : { 8, 64 })
+		kv_time(eight, 128, 8, 32, n, 32768, 64);
+	kv_time(eight, 128, 8, 32, 1, 131072, 64);
+	kv_time(eight, 128, 8, 32, 8, 64, 64);
+	kv_time(eight, 64, 8, 32, 8, 32768, 64);
+	kv_time(eight, 256, 8, 32, 8, 32768, 64);
+	kv_time(eight, 128, 8, 32, 8, 32768, 64, false, false, four);
+	for (const char *s : { "bits=7 correction=ls", "bits=6 correction=ls", "bits=5 correction=ls", "bits=1 correction=ls" })
+		kv_time(s, 128, 8, 32, 8, 32768, 64);
+	for (const char *s : { four, "bits=3 correction=ls", "bits=2 correction=ls" })
+		kv_time(s, 128, 8, 32, 8, 32768, 64, false, false, "bits=1 correction=ls");
+	kv_time("bits=3 correction=ls", 128, 8, 32, 8, 32768, 64, false, false, four);
+	kv_time(four, 192, 8, 32, 8, 32768, 64, false, false, four, 128);
+	kv_time(four, 128, 8, 32, 8, 32768, 64, false, false, four, 64);
+}
+
 static void kv_time_all(void)
 {
 	const char *four = "bits=4 correction=ls";
@@ -529,6 +577,7 @@ static void kv_time_all(void)
 		kv_time(s, 128, 8, 32, 64, 32768, 64);
 		kv_time(s, 128, 8, 32, 1, 131072, 64);
 	}
+	kv_time_wide();
 	for (size_t d : { 64, 96, 256 }) {
 		kv_time(four, d, 8, 32, 8, 32768, 64);
 		kv_time(four, d, 8, 32, 64, 32768 * 64 / d / 2, 64);
