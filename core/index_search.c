@@ -155,17 +155,21 @@ struct search {
 	size_t lane_bytes, packed_bytes, work_bytes;
 };
 
-/* The segment's rows for each query alone */
+/* The segment's rows for some queries at a time */
 static int scan_staged(const struct search *s, const struct tq_index_segment *segment, const char *prepared,
 		       const uint64_t *filter)
 {
-	size_t i;
+	struct tq_index_stage what = {.filter = filter, .k = s->k};
+	size_t i, n;
 	int ret = TQ_OK;
 
-	for (i = 0; !ret && i < s->nq; i++)
-		ret = tq_index_stage(s->ix, segment, prepared + i * tq_query_size(s->ix->q),
-				     s->sign + i * tq_query_size(s->ix->sign), s->reach[i], filter, s->k,
-				     s->ids + i * s->k, s->keys + i * s->k);
+	for (i = 0; !ret && i < s->nq; i += n) {
+		n = s->nq - i < TQ_STAGE_QUERIES ? s->nq - i : TQ_STAGE_QUERIES;
+		what.packed = prepared + i * tq_query_size(s->ix->q);
+		what.sign = s->sign + i * tq_query_size(s->ix->sign);
+		what.reach = s->reach + i;
+		ret = tq_index_stage(s->ix, segment, &what, n, s->ids + i * s->k, s->keys + i * s->k);
+	}
 	return ret;
 }
 

@@ -13,11 +13,12 @@
 #include "rng.h"
 
 #define TILE 512
-#define FIRST_TILE 256 /* while there is nothing yet that a bound could miss */
+#define FIRST_TILE 256 /* while there is nothing yet that a bound could miss; no tile is smaller but the last */
+#define ROOM (FIRST_TILE * TQ_STAGE_QUERIES) /* scores of a tile */
 #define TILES_PER_LANE 8
 #define CHUNK 512
 #define GROUP 32
-/* Segments, rows and batches for which two stages were not faster */
+/* Segments and rows for which two stages were not faster, and batches where products are fast */
 #define ROWS_MIN 4096
 #define ROW_BYTES_MIN 128
 #define QUERIES_MAX 2
@@ -107,11 +108,22 @@ void tq_index_put_sign(const struct tq_index *ix, struct tq_index_segment *s, ui
 
 /* ---- searches ---- */
 
+/*
+ * Plain AVX2 takes three instructions for products of bytes that others take one for: there single bits are looked
+ * up faster than a batch is multiplied with whole codes.
+ */
+static bool stages_batches(const struct tq_index *ix)
+{
+	uint64_t cpu = ix->q->pipe.op[TQ_OP_SCORE].choice.driver->need.cpu;
+
+	return cpu & TQ_CPU_X86_64_V3 && !(cpu & (TQ_CPU_AVX512 | TQ_CPU_AVX_VNNI));
+}
+
 bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment *s,
 			const struct tq_index_search_options *o, size_t nq)
 {
 	return o && o->exactness > 0.0f && o->exactness < 1.0f && s->signs && s->n >= ROWS_MIN &&
-	       nq <= QUERIES_MAX;
+	       (nq <= QUERIES_MAX || stages_batches(ix));
 }
 
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k)
@@ -128,33 +140,37 @@ float tq_index_reach(const struct tq_index *ix, const float *x, float exactness,
 }
 
 /**
- * struct lane - what a thread finds
+ * struct lane - what a thread finds, for each query
  * @full: so many tiles to come are scanned in full
  * @next_full: and so many the next time that too many rows pass
  */
 struct lane {
-	struct tq_heap heap;
+	struct tq_heap heap[TQ_STAGE_QUERIES];
 	uint32_t full, next_full;
 };
 
-/** struct stage - one tq_index_stage() */
+/**
+ * struct stage - one tq_index_stage()
+ * @tile: rows of a tile, a multiple of TQ_REACH; what scores of one query have in memory
+ */
 struct stage {
 	const struct tq_index *ix;
 	const struct tq_index_segment *s;
-	const void *packed, *sign;
-	float reach;
+	const char *packed, *sign;
+	const float *reach;
+	size_t nq, tile;
 	const uint64_t *filter;
 	struct lane *lanes;
 };
 
-/* <q, w> of @n rows from @first on, a multiple of 16 */
-static void score_signs(const struct stage *st, size_t first, size_t n, float *score)
+/* <q, w> of @nq queries from query @q on and @n rows from @first on, a multiple of 16 */
+static void score_signs(const struct stage *st, size_t q, size_t nq, size_t first, size_t n, float *score)
 {
 	const struct tq_pipeline *pipe = &st->ix->sign->pipe;
 	const struct tq_served *op = &pipe->op[TQ_OP_SCORE];
 
-	op->ops->score_blocks(pipe->plan, op->state, st->sign, 1,
-			      st->s->signs + first / TQ_BLOCK_ROWS * pipe->block_bytes, n, score, n);
+	op->ops->score_blocks(pipe->plan, op->state, st->sign + q * pipe->query_bytes, nq,
+			      st->s->signs + first / TQ_BLOCK_ROWS * pipe->block_bytes, n, score, st->tile);
 }
 
 static bool counts(const struct stage *st, size_t row)
@@ -163,10 +179,10 @@ static bool counts(const struct stage *st, size_t row)
 }
 
 /* Ids are looked at last: few rows come here, and for the others that would be one miss of the cache more */
-static void offer(const struct stage *st, struct lane *l, float score, size_t row)
+static void offer(const struct stage *st, struct tq_heap *heap, float score, size_t row)
 {
-	if (score >= l->heap.scores[0] && st->s->ids[row] >= 0)
-		tq_heap_offer(&l->heap, score, st->s->ids[row]);
+	if (score >= heap->scores[0] && st->s->ids[row] >= 0)
+		tq_heap_offer(heap, score, st->s->ids[row]);
 }
 
 /* The code of a row that will be scored soon: they are far from each other */
@@ -181,13 +197,14 @@ static void fetch_code(const struct stage *st, size_t row)
 }
 
 /*
- * Which of at most TILE rows pass, and their bounds: @bound is of the signs' scores, with room for TILE, and
- * becomes those of the rows that do.
+ * Which of the rows of a tile pass, and their bounds, for a query of reach @most: @bound is of the signs' scores, with
+ * room for a tile, and becomes those of the rows that do.
  */
-static inline TQ_REACH_INLINE size_t choose(const struct stage *st, size_t first, size_t n, float worst, float *bound,
-					    uint32_t *rows, uint64_t (*reach)(const float *s, float worst, bool beyond))
+static inline TQ_REACH_INLINE size_t choose(const struct stage *st, float most, size_t first, size_t n, float worst,
+					    float *bound, uint32_t *rows,
+					    uint64_t (*reach)(const float *s, float worst, bool beyond))
 {
-	const float *error = st->s->error + first, most = st->reach;
+	const float *error = st->s->error + first;
 	size_t i, j, end, m = 0;
 	uint64_t mask;
 
@@ -212,39 +229,41 @@ static inline TQ_REACH_INLINE size_t choose(const struct stage *st, size_t first
 	return m;
 }
 
-static size_t choose_base(const struct stage *st, size_t first, size_t n, float worst, float *bound, uint32_t *rows)
+static size_t choose_base(const struct stage *st, float most, size_t first, size_t n, float worst, float *bound,
+			  uint32_t *rows)
 {
-	return choose(st, first, n, worst, bound, rows, tq_reach_base);
+	return choose(st, most, first, n, worst, bound, rows, tq_reach_base);
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static size_t choose_avx2(const struct stage *st, size_t first, size_t n, float worst,
-							  float *bound, uint32_t *rows)
+__attribute__((target("avx2"))) static size_t choose_avx2(const struct stage *st, float most, size_t first, size_t n,
+							  float worst, float *bound, uint32_t *rows)
 {
-	return choose(st, first, n, worst, bound, rows, tq_reach_avx2);
+	return choose(st, most, first, n, worst, bound, rows, tq_reach_avx2);
 }
 
-__attribute__((target("avx512f"))) static size_t choose_avx512(const struct stage *st, size_t first, size_t n,
+__attribute__((target("avx512f"))) static size_t choose_avx512(const struct stage *st, float most, size_t first, size_t n,
 							       float worst, float *bound, uint32_t *rows)
 {
-	return choose(st, first, n, worst, bound, rows, tq_reach_avx512);
+	return choose(st, most, first, n, worst, bound, rows, tq_reach_avx512);
 }
 #endif
 
-static size_t choose_rows(const struct stage *st, size_t first, size_t n, float worst, float *bound, uint32_t *rows)
+static size_t choose_rows(const struct stage *st, float most, size_t first, size_t n, float worst, float *bound,
+			  uint32_t *rows)
 {
 #if defined(__x86_64__)
 	if (st->ix->ctx->registry->cpu & TQ_CPU_AVX512)
-		return choose_avx512(st, first, n, worst, bound, rows);
+		return choose_avx512(st, most, first, n, worst, bound, rows);
 	if (st->ix->ctx->registry->cpu & TQ_CPU_X86_64_V3)
-		return choose_avx2(st, first, n, worst, bound, rows);
+		return choose_avx2(st, most, first, n, worst, bound, rows);
 #endif
-	return choose_base(st, first, n, worst, bound, rows);
+	return choose_base(st, most, first, n, worst, bound, rows);
 }
 
 /* A few rows at a time, since each may raise what the next have to reach; returns how many were scored */
-static size_t score_chosen(const struct stage *st, struct lane *l, const uint32_t *rows, const float *bound,
-			   size_t n)
+static size_t score_chosen(const struct stage *st, size_t q, struct tq_heap *heap, const uint32_t *rows,
+			   const float *bound, size_t n)
 {
 	const struct tq_pipeline *pipe = &st->ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
@@ -254,16 +273,16 @@ static size_t score_chosen(const struct stage *st, struct lane *l, const uint32_
 
 	while (i < n) {
 		for (m = 0; i < n && m < GROUP; i++)
-			if (bound[i] >= l->heap.scores[0]) {
+			if (bound[i] >= heap->scores[0]) {
 				most[m] = bound[i];
 				group[m++] = rows[i];
 			}
 		if (m)
-			score->ops->score_list(pipe->plan, score->state, st->packed, st->s->codes, group, m,
-					       scores);
+			score->ops->score_list(pipe->plan, score->state, st->packed + q * pipe->query_bytes,
+					       st->s->codes, group, m, scores);
 		for (j = 0; j < m; j++)
 			if (scores[j] <= most[j])
-				offer(st, l, scores[j], group[j]);
+				offer(st, heap, scores[j], group[j]);
 		all += m;
 	}
 	return all;
@@ -271,38 +290,55 @@ static size_t score_chosen(const struct stage *st, struct lane *l, const uint32_
 
 static void staged_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
 {
-	float bound[TILE], worst = l->heap.scores[0];
+	float bound[ROOM], worst;
+	bool began = true;
 	uint32_t rows[TILE];
-	size_t m;
+	size_t m = 0, q;
 
-	score_signs(st, first, n, bound);
-	m = choose_rows(st, first, n, worst, bound, rows);
-	m = score_chosen(st, l, rows, bound, m);
-	if (m <= n / SHARE || !(worst > -INFINITY))
+	score_signs(st, 0, st->nq, first, n, bound);
+	for (q = 0; q < st->nq; q++) {
+		float *of = bound + q * st->tile;
+
+		worst = l->heap[q].scores[0];
+		began &= worst > -INFINITY;
+		m += score_chosen(st, q, &l->heap[q], rows, of,
+				  choose_rows(st, st->reach[q], first, n, worst, of, rows));
+	}
+	if (m <= n * st->nq / SHARE || !began)
 		return;
 	l->full = l->next_full;
 	l->next_full *= 4;
 }
 
-/* Bounds are looked at only of rows that would be results */
+/* Offer those whose bounds hold, which are looked at only of rows that would be results */
+static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, const float *scores, size_t first,
+		       size_t n)
+{
+	float sign[TQ_BLOCK_ROWS];
+	size_t i, block, left;
+
+	for (i = 0; i < n; i++) {
+		if (!(scores[i] >= heap->scores[0]) || !counts(st, first + i))
+			continue;
+		block = (first + i) / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
+		left = st->s->n - block;
+		score_signs(st, q, 1, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, sign);
+		if (scores[i] <= sign[first + i - block] + st->reach[q] * st->s->error[first + i])
+			offer(st, heap, scores[i], first + i);
+	}
+}
+
 static void full_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
 {
 	const struct tq_pipeline *pipe = &st->ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
-	float scores[TILE], sign[TQ_BLOCK_ROWS];
-	size_t i, block, left;
+	float scores[ROOM];
+	size_t q;
 
-	score->ops->score(pipe->plan, score->state, st->packed, 1, st->s->codes + first * st->ix->row_bytes, n,
-			  scores, n);
-	for (i = 0; i < n; i++) {
-		if (!(scores[i] >= l->heap.scores[0]) || !counts(st, first + i))
-			continue;
-		block = (first + i) / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
-		left = st->s->n - block;
-		score_signs(st, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, sign);
-		if (scores[i] <= sign[first + i - block] + st->reach * st->s->error[first + i])
-			offer(st, l, scores[i], first + i);
-	}
+	score->ops->score(pipe->plan, score->state, st->packed, st->nq, st->s->codes + first * st->ix->row_bytes, n,
+			  scores, st->tile);
+	for (q = 0; q < st->nq; q++)
+		offer_full(st, q, &l->heap[q], scores + q * st->tile, first, n);
 	l->full--;
 }
 
@@ -313,7 +349,7 @@ static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
 	size_t end = first + n, step;
 
 	for (; first < end; first += step) {
-		step = l->heap.scores[0] > -INFINITY ? TILE : FIRST_TILE;
+		step = l->heap[0].scores[0] > -INFINITY ? st->tile : FIRST_TILE;
 		if (step > end - first)
 			step = end - first;
 		if (l->full)
@@ -324,35 +360,42 @@ static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
 	return TQ_OK;
 }
 
-int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const void *packed,
-		   const void *sign, float reach, const uint64_t *filter, size_t k, int64_t *ids,
-		   float *keys)
+int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const struct tq_index_stage *what,
+		   size_t nq, int64_t *ids, float *keys)
 {
 	uint32_t n = tq_rows_lanes(ix->ctx, s->n, TILES_PER_LANE * TILE), i;
-	struct lane one = {.heap = {keys, ids, k}, .next_full = FULL_TILES}, *lanes = NULL;
-	struct stage st = {ix, s, packed, sign, reach, filter, &one};
+	struct lane one = {.next_full = FULL_TILES}, *lanes = NULL;
+	const size_t k = what->k;
+	struct stage st = {ix, s, what->packed, what->sign, what->reach, nq, TILE, what->filter, &one};
 	float *scores;
-	size_t j;
+	int64_t *found;
+	size_t q, j, at;
 	int ret;
 
+	if (st.tile > ROOM / nq)
+		st.tile = ROOM / nq / TQ_REACH * TQ_REACH;
+	for (q = 0; q < nq; q++)
+		one.heap[q] = (struct tq_heap){keys + q * k, ids + q * k, k};
 	if (n > 1)
-		lanes = tq_alloc(ix->ctx, n * (sizeof(*lanes) + k * (sizeof(*ids) + sizeof(*keys))));
+		lanes = tq_alloc(ix->ctx, n * (sizeof(*lanes) + nq * k * (sizeof(*ids) + sizeof(*keys))));
 	if (lanes) {
 		st.lanes = lanes;
-		lanes[0] = one;
-		for (i = 1; i < n; i++) {
-			lanes[i].heap.ids = (int64_t *)(void *)(lanes + n) + (i - 1) * k;
-			scores = (float *)(void *)((int64_t *)(void *)(lanes + n) + n * k);
-			lanes[i].heap.scores = scores + (i - 1) * k;
-			lanes[i].heap.k = k;
-			lanes[i].next_full = FULL_TILES;
-			tq_heap_clear(&lanes[i].heap);
+		found = (int64_t *)(void *)(lanes + n);
+		scores = (float *)(void *)(found + n * nq * k);
+		for (i = 0; i < n; i++) {
+			lanes[i] = one;
+			for (q = 0; i > 0 && q < nq; q++) {
+				at = (i * nq + q) * k;
+				lanes[i].heap[q] = (struct tq_heap){scores + at, found + at, k};
+				tq_heap_clear(&lanes[i].heap[q]);
+			}
 		}
 	}
 	ret = tq_rows_run(ix->ctx, s->n, TILES_PER_LANE * TILE, lanes ? n : 1, do_tiles, &st);
 	for (i = 1; lanes && i < n; i++)
-		for (j = 0; j < k; j++)
-			tq_heap_offer(&one.heap, lanes[i].heap.scores[j], lanes[i].heap.ids[j]);
+		for (q = 0; q < nq; q++)
+			for (j = 0; j < k; j++)
+				tq_heap_offer(&one.heap[q], lanes[i].heap[q].scores[j], lanes[i].heap[q].ids[j]);
 	tq_free(ix->ctx, lanes);
 	if (!ret)
 		ret = tq_pipeline_failed(&ix->sign->pipe);

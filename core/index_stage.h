@@ -16,6 +16,8 @@
  * A row whose score exceeds its bound is no result, wherever it is met: so results do not depend on the
  * order of rows, on threads, or on which tiles were scanned in full because too many bounds passed. They
  * are the best of the rows whose bounds hold.
+ *
+ * Queries of a batch share tiles, and scans in full of those that too many rows pass; results are those of each alone.
  */
 
 #include "index_search.h"
@@ -38,15 +40,30 @@ bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment
 /** tq_index_reach - of a query: see above; for @k results */
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k);
 
+/** Most queries of one tq_index_stage() */
+#define TQ_STAGE_QUERIES 32
+
 /**
- * tq_index_stage - add the best rows of a segment to the results of one query: @ids and @keys are a heap (heap.h)
- * @packed, @sign: the query for ix->q and ix->sign
+ * struct tq_index_stage - what is looked for
+ * @packed, @sign: the queries for ix->q and ix->sign
+ * @reach:  of each query
  * @filter: rows that count, or NULL
+ * @k:      results of a query
+ */
+struct tq_index_stage {
+	const char *packed, *sign;
+	const float *reach;
+	const uint64_t *filter;
+	size_t k;
+};
+
+/**
+ * tq_index_stage - add the best rows of a segment to the results of @nq queries, up to TQ_STAGE_QUERIES: @ids and @keys
+ * are a heap (heap.h) for each
  *
  * Return: TQ_OK; what a driver's failure was.
  */
-int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const void *packed,
-		   const void *sign, float reach, const uint64_t *filter, size_t k, int64_t *ids,
-		   float *keys);
+int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const struct tq_index_stage *what,
+		   size_t nq, int64_t *ids, float *keys);
 
 #endif

@@ -212,8 +212,9 @@ TQ_API int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids
  * @exactness:   of an index with TQ_INDEX_STAGED: the probability, at least, that the k best are those of the
  *               full scan, .99 or .999, from the bound of each row and the normal law. Results are the same
  *               for any number of threads and on every backend that has blocks; the others (scalar, neon)
- *               scan in full. 1, or 0: the full scan. So are, whatever is asked for, calls with more than
- *               two queries and scans of few or short rows: it is faster there
+ *               scan in full. 1, or 0: the full scan. So are, whatever is asked for, scans of few or short rows
+ *               and calls with more than two queries, since it is faster there; but on AVX2 without AVX-VNNI
+ *               calls with many find what calls with one find
  */
 struct tq_index_search_options {
 	uint32_t struct_size;

@@ -58,9 +58,10 @@ AVX2_INLINE __m256 end_scores(const struct block_end *end, __m256i sums, __m256 
 	return s;
 }
 
-/** avx2_block_bits_1 - all rows of a job of single bits with one query; ..._2 and ..._4: with as many */
+/** avx2_block_bits_1 - all rows of a job of single bits with one query; ..._2, ..._4 and ..._8: with as many */
 void avx2_block_bits_1(const struct block_job *job);
 void avx2_block_bits_2(const struct block_job *job);
 void avx2_block_bits_4(const struct block_job *job);
+void avx2_block_bits_8(const struct block_job *job);
 
 #endif

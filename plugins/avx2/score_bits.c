@@ -6,25 +6,34 @@
  * least that could be, and what a byte does not hold for one more look-up.
  *
  * A look-up has one table per 128 bits. So dwords of 32 rows, two blocks, are moved until a register is the same
- * byte of all of them: once for all queries. Found bytes are added up in words: of the rows at odd bytes alone,
- * and of both modulo 2^16, the others once the odd ones are taken off. Rows come out in their order:
+ * byte of all of them: once for all queries of a call.
+ *
+ * Eight bytes are found in a dword of a row. Words for their sum would take three instructions a byte: instead
+ * bytes are added modulo 256, and their mean m by seven roundings upwards of halves, which is 8 m = sum + e with
+ * 0 <= e <= 12. Only means are added up as words. So S = 8 M - e is known by its last byte as long as e < 256 in
+ * all, which is 21 dwords.
+ *
+ * Rows come out in their order:
  *
  *	bytes of lane L		rows 4 L .. 4 L + 3 and 8 + 4 L .. of the first block, then of the second
  */
 
 #include "block.h"
 
-/** Most queries that share what is moved */
-#define BITS_QUERIES 4
+/** Most queries of a job */
+#define BITS_QUERIES 8
 #define PAIR (2 * TQ_BLOCK_ROWS)
-/* Found bytes that a word holds the sum of, and dwords and halves of rests that give as many */
-#define WORD_BYTES 256
-#define WORD_DWORDS (WORD_BYTES / 8)
-#define WORD_RESTS (WORD_BYTES / 4)
+/* Dwords whose means know the sum, and looked-up halves of their bytes */
+#define DWORDS 21
+#define HALVES 8
 
-/** struct found - bytes found for 32 rows: see above */
+/**
+ * struct found - bytes found for 32 rows
+ * @last: of their sums
+ * @both, @odd: sums of means, as words: of the rows at odd bytes, and of both modulo 2^16 with those 256 times
+ */
 struct found {
-	__m256i both, odd;
+	__m256i last, both, odd;
 };
 
 /* Byte b of the dwords of 16 rows at @a and of 16 at @b, for every b */
@@ -45,99 +54,119 @@ AVX2_INLINE void move_bytes(const uint8_t *a, const uint8_t *b, __m256i *byte)
 	byte[3] = _mm256_unpackhi_epi64(a23, b23);
 }
 
-/* Not known to be a sum: gcc 12 would put many of them off, and keep what they are of in memory */
-AVX2_INLINE __m256i settle(__m256i x)
+/* The low and the high halves of bytes of 32 rows, byte after byte of a dword */
+AVX2_INLINE void take_halves(const uint8_t *a, const uint8_t *b, __m256i *half)
 {
-	__asm__("" : "+x"(x));
-	return x;
+	const __m256i mask = _mm256_set1_epi8(15);
+	__m256i byte[4];
+	int j;
+
+	move_bytes(a, b, byte);
+#pragma GCC unroll 4
+	for (j = 0; j < 4; j++) {
+		half[2 * j] = _mm256_and_si256(byte[j], mask);
+		half[2 * j + 1] = _mm256_and_si256(_mm256_srli_epi16(byte[j], 4), mask);
+	}
 }
 
-AVX2_INLINE void add_found(struct found *f, const uint8_t *table, __m256i half)
+/* What is found for two halves: the sum modulo 256, and the mean */
+AVX2_INLINE void find_two(const struct block_sums *t, const __m256i *half, int j, __m256i *last, __m256i *mean)
 {
-	__m256i x = _mm256_shuffle_epi8(both_lanes(table), half);
+	__m256i low = _mm256_shuffle_epi8(both_lanes(t->sum[0] + 16 * j), half[2 * j]);
+	__m256i high = _mm256_shuffle_epi8(both_lanes(t->sum[1] + 16 * j), half[2 * j + 1]);
 
-	f->both = settle(_mm256_add_epi16(f->both, x));
-	f->odd = settle(_mm256_add_epi16(f->odd, _mm256_srli_epi16(x, 8)));
+	*last = _mm256_add_epi8(low, high);
+	*mean = _mm256_avg_epu8(low, high);
 }
 
-AVX2_INLINE __m256i low_halves(__m256i x)
+AVX2_INLINE void add_dword(struct found *f, const __m256i *half, const struct block_sums *t)
 {
-	return _mm256_and_si256(x, _mm256_set1_epi8(15));
+	__m256i last[4], mean[4];
+	int j;
+
+#pragma GCC unroll 4
+	for (j = 0; j < 4; j++)
+		find_two(t, half, j, last + j, mean + j);
+	last[0] = _mm256_add_epi8(_mm256_add_epi8(last[0], last[1]), _mm256_add_epi8(last[2], last[3]));
+	mean[0] = _mm256_avg_epu8(_mm256_avg_epu8(mean[0], mean[1]), _mm256_avg_epu8(mean[2], mean[3]));
+	f->last = _mm256_add_epi8(f->last, last[0]);
+	f->both = _mm256_add_epi16(f->both, mean[0]);
+	f->odd = _mm256_add_epi16(f->odd, _mm256_srli_epi16(mean[0], 8));
 }
 
-/* What was found so far to the sums of 32 rows */
-AVX2_INLINE void add_words(__m256i *sum, struct found *f)
+/* The sums, as words, from those of means and what the last bytes are */
+AVX2_INLINE __m256i sums_of(__m256i mean, __m256i last)
 {
-	__m256i even = _mm256_sub_epi16(f->both, _mm256_slli_epi16(f->odd, 8)), zero = _mm256_setzero_si256();
-	__m256i a = _mm256_unpacklo_epi16(even, f->odd), b = _mm256_unpackhi_epi16(even, f->odd);
+	__m256i x = _mm256_slli_epi16(mean, 3);
+
+	return _mm256_sub_epi16(x, _mm256_and_si256(_mm256_sub_epi16(x, last), _mm256_set1_epi16(255)));
+}
+
+/* What was found to the sums of 32 rows */
+AVX2_INLINE void add_words(__m256i *sum, const struct found *f)
+{
+	__m256i even = sums_of(_mm256_sub_epi16(f->both, _mm256_slli_epi16(f->odd, 8)), f->last);
+	__m256i odd = sums_of(f->odd, _mm256_srli_epi16(f->last, 8)), zero = _mm256_setzero_si256();
+	__m256i a = _mm256_unpacklo_epi16(even, odd), b = _mm256_unpackhi_epi16(even, odd);
 
 	sum[0] = _mm256_add_epi32(sum[0], _mm256_unpacklo_epi16(a, zero));
 	sum[1] = _mm256_add_epi32(sum[1], _mm256_unpackhi_epi16(a, zero));
 	sum[2] = _mm256_add_epi32(sum[2], _mm256_unpacklo_epi16(b, zero));
 	sum[3] = _mm256_add_epi32(sum[3], _mm256_unpackhi_epi16(b, zero));
-	f->both = f->odd = zero;
 }
 
-/* To the sums what halves of dwords have beyond a byte */
-static void add_rests(const uint8_t *a, const uint8_t *b, const struct bit_sums *lut, __m256i *sum)
+/* To the sums what few halves have beyond a byte; @a, @b: the blocks' dwords */
+static void add_rests(const uint8_t *a, const uint8_t *b, size_t dwords, const struct bit_sums *lut, __m256i *sum)
 {
-	struct found f = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-	const struct block_sums *s;
-	__m256i byte[4];
-	uint32_t i, j, k, half;
+	const uint16_t *rest = query_rests(lut, 32 * dwords);
+	__m256i table, x;
+	const uint8_t *at;
+	uint32_t i, k, h;
+	__m128i shift;
 
 	for (i = 0; i < lut->nrest; i++) {
-		k = lut->half[i] / 2;
-		half = lut->half[i] % 2;
-		s = &lut->dword[k];
-		move_bytes(a + 64 * k, b + 64 * k, byte);
-		for (j = 0; j < 4; j++) {
-			if (half)
-				byte[j] = _mm256_srli_epi16(byte[j], 4);
-			add_found(&f, s->rest[half] + 16 * j, low_halves(byte[j]));
+		k = rest[i] / HALVES;
+		table = both_lanes(lut->dword[k].rest[rest[i] % 2] + rest[i] % HALVES / 2 * 16);
+		shift = _mm_cvtsi32_si128(rest[i] % HALVES * 4);
+#pragma GCC unroll 4
+		for (h = 0; h < 4; h++) {
+			at = (h < 2 ? a : b) + 64 * k + 32 * (h % 2);
+			x = _mm256_srl_epi32(_mm256_load_si256((const __m256i *)at), shift);
+			x = _mm256_shuffle_epi8(table, _mm256_and_si256(x, _mm256_set1_epi8(15)));
+			sum[h] = _mm256_add_epi32(sum[h], _mm256_and_si256(x, _mm256_set1_epi32(255)));
 		}
-		if ((i + 1) % WORD_RESTS == 0)
-			add_words(sum, &f);
 	}
-	add_words(sum, &f);
 }
 
 /* S of the rows of two blocks: query i's of half h of the second at @sum[i][2 + h] */
 AVX2_INLINE void sum_bits(const uint8_t *a, const uint8_t *b, size_t dwords, const struct bit_sums *const *lut,
 			  uint32_t nq, __m256i (*sum)[4])
 {
-	struct found f[BITS_QUERIES];
-	__m256i byte[4], low, high;
-	size_t k = 0, end;
+	__m256i half[DWORDS][HALVES];
+	size_t first, n, k;
+	struct found f;
 	uint32_t i, j;
 
-#pragma GCC unroll 4
-	for (i = 0; i < nq; i++) {
-		f[i].both = f[i].odd = _mm256_setzero_si256();
+	for (i = 0; i < nq; i++)
 		for (j = 0; j < 4; j++)
 			sum[i][j] = _mm256_set1_epi32(lut[i]->base);
-	}
-	while (k < dwords) {
-		for (end = dwords - k < WORD_DWORDS ? dwords : k + WORD_DWORDS; k < end; k++) {
-			move_bytes(a + 64 * k, b + 64 * k, byte);
-#pragma GCC unroll 4
-			for (j = 0; j < 4; j++) {
-				low = low_halves(byte[j]);
-				high = low_halves(_mm256_srli_epi16(byte[j], 4));
-#pragma GCC unroll 4
-				for (i = 0; i < nq; i++) {
-					add_found(&f[i], lut[i]->dword[k].sum[0] + 16 * j, low);
-					add_found(&f[i], lut[i]->dword[k].sum[1] + 16 * j, high);
-				}
+	for (first = 0; first < dwords; first += n) {
+		n = dwords - first < DWORDS ? dwords - first : DWORDS;
+		for (k = 0; nq > 1 && k < n; k++)
+			take_halves(a + 64 * (first + k), b + 64 * (first + k), half[k]);
+		for (i = 0; i < nq; i++) {
+			f.last = f.both = f.odd = _mm256_setzero_si256();
+			for (k = 0; k < n; k++) {
+				if (nq == 1)
+					take_halves(a + 64 * (first + k), b + 64 * (first + k), half[0]);
+				add_dword(&f, half[nq == 1 ? 0 : k], &lut[i]->dword[first + k]);
 			}
+			add_words(sum[i], &f);
 		}
-#pragma GCC unroll 4
-		for (i = 0; i < nq; i++)
-			add_words(sum[i], &f[i]);
 	}
 	for (i = 0; i < nq; i++)
 		if (lut[i]->nrest)
-			add_rests(a, b, lut[i], sum[i]);
+			add_rests(a, b, dwords, lut[i], sum[i]);
 }
 
 /* The scores of eight rows of a block, of which there are @n */
@@ -199,14 +228,19 @@ void avx2_block_bits_4(const struct block_job *job)
 	score_bits(job, 4);
 }
 
+void avx2_block_bits_8(const struct block_job *job)
+{
+	score_bits(job, 8);
+}
+
 void avx2_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
 {
 	const __m256i number = _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 	const __m256i most = _mm256_set1_epi16(255);
+	uint16_t *rest = (uint16_t *)(uintptr_t)query_rests(lut, dim);
 	__m256i chosen[4], sum, byte, both;
-	uint8_t over[2] = {0, 0};
 	struct block_sums *to;
-	size_t i, at, half, c;
+	size_t i, half, at, c;
 	int32_t least;
 
 	for (c = 0; c < 4; c++) {
@@ -214,8 +248,8 @@ void avx2_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
 		chosen[c] = _mm256_cmpeq_epi16(_mm256_and_si256(number, both), both);
 	}
 	for (i = 0; i < dim; i += 4) {
-		at = i / 8 % 4;
 		half = i / 4 % 2;
+		at = i / 8 % 4 * 16;
 		to = &lut->dword[i / 32];
 		sum = _mm256_setzero_si256();
 		least = 0;
@@ -228,15 +262,9 @@ void avx2_bit_sums(const int8_t *q, size_t dim, struct bit_sums *lut)
 		byte = _mm256_min_epi16(sum, most);
 		sum = _mm256_sub_epi16(sum, byte);
 		both = _mm256_permute4x64_epi64(_mm256_packus_epi16(byte, sum), 0xd8);
-		_mm_store_si128((__m128i *)to->sum[half] + at, _mm256_castsi256_si128(both));
-		_mm_store_si128((__m128i *)to->rest[half] + at, _mm256_extracti128_si256(both, 1));
-		over[half] |= !_mm256_testz_si256(sum, sum);
-		if (i + 4 < dim && (i + 4) % 32)
-			continue;
-		for (half = 0; half < 2; half++) {
-			if (over[half])
-				lut->half[lut->nrest++] = (uint8_t)(i / 32 * 2 + half);
-			over[half] = 0;
-		}
+		_mm_store_si128((__m128i *)(to->sum[half] + at), _mm256_castsi256_si128(both));
+		_mm_store_si128((__m128i *)(to->rest[half] + at), _mm256_extracti128_si256(both, 1));
+		if (!_mm256_testz_si256(sum, sum))
+			rest[lut->nrest++] = (uint16_t)(i / 4);
 	}
 }

@@ -168,13 +168,13 @@ SCORE_SOME(4, 4)
 void block_scores(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
 		  const uint8_t *blocks, size_t n, float *scores, size_t ld)
 {
-	static const block_fn some[4][3] = {
-		{avx2_block_bits_1, avx2_block_bits_2, avx2_block_bits_4},
+	static const block_fn some[4][4] = {
+		{avx2_block_bits_1, avx2_block_bits_2, avx2_block_bits_4, avx2_block_bits_8},
 		{some_2_1, some_2_2, some_2_4},
 		{some_3_1, some_3_2, some_3_4},
 		{some_4_1, some_4_2, some_4_4},
 	};
 	struct block_job job = {plan, state, packed, blocks, n, scores, ld};
 
-	block_run(job, nq, query_bytes(plan), some[plan->index_bits - 1], 2);
+	block_run(job, nq, query_bytes(plan), some[plan->index_bits - 1], plan->index_bits == 1 ? 3 : 2);
 }

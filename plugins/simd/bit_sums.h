@@ -23,7 +23,7 @@ struct block_sums {
 /**
  * struct bit_sums - the same for a row
  * @base:  the least sum of all
- * @nrest: how many halves have a rest, and which: 2 dword + half
+ * @nrest: how many halves of dwords have a rest, and which: 2 dword + half; or what the backend's query.h says
  */
 struct bit_sums {
 	_Alignas(64) int32_t base;

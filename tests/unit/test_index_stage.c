@@ -115,6 +115,31 @@ START_TEST(two_stages_find_what_the_full_scan_finds)
 }
 END_TEST
 
+/* A query's results are not those of its neighbours in a batch; batches are staged where the driver's products are slow. */
+START_TEST(batches_find_what_single_queries_find)
+{
+	static int64_t want[QUERIES * K], ids[QUERIES * K];
+	static float scores[QUERIES * K], want_scores[QUERIES * K];
+	static const float exactness[] = {0.999f, 0.0001f};
+	struct tq_index_search_options o = {.struct_size = sizeof(o)};
+	float *x = draw(ROWS + QUERIES, DIM), *q = x + ROWS * DIM;
+	struct tq_context *ctx = context("score-avx2", 1 + 2 * (uint32_t)_i);
+	struct tq_index *ix = filled(ctx, _i, TQ_INDEX_STAGED, x);
+	int e;
+
+	for (e = 0; ix && e < 2; e++) {
+		search(ix, q, exactness[e], K, NULL, want, want_scores, NULL);
+		o.exactness = exactness[e];
+		OK(tq_index_search(ix, q, DIM, QUERIES, K, &o, ids, scores));
+		ck_assert_mem_eq(ids, want, sizeof(ids));
+		ck_assert_mem_eq(scores, want_scores, sizeof(scores));
+	}
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+	free(x);
+}
+END_TEST
+
 /* Codes whose first field is no sign have one stage, whatever is asked for. */
 START_TEST(codes_without_signs_are_scanned_in_full)
 {
@@ -195,6 +220,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, two_stages_find_what_the_full_scan_finds, 0, sizeof(cases) / sizeof(cases[0]));
+	tcase_add_loop_test(tc, batches_find_what_single_queries_find, 0, 2);
 	tcase_add_loop_test(tc, codes_without_signs_are_scanned_in_full, 0, 2);
 	tcase_add_test(tc, two_stages_keep_to_filters_and_come_from_a_file);
 	suite_add_tcase(suite, tc);
