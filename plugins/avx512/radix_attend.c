@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Weighted sums of rows of codes of a fraction of a bit, FORMAT.md section 8. 64 words of a tile of rows become
- * units of levels, one for each digit (radix.h), for all weights (units.h). A whole sum over levels + 128 fits into
+ * units of levels, one for each digit (radix_words.h), for all weights (units.h). A whole sum over levels + 128 fits into
  * 32 bits once 128 times the weights are off: 1024 * 16256 * 127 < 2^31.
  *
  * Levels of 4.5 bits have two planes of bytes, 128 hi + lo = level + 16384; sums of all four products are put
@@ -9,7 +9,7 @@
  */
 
 #include "attend.h"
-#include "radix.h"
+#include "radix_words.h"
 #include "weights.h"
 #include "units.h"
 
@@ -35,22 +35,27 @@ AVX512_INLINE size_t fill(const struct tq_plan *plan, const struct radix_tables 
 			  const uint8_t *codes, size_t c, size_t first, size_t n, struct tile *tile)
 {
 	size_t most = n - first < TILE_ROWS ? n - first : TILE_ROWS, groups = (most + 3) / 4, g, r, j;
-	__m512i words[4], row[4];
-	struct radix_lookup l;
+	__m512i level[4][TQ_RADIX_DIGITS], rows[4];
+	int small = radix_is_small(plan);
+	uint8_t room[RADIX_ROOM];
+	struct radix_reader l;
+	const uint8_t *row;
 
-	radix_lookup_load(t, digits, width, &l);
+	radix_reader_load(t, digits, width, &l);
 	for (g = 0; g < groups; g++) {
 		if (!c)
 			fetch_behind(plan->layout.row_bytes, codes, n, first + 4 * g);
 #pragma GCC unroll 4
-		for (r = 0; r < 4; r++)
-			words[r] = radix_words(plan, row_at(plan, codes, first + 4 * g + r, n), c, width);
+		for (r = 0; r < 4; r++) {
+			row = radix_row(plan, small, row_at(plan, codes, first + 4 * g + r, n), room);
+			radix_read(plan, &l, row, c, digits, width, level[r]);
+		}
 #pragma GCC unroll 5
 		for (j = 0; j < digits; j++) {
 #pragma GCC unroll 4
 			for (r = 0; r < 4; r++)
-				row[r] = radix_levels(&l, (uint32_t)j, words[r], width);
-			interleave(row, tile->unit[j][g]);
+				rows[r] = level[r][j];
+			interleave(rows, tile->unit[j][g]);
 		}
 	}
 	return groups;
@@ -79,16 +84,33 @@ AVX512_INLINE size_t fill_wide(const struct tq_plan *plan, const struct radix_ta
 	return groups;
 }
 
-AVX512_INLINE void finish(const struct unit_sums *sum, size_t w, int32_t weights, __m512 step, float *sums, size_t n)
+/* Sums of bytes 16 t + m, which are words 4 m + t, to the order of words */
+AVX512_INLINE void order_words(float *x)
+{
+	__m512 a = _mm512_load_ps(x), b = _mm512_load_ps(x + 16), c = _mm512_load_ps(x + 32), d = _mm512_load_ps(x + 48);
+	__m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+	__m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(c, d)), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+	__m512 four[4] = { _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0)),
+			   _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1)) };
+
+	store_quarters(four, x, 16);
+}
+
+AVX512_INLINE void finish(const struct unit_sums *sum, size_t w, int32_t weights, uint32_t width, __m512 step,
+			  float *sums, size_t n)
 {
 	__m512i off = _mm512_set1_epi32(128 * weights);
+	_Alignas(64) float by_byte[UNIT];
 	__m512 x[4];
 	int i;
 
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++)
 		x[i] = _mm512_cvtepi32_ps(_mm512_sub_epi32(unit_whole(sum, w, i), off));
-	add_unit(x, step, sums, n);
+	store_quarters(x, by_byte, 16);
+	if (width < 8)
+		order_words(by_byte);
+	add_ordered(by_byte, step, sums, n);
 }
 
 /* Up to MOST_WEIGHTS weights */
@@ -110,7 +132,7 @@ AVX512_INLINE void mix_digits(const struct tq_plan *plan, const struct radix_tab
 			m = radix_unit(plan, j, c, &at);
 			for (w = 0; m && w < nw; w++)
 				if (q->unit[w] != 0.0f)
-					finish(&sum.unit[j], w, (int32_t)q->sum[w],
+					finish(&sum.unit[j], w, (int32_t)q->sum[w], width,
 					       _mm512_set1_ps(q->unit[w] * plan->codebook.half_step),
 					       sums + w * ld + at, m);
 		}
