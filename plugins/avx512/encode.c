@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Fused encode of rht + grid, up to 16 rows at a time: load, centre, scale and rotate them into a
+ * Fused encode of rht + grid, or fractions of a bit, up to 16 rows at a time: load, centre, scale and rotate them into a
  * buffer that stays in the first level cache, then quantize and pack them. Each step is the one of
  * the separate stages. Rows that fit are rotated in registers.
  */
 
 #include "registers.h"
+#include "radix.h"
 #include "rows.h"
 #include "turned.h"
 
@@ -184,22 +185,25 @@ static void finish_stat(const struct tq_plan *plan, struct loaded *in, size_t n,
 		stat[i] = (struct tq_row_stat){norm2[i], in->exponent[i], cross[i]};
 }
 
-static int avx512_encode(const struct tq_plan *plan, const void *state, const void *x, int dtype,
-			 size_t stride, size_t n, uint8_t *codes)
+typedef void (*quantize_rows)(const struct tq_plan *plan, const void *state, const float *y, size_t stride,
+			      const struct tq_row_stat *stat, size_t n, const struct avx512_ahead *ahead, uint8_t *codes);
+
+/* Rows by batches; @turned: rows of the grid that are encoded sixteen at a time */
+AVX512_INLINE void encode_rows(const struct tq_plan *plan, const void *state, const void *x, int dtype, size_t stride,
+			       size_t n, int turned, quantize_rows quantize, uint8_t *codes)
 {
 	float y[SIMD_ROW_FLOATS] __attribute__((aligned(64)));
 	size_t element = dtype == TQ_F32 ? 4 : 2, step = stride * element, room, rows, part;
 	struct tq_row_stat stat[BATCH_ROWS];
 	struct loaded in = {0};
 	struct avx512_ahead ahead = {x, step, element};
-	int turns = avx512_turns(plan, state, dtype);
 	const char *from = x;
 
 	room = (plan->dim + plan->rotation.rounds * plan->rotation.roll + 15) / 16 * 16;
 	rows = room > BATCH_FLOATS / 2 ? 1 : BATCH_FLOATS / room;
 	rows = rows < BATCH_ROWS ? rows : BATCH_ROWS;
 	for (; n > 0; n -= part, from += part * step, codes += part * plan->layout.row_bytes) {
-		if (turns && n >= BATCH_ROWS) {
+		if (turned && n >= BATCH_ROWS) {
 			part = BATCH_ROWS;
 			ahead.x = from + part * step;
 			if (avx512_encode_turned(plan, state, from, step, &ahead, codes))
@@ -209,8 +213,27 @@ static int avx512_encode(const struct tq_plan *plan, const void *state, const vo
 		rotate(plan, from, dtype, step, part, y, room, &in);
 		ahead.x = from + part * step;
 		finish_stat(plan, &in, part, stat);
-		avx512_quantize_rows(plan, state, y, room, stat, part, &ahead, codes);
+		quantize(plan, state, y, room, stat, part, &ahead, codes);
 	}
+}
+
+static void quantize_grid(const struct tq_plan *plan, const void *state, const float *y, size_t stride,
+			  const struct tq_row_stat *stat, size_t n, const struct avx512_ahead *ahead, uint8_t *codes)
+{
+	avx512_quantize_rows(plan, state, y, stride, stat, n, ahead, codes);
+}
+
+static int avx512_encode(const struct tq_plan *plan, const void *state, const void *x, int dtype,
+			 size_t stride, size_t n, uint8_t *codes)
+{
+	encode_rows(plan, state, x, dtype, stride, n, avx512_turns(plan, state, dtype), quantize_grid, codes);
+	return TQ_OK;
+}
+
+static int encode_radix(const struct tq_plan *plan, const void *state, const void *x, int dtype, size_t stride, size_t n,
+			uint8_t *codes)
+{
+	encode_rows(plan, state, x, dtype, stride, n, 0, avx512_radix_quantize_rows, codes);
 	return TQ_OK;
 }
 
@@ -219,4 +242,11 @@ const struct tq_quantizer_ops avx512_encode_ops = {
 	.create = avx512_tables_create,
 	.destroy = avx512_tables_destroy,
 	.encode = avx512_encode,
+};
+
+const struct tq_quantizer_ops avx512_radix_encode_ops = {
+	.struct_size = sizeof(struct tq_quantizer_ops),
+	.create = avx512_radix_create,
+	.destroy = avx512_radix_destroy,
+	.encode = encode_radix,
 };

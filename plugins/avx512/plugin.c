@@ -22,6 +22,7 @@ extern const struct tq_quantizer_ops avx512_trellis_attend_ops;
 extern const struct tq_quantizer_ops avx512_polar_ops;
 extern const struct tq_quantizer_ops avx512_polar_score_ops;
 extern const struct tq_quantizer_ops avx512_radix_ops;
+extern const struct tq_quantizer_ops avx512_radix_encode_ops;
 extern const struct tq_quantizer_ops avx512_radix_score_ops;
 extern const struct tq_quantizer_ops avx512_radix_wide_ops;
 extern const struct tq_quantizer_ops avx512_radix_attend_ops;
@@ -183,6 +184,13 @@ static const struct tq_driver drivers[] = {
 		.need = NEED_VBMI,
 		.effort_max = 2,
 		.ops = &avx512_radix_ops,
+	},
+	{
+		AVX512_DRIVER("encode(rht,radix)", "encode-radix-avx512"),
+		.need = NEED_VBMI,
+		.dim_max = 4096,
+		.effort_max = 2,
+		.ops = &avx512_radix_encode_ops,
 	},
 	{
 		AVX512_DRIVER("score(radix)", "score-radix-avx512"),

@@ -57,6 +57,11 @@ void avx512_radix_destroy(const struct tq_host *host, void *state);
 void avx512_radix_quantize(const struct tq_plan *plan, const void *state, const float *y,
 			   const struct tq_row_stat *stat, size_t n, uint8_t *codes);
 
+/** avx512_radix_quantize_rows - avx512_quantize_rows() of these codes */
+void avx512_radix_quantize_rows(const struct tq_plan *plan, const void *state, const float *y, size_t stride,
+				const struct tq_row_stat *stat, size_t n, const struct avx512_ahead *ahead,
+				uint8_t *codes);
+
 /** struct radix_lookup - the tables in registers, as many as there are */
 struct radix_lookup {
 	__m512i level[TQ_RADIX_DIGITS][4];

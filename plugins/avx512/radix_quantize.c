@@ -253,11 +253,25 @@ static void quantize_row(const struct tq_plan *plan, const struct radix_tables *
 		memcpy(row + plan->layout.cross_at, &stat->cross, sizeof(stat->cross));
 }
 
+void avx512_radix_quantize_rows(const struct tq_plan *plan, const void *state, const float *y, size_t stride,
+				const struct tq_row_stat *stat, size_t n, const struct avx512_ahead *ahead,
+				uint8_t *codes)
+{
+	size_t bytes = plan->dim * ahead->element, i, at;
+	uint8_t index[ROW_INDICES];
+
+	for (i = 0; i < n; i++) {
+		for (at = 0; at < bytes; at += 64)
+			_mm_prefetch(ahead->x + i * ahead->step + at, _MM_HINT_T0);
+		quantize_row(plan, state, y + i * stride, &stat[i], index, codes + i * plan->layout.row_bytes);
+	}
+}
+
 void avx512_radix_quantize(const struct tq_plan *plan, const void *state, const float *y,
 			   const struct tq_row_stat *stat, size_t n, uint8_t *codes)
 {
-	uint8_t index[ROW_INDICES];
+	const size_t step = plan->dim * sizeof(*y);
+	const struct avx512_ahead ahead = { (const char *)y + 16 * step, step, sizeof(*y) };
 
-	for (; n; n--, y += plan->dim, stat++, codes += plan->layout.row_bytes)
-		quantize_row(plan, state, y, stat, index, codes);
+	avx512_radix_quantize_rows(plan, state, y, plan->dim, stat, n, &ahead, codes);
 }

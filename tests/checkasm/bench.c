@@ -227,7 +227,7 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 	const char *name = strchr(t->drv->name, '(') + 1;
 	int grid = !strncmp(name, "grid", 4), trellis = !strncmp(name, "tcq", 3), dense = !strncmp(name, "dense", 5);
 	static const uint32_t radix_bits[] = { 2, 3, 3, 4, 5 };
-	int polar = !strncmp(name, "polar", 5), radix = !strncmp(name, "radix", 5);
+	int polar = !strncmp(name, "polar", 5), radix = strstr(name, "radix)") != NULL;
 
 	tq_spec_init(&t->spec);
 	t->spec.bits = bits;
@@ -243,7 +243,7 @@ static int make_plan(struct trial *t, uint32_t dim, uint32_t bits)
 		t->spec.code = TQ_CODE_LM1_6 + bits - 1;
 		t->spec.bits = radix_bits[bits - 1];
 	}
-	if (!grid && !trellis && !polar && !radix) {
+	if (!grid && !trellis && !polar && strncmp(name, "radix", 5)) {
 		snprintf(t->spec.rotation, sizeof(t->spec.rotation), "%.*s",
 			 dense ? 4 : (int)strcspn(name, ",)"), dense ? "haar" : name);
 		t->spec.rotation_arg = strcmp(t->spec.rotation, "rht") ? 0 : 2;

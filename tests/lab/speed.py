@@ -10,13 +10,13 @@ import numpy as np
 from codec import aligned, normal
 from page import number, table, ticked
 
-SPECS = ["bits=%d" % b for b in (1, 2, 3, 4, 5, 8)] + [
+SPECS = ["bits=%s" % b for b in ("1", "1.6", "2", "2.33", "2.5", "3", "3.5", "4", "4.5", "5", "8")] + [
     "bits=4 effort=1", "bits=4 effort=2", "bits=4 correction=unbiased", "bits=4 correction=qjl:ortho",
     "bits=4 correction=qjl:gauss", "bits=4 rotation=haar", "bits=4 code=uniform", "code=tcq:8 bits=4",
     "code=tcq bits=2", "code=tcq bits=3", "code=tcq bits=4", "code=polar:4", "code=polar"]
 
 
-def best(what, rows, budget=.06, least=5):
+def best(what, rows, budget=.2, least=9):
     times, end = [], time.perf_counter() + budget
     while len(times) < least or time.perf_counter() < end:
         start = time.thread_time_ns()
