@@ -77,11 +77,26 @@ void avx2_rht_backward(const struct tq_rotation *rot, float *buf);
 #define AVX2_BATCH_ROWS 8
 
 /**
+ * struct avx2_ahead - what the caller will read next; fetched while other rows are quantized
+ * @x:     of the first row
+ * @step:  bytes between rows
+ * @bytes: of each row; 0: nothing
+ */
+struct avx2_ahead {
+	const char *x;
+	size_t step;
+	size_t bytes;
+};
+
+/**
  * avx2_quantize_rows - rotated rows to the bytes of their codes, sketch fields left alone
- * @y: row r at y + r * stride
+ * @y:     row r at y + r * stride
+ * @n:     rows
+ * @ahead: up to so many rows
  */
 void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
-			size_t stride, const struct tq_row_stat *stat, size_t n, uint8_t *codes);
+			size_t stride, const struct tq_row_stat *stat, size_t n,
+			const struct avx2_ahead *ahead, uint8_t *codes);
 
 /**
  * avx2_descend - move indices of a row to neighbours while that makes its fit better

@@ -4,6 +4,9 @@
  * Fused encode of rht + grid: load, centre and scale, then rotate, then quantize and pack up to 8
  * rows in a buffer that stays in the first level cache. Each step is the one of the separate
  * stages; the rows of a step do not depend on each other, so the CPU works on several at a time.
+ *
+ * The CPU's own prefetcher starts over at every page, so the rows of the next batch are asked for: half of each row
+ * while rows are loaded, half while they are quantized, since more at once would only queue.
  */
 
 #include "load.h"
@@ -15,16 +18,6 @@
 typedef void (*encode_rows)(const struct tq_plan *plan, const struct avx2_tables *tab,
 			    const void *x, size_t stride, size_t n, uint8_t *codes);
 
-/* A row of the next batch towards the cache: the CPU's own prefetcher starts over at every page. A prefetch may point
- * anywhere. */
-AVX2_INLINE void fetch_row(const char *row, size_t bytes)
-{
-	size_t at;
-
-	for (at = 0; at < bytes; at += 64)
-		_mm_prefetch(row + at, _MM_HINT_T0);
-}
-
 AVX2_INLINE void encode_as(const struct tq_plan *plan, const struct avx2_tables *tab, const void *x,
 			   int dtype, uint32_t center, size_t stride, size_t n, uint8_t *codes)
 {
@@ -32,19 +25,24 @@ AVX2_INLINE void encode_as(const struct tq_plan *plan, const struct avx2_tables 
 	size_t lead = plan->rotation.rounds * (size_t)plan->rotation.roll;
 	size_t room = (plan->dim + lead + 15) / 16 * 16, rows, part, i;
 	size_t element = dtype == TQ_F32 ? 4 : 2, step = stride * element;
+	size_t half = plan->dim * element / 2 & ~(size_t)63;
 	struct tq_row_stat stat[AVX2_BATCH_ROWS];
+	struct avx2_ahead ahead;
 	const char *row = x;
 
 	rows = room > BATCH_FLOATS / 2 ? 1 : BATCH_FLOATS / room;
 	rows = rows < AVX2_BATCH_ROWS ? rows : AVX2_BATCH_ROWS;
+	ahead.step = step;
+	ahead.bytes = plan->dim * element - half;
 	for (; n > 0; n -= part, codes += part * plan->layout.row_bytes) {
 		part = n < rows ? n : rows;
 		for (i = 0; i < part; i++, row += step) {
 			load_row(plan, row, dtype, center, buf + i * room + lead, &stat[i]);
-			fetch_row(row + rows * step, plan->dim * element);
+			fetch_bytes(row + rows * step, half);
 		}
 		avx2_rht_forward(&plan->rotation, buf, room, part);
-		avx2_quantize_rows(plan, tab, buf, room, stat, part, codes);
+		ahead.x = row + half;
+		avx2_quantize_rows(plan, tab, buf, room, stat, part, &ahead, codes);
 	}
 }
 

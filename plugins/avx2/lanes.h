@@ -9,6 +9,15 @@
 
 #include "common.h"
 
+/** fetch_bytes - ask for what will be read later; a prefetch may point anywhere */
+AVX2_INLINE void fetch_bytes(const char *from, size_t n)
+{
+	size_t at;
+
+	for (at = 0; at < n; at += 64)
+		_mm_prefetch(from + at, _MM_HINT_T0);
+}
+
 /** part8 - @n <= 8 bytes, zeros above: two overlapping loads, their common bytes agree */
 AVX2_INLINE uint64_t part8(const uint8_t *p, size_t n)
 {

@@ -12,7 +12,7 @@
 
 /**
  * struct batch - up to eight rows on their way
- * @y, @stride, @codes, @n: as in avx2_quantize_rows()
+ * @y, @stride, @codes, @n, @ahead: as in avx2_quantize_rows()
  * @sigma: of each row
  * @yc:    lanes of sum y * odd, eight left of the tree
  * @cc:    up to 4 bits: int32 lanes of sum odd^2
@@ -23,6 +23,7 @@ struct batch {
 	size_t stride;
 	uint8_t *codes;
 	size_t n;
+	struct avx2_ahead ahead;
 	float sigma[AVX2_BATCH_ROWS];
 	__m256 yc[AVX2_BATCH_ROWS];
 	__m256 cc[AVX2_BATCH_ROWS];
@@ -69,6 +70,7 @@ AVX2_INLINE void quantize_as(const struct tq_plan *plan, const struct avx2_table
 	for (i = 0; i < b->n; i++) {
 		y = b->y + i * b->stride;
 		sigma = b->sigma[i];
+		fetch_bytes(b->ahead.x + i * b->ahead.step, b->ahead.bytes);
 		if (!(sigma > 0.0f)) {
 			quantize_zero_row(plan, b->codes + i * row_bytes);
 			continue;
@@ -163,14 +165,16 @@ static void quantize_eight(const struct tq_plan *plan, const struct avx2_tables 
 }
 
 void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *tab, const float *y,
-			size_t stride, const struct tq_row_stat *stat, size_t n, uint8_t *codes)
+			size_t stride, const struct tq_row_stat *stat, size_t n,
+			const struct avx2_ahead *ahead, uint8_t *codes)
 {
-	struct batch b = {.y = y, .stride = stride, .codes = codes};
+	struct batch b = {.y = y, .stride = stride, .codes = codes, .ahead = *ahead};
 
 	for (; n > 0; n -= b.n, stat += b.n) {
 		b.n = n < AVX2_BATCH_ROWS ? n : AVX2_BATCH_ROWS;
 		quantize_eight(plan, tab, &b, stat);
 		b.y += b.n * stride;
+		b.ahead.x += b.n * ahead->step;
 		b.codes += b.n * plan->layout.row_bytes;
 	}
 }
@@ -178,7 +182,9 @@ void avx2_quantize_rows(const struct tq_plan *plan, const struct avx2_tables *ta
 static void avx2_quantize(const struct tq_plan *plan, const void *state, const float *y,
 			  const struct tq_row_stat *stat, size_t n, uint8_t *codes)
 {
-	avx2_quantize_rows(plan, state, y, plan->dim, stat, n, codes);
+	const struct avx2_ahead nothing = {(const char *)y, 0, 0};
+
+	avx2_quantize_rows(plan, state, y, plan->dim, stat, n, &nothing, codes);
 }
 
 const struct tq_quantizer_ops avx2_quantize_ops = {
