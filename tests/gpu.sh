@@ -78,7 +78,7 @@ for what in "$@"; do
 		;;
 	host)
 		backends
-		run host $dir/backends --max-dim 256 cuda
+		run host $dir/backends --max-dim 256 --sparse 4 cuda
 		;;
 	sanitize)
 		for tool in memcheck racecheck; do

@@ -203,10 +203,68 @@ static int device_start(struct tqc_device *d, int ordinal, char *why, size_t why
 		return ret;
 	}
 	d->pid = getpid();
+	pthread_mutex_init(&d->lanes_lock, NULL);
 	return 0;
 }
 
 #undef STEP
+
+static void lanes_free(struct tqc_device *d)
+{
+	const struct tqc_api *api = &d->api;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct tqc_lane *l = &d->lane[i];
+
+		if (l->dev_out)
+			api->mem_free(l->dev_out);
+		if (l->dev_in)
+			api->mem_free(l->dev_in);
+		if (l->out)
+			api->host_free(l->out);
+		if (l->in)
+			api->host_free(l->in);
+		if (l->stream)
+			api->stream_destroy(l->stream);
+	}
+	memset(d->lane, 0, sizeof(d->lane));
+}
+
+static CUresult lanes_alloc(struct tqc_device *d)
+{
+	const struct tqc_api *api = &d->api;
+	CUresult err = 0;
+	int i;
+
+	for (i = 0; i < 2 && !err; i++) {
+		struct tqc_lane *l = &d->lane[i];
+
+		err = api->stream_create(&l->stream, CU_STREAM_NON_BLOCKING);
+		if (!err)
+			err = api->host_alloc(&l->in, TQC_CHUNK_BYTES, 0);
+		if (!err)
+			err = api->host_alloc(&l->out, TQC_CHUNK_BYTES, 0);
+		if (!err)
+			err = api->mem_alloc(&l->dev_in, TQC_CHUNK_BYTES);
+		if (!err)
+			err = api->mem_alloc(&l->dev_out, TQC_CHUNK_BYTES);
+	}
+	if (err)
+		lanes_free(d);
+	return err;
+}
+
+CUresult tqc_device_lanes(struct tqc_device *d)
+{
+	CUresult err = 0;
+
+	pthread_mutex_lock(&d->lanes_lock);
+	if (!d->lane[1].dev_out)
+		err = lanes_alloc(d);
+	pthread_mutex_unlock(&d->lanes_lock);
+	return err;
+}
 
 int tqc_device_get(int ordinal, struct tqc_device **dev, char *why, size_t why_size)
 {
@@ -237,10 +295,12 @@ void tqc_device_put(struct tqc_device *d)
 	pthread_mutex_lock(&lock);
 	if (!--d->users && d->pid == getpid()) {
 		if (!d->api.ctx_push(d->ctx)) {
+			lanes_free(d);
 			unload_kernels(d);
 			d->api.ctx_pop(&old);
 		}
 		d->api.ctx_release(d->dev);
+		pthread_mutex_destroy(&d->lanes_lock);
 	}
 	pthread_mutex_unlock(&lock);
 }

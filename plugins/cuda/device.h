@@ -2,6 +2,7 @@
 #ifndef TQ_CUDA_DEVICE_H
 #define TQ_CUDA_DEVICE_H
 
+#include <pthread.h>
 #include <sys/types.h>
 #include "api.h"
 #include "kernel_list.h"
@@ -19,7 +20,19 @@ enum tqc_kernel {
 /* kernels.cu; kv.cu, from id_tqc_kv_append on; tcq.cu, from id_tqc_decode_tcq on */
 #define TQC_MODULES 3
 
-/** One GPU of this process: its primary context and the loaded kernels. Shared and counted. */
+/** Buffers of TQC_CHUNK_BYTES for one chunk of rows from host memory: pinned, and the GPU's. */
+#define TQC_CHUNK_BYTES (4u << 20)
+
+struct tqc_lane {
+	CUstream stream;
+	void *in, *out;
+	CUdeviceptr dev_in, dev_out;
+};
+
+/**
+ * One GPU of this process: its primary context and the loaded kernels. Shared and counted. @lane: of whoever
+ * holds @lanes_lock; made for the first who asks, kept to the last user's end
+ */
 struct tqc_device {
 	struct tqc_api api;
 	CUdevice dev;
@@ -31,6 +44,8 @@ struct tqc_device {
 	pid_t pid;
 	unsigned users;
 	char name[128];
+	pthread_mutex_t lanes_lock;
+	struct tqc_lane lane[2];
 };
 
 /**
@@ -65,6 +80,13 @@ void tqc_leave(struct tqc_device *dev);
 
 /** tqc_is_forked - is this another process than the one that started the device */
 int tqc_is_forked(const struct tqc_device *dev);
+
+/**
+ * tqc_device_lanes - make the device's lanes, unless they are there; the device is entered
+ *
+ * Pinning memory takes milliseconds a megabyte, too long for every plan to have its own.
+ */
+CUresult tqc_device_lanes(struct tqc_device *dev);
 
 /**
  * struct tqc_launch - one kernel to start

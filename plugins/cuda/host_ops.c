@@ -1,75 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Encode and decode for data in host memory: chunks go through two pinned buffers and two streams,
- * so that the copies of one chunk overlap the kernel of the other. Everything is allocated at
- * creation.
+ * Encode and decode for data in host memory: chunks go through the device's two lanes, pinned buffers and a stream
+ * each, so that the copies of one chunk overlap the kernel of the other. Everything is allocated at creation.
  */
 #include "host_ops.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include "work.h"
 
-#define TQC_CHUNK_BYTES (4u << 20)
-
-struct lane {
-	CUstream stream;
-	void *in, *out;
-	CUdeviceptr dev_in, dev_out;
+/* The rows of a chunk that are under way in a lane */
+struct chunk {
 	size_t row0, rows;
 };
 
 struct host_state {
 	struct tqc_plan_state plan;
 	const struct tq_host *host;
-	pthread_mutex_t lock;
 	size_t chunk_rows;
-	struct lane lane[2];
 };
-
-static void lanes_free(struct host_state *s)
-{
-	const struct tqc_api *api = &s->plan.dev->api;
-	int i;
-
-	for (i = 0; i < 2; i++) {
-		struct lane *l = &s->lane[i];
-
-		if (l->dev_out)
-			api->mem_free(l->dev_out);
-		if (l->dev_in)
-			api->mem_free(l->dev_in);
-		if (l->out)
-			api->host_free(l->out);
-		if (l->in)
-			api->host_free(l->in);
-		if (l->stream)
-			api->stream_destroy(l->stream);
-	}
-}
-
-static CUresult lanes_alloc(struct host_state *s, size_t bytes)
-{
-	const struct tqc_api *api = &s->plan.dev->api;
-	CUresult err = 0;
-	int i;
-
-	for (i = 0; i < 2 && !err; i++) {
-		struct lane *l = &s->lane[i];
-
-		err = api->stream_create(&l->stream, CU_STREAM_NON_BLOCKING);
-		if (!err)
-			err = api->host_alloc(&l->in, bytes, 0);
-		if (!err)
-			err = api->host_alloc(&l->out, bytes, 0);
-		if (!err)
-			err = api->mem_alloc(&l->dev_in, bytes);
-		if (!err)
-			err = api->mem_alloc(&l->dev_out, bytes);
-	}
-	return err;
-}
 
 static int report(const struct host_state *s, const char *what, CUresult err)
 {
@@ -83,7 +32,7 @@ static int report(const struct host_state *s, const char *what, CUresult err)
 
 static int create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
-	size_t row = 4 * (size_t)plan->dim, bytes;
+	size_t row = 4 * (size_t)plan->dim;
 	struct host_state *s;
 	CUresult err;
 	int ret;
@@ -95,23 +44,19 @@ static int create(const struct tq_host *host, const struct tq_plan *plan, void *
 		return TQ_ERR_NOMEM;
 	memset(s, 0, sizeof(*s));
 	s->host = host;
-	s->chunk_rows = TQC_CHUNK_BYTES / row ? TQC_CHUNK_BYTES / row : 1;
-	bytes = s->chunk_rows * row;
+	s->chunk_rows = TQC_CHUNK_BYTES / row;
 	ret = tqc_state_create(host, plan, 0, &s->plan);
 	if (ret)
 		goto err_free;
 	ret = tqc_enter(s->plan.dev);
 	if (ret)
 		goto err_state;
-	err = lanes_alloc(s, bytes);
-	if (err)
-		lanes_free(s);
+	err = tqc_device_lanes(s->plan.dev);
 	tqc_leave(s->plan.dev);
 	if (err) {
 		ret = report(s, "buffers", err);
 		goto err_state;
 	}
-	pthread_mutex_init(&s->lock, NULL);
 	*state = s;
 	return 0;
 err_state:
@@ -125,62 +70,57 @@ static void destroy(const struct tq_host *host, void *state)
 {
 	struct host_state *s = state;
 
-	if (!tqc_enter(s->plan.dev)) {
-		lanes_free(s);
-		tqc_leave(s->plan.dev);
-	}
 	tqc_state_destroy(&s->plan);
-	pthread_mutex_destroy(&s->lock);
 	host->free(host, s);
 }
 
 /* Queue one chunk of rows: copy in, kernel, copy out, all on the lane's stream. */
-static CUresult encode_chunk(struct host_state *s, struct lane *l, const char *x, int dtype,
+static CUresult encode_chunk(struct host_state *s, struct tqc_lane *l, const struct chunk *c, const char *x, int dtype,
 			     size_t stride, size_t esize)
 {
 	const struct tqc_api *api = &s->plan.dev->api;
 	size_t d = s->plan.plan.dim, i;
 	CUresult err;
 
-	for (i = 0; i < l->rows; i++)
-		memcpy((char *)l->in + i * d * esize, x + (l->row0 + i) * stride * esize,
+	for (i = 0; i < c->rows; i++)
+		memcpy((char *)l->in + i * d * esize, x + (c->row0 + i) * stride * esize,
 		       d * esize);
-	err = api->copy_in(l->dev_in, l->in, l->rows * d * esize, l->stream);
+	err = api->copy_in(l->dev_in, l->in, c->rows * d * esize, l->stream);
 	if (!err)
-		err = tqc_work_encode(&s->plan, l->stream, l->dev_in, dtype, d, l->rows,
+		err = tqc_work_encode(&s->plan, l->stream, l->dev_in, dtype, d, c->rows,
 				      l->dev_out);
 	if (!err)
-		err = api->copy_out(l->out, l->dev_out, l->rows * s->plan.plan.row_bytes,
+		err = api->copy_out(l->out, l->dev_out, c->rows * s->plan.plan.row_bytes,
 				    l->stream);
 	return err;
 }
 
-static CUresult decode_chunk(struct host_state *s, struct lane *l, const uint8_t *codes, int dtype,
-			     size_t esize)
+static CUresult decode_chunk(struct host_state *s, struct tqc_lane *l, const struct chunk *c, const uint8_t *codes,
+			     int dtype, size_t esize)
 {
 	const struct tqc_api *api = &s->plan.dev->api;
 	size_t d = s->plan.plan.dim, row = s->plan.plan.row_bytes;
 	CUresult err;
 
-	memcpy(l->in, codes + l->row0 * row, l->rows * row);
-	err = api->copy_in(l->dev_in, l->in, l->rows * row, l->stream);
+	memcpy(l->in, codes + c->row0 * row, c->rows * row);
+	err = api->copy_in(l->dev_in, l->in, c->rows * row, l->stream);
 	if (!err)
-		err = tqc_work_decode(&s->plan, l->stream, l->dev_in, l->rows, l->dev_out, dtype,
+		err = tqc_work_decode(&s->plan, l->stream, l->dev_in, c->rows, l->dev_out, dtype,
 				      d);
 	if (!err)
-		err = api->copy_out(l->out, l->dev_out, l->rows * d * esize, l->stream);
+		err = api->copy_out(l->out, l->dev_out, c->rows * d * esize, l->stream);
 	return err;
 }
 
 /* Wait for a lane and hand its rows to the caller. */
-static CUresult collect(struct host_state *s, struct lane *l, char *to, size_t row, size_t pitch)
+static CUresult collect(struct host_state *s, struct tqc_lane *l, struct chunk *c, char *to, size_t row, size_t pitch)
 {
 	CUresult err = s->plan.dev->api.stream_sync(l->stream);
 	size_t i;
 
-	for (i = 0; !err && i < l->rows; i++)
-		memcpy(to + (l->row0 + i) * pitch, (char *)l->out + i * row, row);
-	l->rows = 0;
+	for (i = 0; !err && i < c->rows; i++)
+		memcpy(to + (c->row0 + i) * pitch, (char *)l->out + i * row, row);
+	c->rows = 0;
 	return err;
 }
 
@@ -191,6 +131,8 @@ static int run(struct host_state *s, const void *from, int dtype, size_t stride,
 	size_t esize = dtype == TQ_F32 ? 4 : 2, d = s->plan.plan.dim, row0 = 0;
 	size_t row = encode ? s->plan.plan.row_bytes : d * esize;
 	size_t pitch = encode ? row : stride * esize;
+	struct tqc_device *dev = s->plan.dev;
+	struct chunk chunk[2] = {{0}};
 	CUresult err = 0, late;
 	unsigned turn = 0;
 	int i, ret;
@@ -202,28 +144,29 @@ static int run(struct host_state *s, const void *from, int dtype, size_t stride,
 							: "the context cannot be made current");
 		return ret;
 	}
-	pthread_mutex_lock(&s->lock);
+	pthread_mutex_lock(&dev->lanes_lock);
 	for (; row0 < n && !err; turn ^= 1) {
-		struct lane *l = &s->lane[turn];
+		struct tqc_lane *l = &dev->lane[turn];
+		struct chunk *c = &chunk[turn];
 
-		if (l->rows)
-			err = collect(s, l, to, row, pitch);
+		if (c->rows)
+			err = collect(s, l, c, to, row, pitch);
 		if (err)
 			break;
-		l->row0 = row0;
-		l->rows = n - row0 < s->chunk_rows ? n - row0 : s->chunk_rows;
-		row0 += l->rows;
-		err = encode ? encode_chunk(s, l, from, dtype, stride, esize)
-			     : decode_chunk(s, l, from, dtype, esize);
+		c->row0 = row0;
+		c->rows = n - row0 < s->chunk_rows ? n - row0 : s->chunk_rows;
+		row0 += c->rows;
+		err = encode ? encode_chunk(s, l, c, from, dtype, stride, esize)
+			     : decode_chunk(s, l, c, from, dtype, esize);
 	}
 	for (i = 0; i < 2; i++, turn ^= 1) {
-		if (!s->lane[turn].rows)
+		if (!chunk[turn].rows)
 			continue;
-		late = collect(s, &s->lane[turn], to, row, pitch);
+		late = collect(s, &dev->lane[turn], &chunk[turn], to, row, pitch);
 		if (!err)
 			err = late;
 	}
-	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&dev->lanes_lock);
 	tqc_leave(s->plan.dev);
 	return err ? report(s, encode ? "encode" : "decode", err) : 0;
 }

@@ -78,6 +78,7 @@ struct sums {
 struct run {
 	struct tq_context *ctx;
 	const char *plugins[PLUGINS_MAX];
+	struct tq_quantizer *open[PLUGINS_MAX]; /* what a plugin starts for its first user, a GPU's context, stays started */
 	size_t count;
 	char path[2][64];
 	unsigned passed;
@@ -481,20 +482,17 @@ static unsigned refused(struct tq_context *ctx, const char *plugin)
 	return n;
 }
 
-/* Can the plugin do anything here? The text says why not. */
-static int is_present(const struct run *r, const char *plugin)
+/* Can the plugin do anything here? The text says why not. @q: what it does is in use until this is destroyed. */
+static int is_present(const struct run *r, const char *plugin, struct tq_quantizer **q)
 {
 	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = plugin};
 	struct tq_driver_info info = {.struct_size = sizeof(info)};
-	struct tq_quantizer *q;
 	struct tq_spec spec;
 	size_t i;
 
 	tq_spec_init(&spec);
-	if (tq_quantizer_create(r->ctx, &spec, 128, &o, &q) == TQ_OK) {
-		tq_quantizer_destroy(q);
+	if (tq_quantizer_create(r->ctx, &spec, 128, &o, q) == TQ_OK)
 		return 1;
-	}
 	printf("%s", tq_error_text());
 	for (i = 0; tq_context_driver(r->ctx, i, &info) == TQ_OK; i++)
 		if (is_called(&info, plugin) && *info.reason) {
@@ -509,7 +507,7 @@ static int is_present(const struct run *r, const char *plugin)
 static void choose(struct run *r, char **names, int n)
 {
 	for (; n; names++, n--) {
-		if (is_present(r, *names))
+		if (is_present(r, *names, &r->open[r->count]))
 			r->plugins[r->count++] = *names;
 		r->failed += refused(r->ctx, *names);
 	}
@@ -562,6 +560,7 @@ int main(int argc, char **argv)
 	for (k = 0; k < r.count; k++) {
 		r.failed += refused(r.ctx, r.plugins[k]);
 		printf("%s: %u specs that it does not serve\n", r.plugins[k], r.unserved[k]);
+		tq_quantizer_destroy(r.open[k]);
 	}
 	tq_context_destroy(r.ctx);
 	printf("%u passed, %u failed\n", r.passed, r.failed);
