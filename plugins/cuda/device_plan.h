@@ -30,17 +30,31 @@ struct tqc_section {
 	uint32_t width, shift, at, bytes;
 };
 
+/*
+ * Where a rotated coordinate lies among the thresholds, by look-up. A row's coordinates are at most sqrt(d) times
+ * their root mean square r; y * bucket_unit / r + half of the buckets * 8 + 4, rounded down to a multiple of 8, is the
+ * place of its bucket, of which none has more than one threshold.
+ * @bound: that, infinity for none
+ * @below: the index below it
+ */
+#define TQC_BUCKETS 256
+
+struct tqc_bucket {
+	float bound, below;
+};
+
 struct tqc_plan {
 	uint32_t dim, index_bits, correction, effort;
 	uint32_t center, scale, query, row_bytes;
 	uint32_t cross_at, rnorm_at, nsections, sketch_at;
 	struct tqc_section section[3];
 	uint32_t count, planes;
-	float half_step, coef, centre_norm2;
+	float half_step, coef, centre_norm2, bucket_unit;
 	uint32_t query_bytes, has_sketch;
 	const float *centre;
 	const int16_t *odd;
 	const float *bounds;
+	const struct tqc_bucket *buckets;
 	struct tqc_rotation rot, sketch;
 };
 

@@ -139,12 +139,7 @@ static __device__ void quantize_row(const tqc_plan &p, float *y, float *spare, f
 			for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
 				cc += (long long)odd(i) * odd(i);
 			cc = block_add(cc, &box->ll);
-			if (p.correction == CORR_NORM)
-				s = sqrtf(norm2 / (float)cc) / h;
-			else if (!(yc > 0.0f))
-				s = 0.0f;
-			else
-				s = (p.correction == CORR_LS ? yc / (float)cc : norm2 / yc) / h;
+			s = fitted_scale(p.correction, norm2, yc, (float)cc, h);
 		}
 		for (unsigned f = 0; f < p.nsections; f++)
 			pack_field(out + p.section[f].at, d, p.section[f].width, p.section[f].shift,

@@ -10,6 +10,13 @@
 /* Threads of a thread-per-row kernel, at most: what the registers allow a processor */
 #define TQC_ROWS_THREADS(d) ((d) == 128 ? 384 : 512)
 
+/* Encode: threads likewise, and how many share a row */
+#define TQC_ENCODE_THREADS 512
+#define TQC_ENCODE_SHARE(d) ((d) == 128 ? 2 : 1)
+
+/* Floats of a round's table for one thread of them (rows_rht.cuh) */
+#define TQC_ROUND_FLOATS(d, share) ((share) == 1 ? (d) : (d) / 2 + (d) / 16)
+
 /* Shared memory that any of them declares by itself, at most */
 #define TQC_STATIC_SHARED_MAX 10240
 

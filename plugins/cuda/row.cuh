@@ -136,6 +136,19 @@ static __device__ __forceinline__ void store_scale(const tqc_plan &p, uint8_t *a
 		store_bytes(at, bf16_bits(s > 3.3895313892515355e38f ? 3.3895313892515355e38f : s), 2);
 }
 
+/*
+ * The scale of a row of correction norm, ls or unbiased, before the power of two: @yc, the sum of y * odd, and
+ * @cc, that of odd^2, over the levels chosen; @h: half the grid's step
+ */
+static __device__ __forceinline__ float fitted_scale(unsigned correction, float norm2, float yc, float cc, float h)
+{
+	if (correction == CORR_NORM)
+		return sqrtf(norm2 / cc) / h;
+	if (!(yc > 0.0f))
+		return 0.0f;
+	return (correction == CORR_LS ? yc / cc : norm2 / yc) / h;
+}
+
 /* the tree 8, 4, 2, 1 over the 16 lanes of a half warp; every thread of the half gets the sum */
 static __device__ __forceinline__ float sum16(float v)
 {

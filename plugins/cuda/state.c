@@ -81,6 +81,38 @@ static uint32_t query_bytes(const struct tq_plan *p)
 	       plane * (p->sketch.kind != TQ_ROT_NONE ? 2 : 1);
 }
 
+/*
+ * Buckets of one threshold each: none where thresholds lie too close for their number, that is where a row's
+ * greatest coordinate could lie beyond them. A little narrower than the closest two, no threshold on an edge; an
+ * edge lies at 8 k + 3.5 eighths, since a coordinate is rounded to eighths first.
+ */
+static void put_buckets(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
+{
+	const float *bounds = p->codebook.bounds;
+	struct tqc_bucket bucket[TQC_BUCKETS];
+	uint32_t n = p->codebook.count - 1, i, k, narrower = 1;
+	double gap = 1e30, width, at, edge;
+
+	for (i = 1; i < n; i++)
+		gap = fmin(gap, (double)bounds[i] - (double)bounds[i - 1]);
+	do {
+		width = gap * (1.0 - narrower / 1024.0);
+		for (edge = 1.0, i = 0; i < n; i++) {
+			at = bounds[i] / width + 0.5625;
+			edge = fmin(edge, fmin(at - floor(at), ceil(at) - at));
+		}
+	} while (edge < 0.01 && narrower++ < 256);
+	if (edge < 0.01 || !(sqrt(p->dim) / width < TQC_BUCKETS / 2 - 2))
+		return;
+	for (i = k = 0; i < TQC_BUCKETS; i++) {
+		bucket[i] = (struct tqc_bucket){INFINITY, (float)k};
+		if (k < n && floor(bounds[k] / width + 0.5625) + TQC_BUCKETS / 2 <= i)
+			bucket[i].bound = bounds[k++];
+	}
+	dp->bucket_unit = (float)(8.0 / width);
+	dp->buckets = put(im, bucket, sizeof(bucket));
+}
+
 static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 {
 	const struct tq_codebook *book = &p->codebook;
@@ -115,6 +147,8 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 		dp->coef = (float)((double)book->kappa / sqrt((double)p->dim));
 	dp->odd = put(im, book->odd, sizeof(int16_t) * book->count);
 	dp->bounds = put(im, book->bounds, sizeof(float) * (book->count ? book->count - 1 : 0));
+	if (book->count == 8 || book->count == 16)
+		put_buckets(im, p, dp);
 	dp->centre = put(im, p->centre, sizeof(float) * p->dim);
 	if (p->window)
 		put_trellis(im, p, dp);

@@ -254,12 +254,7 @@ static __device__ void finish_trellis(const tqc_plan &p, const float *y, float *
 		}
 		yc = block_dot16(d, [&](unsigned i) { return y[i]; }, [&](unsigned i) { return odd[i]; }, &box->f);
 		cc = block_add(cc, &box->ll);
-		if (p.correction == CORR_NORM)
-			s = sqrtf(norm2 / (float)cc) / h;
-		else if (!(yc > 0.0f))
-			s = 0.0f;
-		else
-			s = (p.correction == CORR_LS ? yc / (float)cc : norm2 / yc) / h;
+		s = fitted_scale(p.correction, norm2, yc, (float)cc, h);
 	}
 	if (!(norm2 > 0.0f))
 		s = 0.0f;

@@ -49,22 +49,24 @@ static size_t element_size(int dtype)
 	return dtype == TQ_F32 ? 4 : 2;
 }
 
-/* One block per processor, of as many warps of 32 rows as registers and shared memory allow */
-static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype,
-			     struct tqc_launch *l)
+/*
+ * One block per processor, of as many warps as registers (@threads) and shared memory allow, each with 32 / @share
+ * rows beside @tables bytes
+ */
+static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype, unsigned threads,
+			     unsigned share, size_t tables, struct tqc_launch *l)
 {
 	const struct tqc_plan *p = &s->plan;
-	size_t warp = 32 * (p->dim * element_size(dtype) + 16) + 32 * (size_t)p->row_bytes;
-	size_t signs = 4 * (size_t)p->rot.rounds * p->dim;
-	size_t warps = ((size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX - signs) / warp;
+	size_t rows = 32 / share, warp = rows * (p->dim * element_size(dtype) + 16 + (size_t)p->row_bytes);
+	size_t warps = ((size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX - tables) / warp;
 
-	if (warps > TQC_ROWS_THREADS(p->dim) / 32)
-		warps = TQC_ROWS_THREADS(p->dim) / 32;
+	if (warps > threads / 32)
+		warps = threads / 32;
 	if (warps > 4)
 		warps &= ~(size_t)3;
 	l->threads = 32 * (unsigned)warps;
-	l->shared = signs + warps * warp;
-	l->gx = blocks_for(s->dev, (n + 32 * warps - 1) / (32 * warps), 1);
+	l->shared = tables + warps * warp;
+	l->gx = blocks_for(s->dev, (n + rows * warps - 1) / (rows * warps), 1);
 }
 
 /* Searches of a trellis: a warp to each segment of a row, or of two rows, as shared memory allows */
@@ -92,7 +94,7 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 {
 	const struct tqc_plan *p = &s->plan;
 	struct tqc_launch l = {id_tqc_encode, "encode", 0, 1, s->threads, s->encode_shared, stream};
-	unsigned together = 1;
+	unsigned together = 1, share;
 	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes, &together};
 	int first, fit = p->correction >= TQ_CORR_NORM && p->correction <= TQ_CORR_UNBIASED;
 
@@ -101,11 +103,14 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 	l.gx = blocks_for(s->dev, n, 16);
 	if (s->window)
 		together = trellis_launch(s, n, &l);
-	if (is_short_rht(s) && p->effort == 0 && is_aligned(x, stride * element_size(dtype)) &&
+	if (is_short_rht(s) && p->effort == 0 && (p->index_bits < 3 || p->buckets) && is_aligned(x, stride * element_size(dtype)) &&
 	    is_aligned(codes, 0)) {
 		first = p->dim == 128 ? id_tqc_encode_128_1_0 : id_tqc_encode_64_1_0;
 		l.kernel = (enum tqc_kernel)(first + 2 * ((int)p->index_bits - 1) + fit);
-		short_rht_launch(s, n, dtype, &l);
+		share = TQC_ENCODE_SHARE(p->dim);
+		short_rht_launch(s, n, dtype, TQC_ENCODE_THREADS, share,
+				 4 * TQC_ROUND_FLOATS(p->dim, share) * share * p->rot.rounds +
+					 TQC_BUCKETS * sizeof(struct tqc_bucket), &l);
 	}
 	return tqc_launch(s->dev, &l, params);
 }
@@ -127,7 +132,8 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 		l.kernel = (enum tqc_kernel)(
 			(p->dim == 128 ? id_tqc_decode_128_1 : id_tqc_decode_64_1) +
 			(int)p->index_bits - 1);
-		short_rht_launch(s, n, dtype, &l);
+		short_rht_launch(s, n, dtype, TQC_ROWS_THREADS(p->dim), 1,
+				 4 * (size_t)p->rot.rounds * p->dim, &l);
 	}
 	return tqc_launch(s->dev, &l, params);
 }

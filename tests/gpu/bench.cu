@@ -242,6 +242,91 @@ static void check(const char *text, uint32_t d, size_t n, size_t nq, size_t k)
 	tq_quantizer_destroy(q);
 }
 
+/* A row that encoders may take for an ordinary one: zeros of both signs, one or two values, small ones among large */
+static void strange_row(float *x, uint32_t d, size_t row)
+{
+	float big = ldexpf(1.0f, (int)(row / 8 % 5) * 6 - 12);
+
+	for (uint32_t i = 0; i < d; i++) {
+		uint32_t h = (uint32_t)(row * 977 + i + 1) * 2654435761u >> 8;
+		float v = (float)(h % 8191) / 4095.0f - 1.0f;
+
+		switch (row % 8) {
+		case 0: v = row % 3 ? 0.0f : -0.0f; break;
+		case 1: v = i == row % d ? (row & 16 ? big : -big) : 0.0f; break;
+		case 2: v = i == 3 ? big : i == 3 + row % (d - 4) ? -big : h & 1 ? 0.0f : -0.0f; break;
+		case 3: v = h & 64 ? big : -big; break;
+		case 4: v = i % 5 ? v : v * (row & 8 ? 6e-8f : 1e-13f); break;
+		case 5: v = i % 7 ? v * big : 0.0f; break;
+		case 6: v = v * 1e-4f * big; break;
+		}
+		x[i] = v;
+	}
+}
+
+/* Encode of such rows, of all types, against the host; f32 also far from 1 */
+static void check_strange(const char *text, uint32_t d)
+{
+	const size_t n = 1003;
+	struct tq_quantizer *q = quantizer(text, d);
+	struct tq_device_codec *codec;
+	size_t size = tq_code_size(q);
+	std::vector<float> x(n * d), y(n * d);
+	std::vector<uint16_t> h(n * d);
+	std::vector<uint8_t> want(n * size);
+
+	TQ(tq_device_codec_create(q, queue, &codec));
+	for (int type = 0; type < 5; type++) {
+		int dtype = type < 3 ? TQ_F32 : type == 3 ? TQ_F16 : TQ_BF16;
+		float f = type == 1 ? 1e-30f : type == 2 ? 1e25f : 1.0f;
+		uint8_t *codes = device<uint8_t>(n * size);
+		float *at = device<float>(n * d);
+
+		for (size_t i = 0; i < n; i++)
+			strange_row(x.data() + i * d, d, i);
+		for (size_t i = 0; i < n * d; i++) {
+			x[i] *= f;
+			if (strstr(text, "scale=f16"))
+				x[i] = fminf(fmaxf(x[i], -1e3f), 1e3f);
+			__half f16 = __float2half(x[i]);
+			__nv_bfloat16 b16 = __float2bfloat16(x[i]);
+
+			memcpy(&h[i], dtype == TQ_F16 ? (void *)&f16 : (void *)&b16, 2);
+			y[i] = dtype == TQ_F32 ? x[i] : dtype == TQ_F16 ? __half2float(f16) : __bfloat162float(b16);
+		}
+		CK(cudaMemcpy(at, dtype == TQ_F32 ? (void *)x.data() : (void *)h.data(), n * d * (dtype == TQ_F32 ? 4 : 2),
+			      cudaMemcpyHostToDevice));
+		CK(cudaDeviceSynchronize()); /* a copy from pageable memory may return before it has ended */
+		TQ(tq_encode_async(codec, queue, at, dtype, d, n, codes));
+		TQ(tq_encode(q, y.data(), d, n, want.data()));
+		verdict(fetch(codes, n * size) == want, type == 4 ? "codes of strange bf16" : type == 3 ? "codes of strange f16" :
+			"codes of strange f32", text, d);
+		CK(cudaFree(codes));
+		CK(cudaFree(at));
+	}
+	tq_device_codec_destroy(codec);
+	tq_quantizer_destroy(q);
+}
+
+/* The kernels for short rows: every number of bits, correction and rotation */
+static void check_short(bool brief)
+{
+	static const char *const fits[] = { "ls", "none", "unbiased", "norm" }, *const scales[] = { "f32", "f16", "bf16" };
+	char text[160];
+	unsigned turn = 0;
+
+	for (uint32_t d = 64; d <= 128; d *= 2)
+		for (int bits = 1; bits <= 4; bits++)
+			for (int k = 0; k < 4; k++, turn++) {
+				if (brief && k != bits - 1)
+					continue;
+				snprintf(text, sizeof(text), "bits=%d correction=%s rotation=rht:%u scale=%s code=%s", bits, fits[k],
+					 1 + turn % 3, scales[turn / 3 % 3], turn % 5 || bits < 2 ? "lm" : "uniform");
+				check_strange(text, d);
+				check(text, d, brief ? 333 : 5003, 2, 10);
+			}
+}
+
 static void check_all(bool brief)
 {
 	static const uint32_t dims[] = { 128, 64, 96, 80, 256, 100, 33, 1000, 1536, 7 };
@@ -435,6 +520,15 @@ static void time_search(const char *text, uint32_t d, size_t n, size_t nq, size_
 	tq_quantizer_destroy(q);
 }
 
+static void time_short(void)
+{
+	for (const char *s : { "bits=4 correction=none", "bits=4 correction=ls", "bits=3 correction=none", "bits=3 correction=ls",
+			       "bits=2 correction=none", "bits=2 correction=ls", "bits=1 correction=ls" })
+		time_rows(s, 128, TQ_BF16, (size_t)8 << 30);
+	time_rows("bits=4 correction=ls", 128, TQ_F32, (size_t)8 << 30);
+	time_rows("bits=4 correction=ls", 64, TQ_BF16, (size_t)4 << 30);
+}
+
 static void time_trellises(void)
 {
 	for (const char *s : { "bits=1", "bits=2", "bits=3", "bits=4", "code=tcq bits=1", "code=tcq bits=2", "code=tcq bits=3", "code=tcq bits=4",
@@ -461,10 +555,7 @@ static void time_all(void)
 	time_logits("bits=4 scale=f16", 4);
 	for (const char *s : { "bits=1", "bits=2", "bits=3", "bits=5", "bits=6", "bits=8", "bits=4 query=s16" })
 		time_logits(s, 4);
-	for (const char *s : { "bits=4 correction=none", "bits=4 correction=ls", "bits=3 correction=ls", "bits=2 correction=ls" })
-		time_rows(s, 128, TQ_BF16, 8 * gib);
-	time_rows("bits=4 correction=ls", 128, TQ_F32, 8 * gib);
-	time_rows("bits=4 correction=ls", 64, TQ_BF16, 4 * gib);
+	time_short();
 	time_rows("bits=4 correction=ls", 256, TQ_BF16, gib);
 	time_rows("bits=8 correction=ls", 128, TQ_BF16, gib);
 	time_rows("bits=4 correction=ls", 1536, TQ_F32, gib);
@@ -486,6 +577,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strncmp(argv[1], "check", 5)) {
 		kv_check_all(!strcmp(argv[1], "check-brief"));
 		mla_check_all(!strcmp(argv[1], "check-brief"));
+		check_short(!strcmp(argv[1], "check-brief"));
 		check_all(!strcmp(argv[1], "check-brief"));
 		check_trellises(!strcmp(argv[1], "check-brief"));
 	}
@@ -497,10 +589,11 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && (!strcmp(argv[1], "kv-check") || !strcmp(argv[1], "kv-brief")))
 		kv_check_all(!strcmp(argv[1], "kv-brief"));
-	if (argc > 1 && !strcmp(argv[1], "time-rows")) {
-		read_rate = 3.0;
-		for (const char *c : { "bits=4 correction=none", "bits=4 correction=ls", "bits=2 correction=ls" })
-			time_rows(c, 128, TQ_BF16, (size_t)1 << 30);
+	if (argc > 1 && (!strcmp(argv[1], "rows-check") || !strcmp(argv[1], "rows-brief")))
+		check_short(!strcmp(argv[1], "rows-brief"));
+	if (argc > 1 && !strcmp(argv[1], "rows-time")) {
+		time_memory();
+		time_short();
 	}
 	if (argc > 1 && !strcmp(argv[1], "kv-time")) {
 		time_memory();
