@@ -99,13 +99,4 @@ AVX512_INLINE void add_ordered(const float *x, __m512 step, float *sums, size_t 
 			     lanes(n - i));
 }
 
-/* The same of registers as they were summed */
-AVX512_INLINE void add_unit(const __m512 *x, __m512 step, float *sums, size_t n)
-{
-	_Alignas(64) float by_coordinate[UNIT];
-
-	store_quarters(x, by_coordinate, 16);
-	add_ordered(by_coordinate, step, sums, n);
-}
-
 #endif
