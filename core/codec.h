@@ -50,6 +50,15 @@ int tq_top_k_heaps(const struct tq_quantizer *q, const void *prepared, size_t nq
 		   bool blocks, size_t n, size_t k, const struct tq_top_k_options *options, int64_t *ids,
 		   float *scores);
 
+/**
+ * tq_top_k_heap - the same for one query in the caller's thread, where the pipeline has @split_score
+ *
+ * Nothing is checked, nothing can fail but the driver: tq_pipeline_failed() says so afterwards. For scans of few
+ * rows each.
+ */
+void tq_top_k_heap(const struct tq_quantizer *q, const void *prepared, const void *codes, bool blocks, size_t n,
+		   size_t k, const struct tq_top_k_options *options, int64_t *ids, float *scores);
+
 /** tq_score_blocks - scores of one query and @n rows in blocks, in the caller's thread; fails as tq_score() */
 int tq_score_blocks(const struct tq_quantizer *q, const void *prepared, const void *blocks, size_t n,
 		    float *scores);

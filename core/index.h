@@ -4,8 +4,8 @@
 
 /*
  * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
- * where the row of an id is, index_code.c makes rows and queries to codes, index_search.c scans,
- * index_stage.c in two stages, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
+ * where the row of an id is, index_code.c makes rows and queries to codes, index_probe.c
+ * chooses partitions, index_search.c scans, index_stage.c in two stages, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
  * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
  * the vector that is coded, and <y, q - m> what the codes give, a scan computes

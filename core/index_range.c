@@ -120,11 +120,9 @@ static int range_lists(struct range *r, const float *x, size_t nprobe, int64_t *
 	if (!ret)
 		ret = tq_index_prepare(r->ix, x, lists, nprobe, work, packed);
 	for (j = 0; !ret && j < nprobe; j++) {
-		if (lists[j] < 0)
-			continue;
 		l = &r->ix->lists[lists[j]];
 		for (i = 0; !ret && i < l->nsegments; i++)
-			ret = range_segment(r, &l->segments[i], packed + j * tq_query_size(r->ix->q));
+			ret = range_segment(r, &l->segments[i], tq_index_query(r->ix, packed, work, j));
 	}
 	return ret;
 }
@@ -147,7 +145,7 @@ static int range_run(struct range *r, const float *x)
 	work = tq_alloc(ctx, (nprobe + dim) * sizeof(*work));
 	scores = tq_alloc(ctx, TILE_ROWS * sizeof(*scores));
 	lists = tq_alloc(ctx, nprobe * sizeof(*lists));
-	packed = tq_alloc(ctx, nprobe * tq_query_size(r->ix->q));
+	packed = tq_alloc(ctx, tq_index_queries(r->ix, nprobe) * tq_query_size(r->ix->q));
 	r->bits = tq_alloc(ctx, tq_index_filter_words(r->ix, r->o) * sizeof(*r->bits));
 	r->scores = scores;
 	ret = TQ_ERR_NOMEM;

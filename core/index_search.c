@@ -12,6 +12,7 @@
 #include "parallel.h"
 
 #define QUERIES_PER_BLOCK 1024
+#define FETCH_BYTES 16384
 
 /* ---- queries ---- */
 
@@ -28,30 +29,6 @@ int tq_index_check_options(const struct tq_index *ix, const struct tq_index_sear
 	return TQ_OK;
 }
 
-int tq_index_probe_count(const struct tq_index *ix, const struct tq_index_search_options *o,
-			 size_t *nprobe)
-{
-	*nprobe = o && o->nprobe ? o->nprobe : (ix->nlist + 7) / 8;
-	if (*nprobe >= ix->nlist)
-		*nprobe = ix->nlist;
-	else if (*nprobe > TQ_TOP_K_MAX)
-		return tq_fail(TQ_ERR_ARG, "options->nprobe: %zu is neither all %u partitions nor at "
-			       "most %d", *nprobe, ix->nlist, TQ_TOP_K_MAX);
-	return TQ_OK;
-}
-
-int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t stride, size_t nq,
-			 size_t nprobe, int64_t *lists)
-{
-	size_t i;
-
-	if (nprobe < ix->nlist)
-		return tq_index_search(ix->coarse, x, stride, nq, nprobe, NULL, lists, NULL);
-	for (i = 0; i < nq * nprobe; i++)
-		lists[i] = (int64_t)(i % nprobe);
-	return TQ_OK;
-}
-
 int tq_index_check_adds(const float *adds, size_t n, size_t each)
 {
 	size_t i;
@@ -63,30 +40,36 @@ int tq_index_check_adds(const float *adds, size_t n, size_t each)
 	return TQ_OK;
 }
 
+/* What will be read of a partition soon: its centroid, and where its rows are */
+static void fetch_partition(const struct tq_index *ix, int64_t list)
+{
+	const char *c = (const char *)tq_index_centre(ix, (uint32_t)list);
+	size_t at;
+
+	for (at = 0; at < ix->dim * sizeof(float); at += 64)
+		__builtin_prefetch(c + at);
+	__builtin_prefetch(ix->lists[list].segments);
+}
+
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
 		     float *work, void *prepared)
 {
-	size_t bytes = tq_query_size(ix->q), i;
 	float *y = work + nprobe;
-	char *packed = prepared;
+	size_t i;
 	int ret;
 
-	for (i = 0; i < nprobe; i++)
-		work[i] = tq_index_add_of(ix, x, lists[i] < 0 ? 0 : (uint32_t)lists[i]);
+	for (i = 0; i < nprobe; i++) {
+		if (i + 1 < nprobe)
+			fetch_partition(ix, lists[i + 1]);
+		work[i] = tq_index_add_of(ix, x, (uint32_t)lists[i]);
+	}
 	ret = tq_index_check_adds(work, nprobe, nprobe);
 	if (ret)
 		return ret;
 	/* without partitions the codec takes the mean off */
 	for (i = 0; i < ix->dim; i++)
 		y[i] = ix->centroids ? x[i] - ix->mean[i] : x[i];
-	if (!ix->centroids || ix->add_at == SIZE_MAX)
-		return tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, nprobe, prepared);
-	ret = tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, 1, prepared);
-	for (i = 1; !ret && i < nprobe; i++) {
-		memcpy(packed + i * bytes, packed, bytes);
-		memcpy(packed + i * bytes + ix->add_at, &work[i], sizeof(work[i]));
-	}
-	return ret;
+	return tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, tq_index_queries(ix, nprobe), prepared);
 }
 
 /* ---- filters ---- */
@@ -140,6 +123,7 @@ size_t tq_index_filter_words(const struct tq_index *ix, const struct tq_index_se
  * @sign: queries for two stages, or NULL; @reach of each
  * @lanes: for each lane a struct of scratch memory of @lane_bytes: packed queries, then @work_bytes
  *         for tq_index_prepare(), then the words of a filter
+ * @one:   partitions are scanned for one query each, in the thread that has it
  */
 struct search {
 	const struct tq_index *ix;
@@ -153,6 +137,7 @@ struct search {
 	float *reach;
 	char *lanes;
 	size_t lane_bytes, packed_bytes, work_bytes;
+	bool one;
 };
 
 /* The segment's rows for some queries at a time */
@@ -192,8 +177,13 @@ static int scan_list(const struct search *s, uint32_t list, const void *prepared
 			ret = scan_staged(s, segment, prepared, o.filter);
 			continue;
 		}
-		ret = tq_top_k_heaps(s->ix->q, prepared, nq, segment->codes, tq_index_in_blocks(s->ix, segment),
-				     segment->n, s->k, &o, s->ids + first * s->k, s->keys + first * s->k);
+		if (s->one)
+			tq_top_k_heap(s->ix->q, prepared, segment->codes, tq_index_in_blocks(s->ix, segment),
+				      segment->n, s->k, &o, s->ids + first * s->k, s->keys + first * s->k);
+		else
+			ret = tq_top_k_heaps(s->ix->q, prepared, nq, segment->codes,
+					     tq_index_in_blocks(s->ix, segment), segment->n, s->k, &o,
+					     s->ids + first * s->k, s->keys + first * s->k);
 	}
 	return ret;
 }
@@ -245,11 +235,26 @@ static int scan_flat(struct search *s)
 	return ret;
 }
 
+/* Ask for the head of a partition, that the one before it is scanned meanwhile: they lie far from each other */
+static void fetch_list(const struct search *s, int64_t list)
+{
+	const struct tq_index_segment *segment;
+	size_t at, bytes;
+
+	if (!s->ix->lists[list].nsegments)
+		return;
+	segment = &s->ix->lists[list].segments[0];
+	bytes = segment->n * s->ix->row_bytes;
+	for (at = 0; at < (bytes < FETCH_BYTES ? bytes : FETCH_BYTES); at += 64)
+		__builtin_prefetch(segment->codes + at);
+}
+
 /* Each query over its partitions */
 static int scan_probed(void *arg, uint32_t lane, size_t first, size_t n)
 {
 	const struct search *s = arg;
 	char *packed = s->lanes + lane * s->lane_bytes;
+	float *work = (float *)(void *)(packed + s->packed_bytes);
 	uint64_t *bits = (uint64_t *)(packed + s->packed_bytes + s->work_bytes);
 	size_t i, j;
 	int ret = TQ_OK;
@@ -257,16 +262,16 @@ static int scan_probed(void *arg, uint32_t lane, size_t first, size_t n)
 	for (i = first; !ret && i < first + n; i++) {
 		const int64_t *lists = s->lists + i * s->nprobe;
 
-		ret = tq_index_prepare(s->ix, s->x + i * s->stride, lists, s->nprobe,
-				       (float *)(packed + s->packed_bytes), packed);
+		ret = tq_index_prepare(s->ix, s->x + i * s->stride, lists, s->nprobe, work, packed);
 		if (ret)
 			return tq_index_fail_at(ret, i);
-		for (j = 0; !ret && j < s->nprobe; j++)
-			if (lists[j] >= 0)
-				ret = scan_list(s, (uint32_t)lists[j],
-						packed + j * tq_query_size(s->ix->q), i, 1, bits);
+		for (j = 0; !ret && j < s->nprobe; j++) {
+			if (j + 1 < s->nprobe)
+				fetch_list(s, lists[j + 1]);
+			ret = scan_list(s, (uint32_t)lists[j], tq_index_query(s->ix, packed, work, j), i, 1, bits);
+		}
 	}
-	return ret;
+	return ret ? ret : tq_pipeline_failed(&s->ix->q->pipe);
 }
 
 static int search_block(struct search *s)
@@ -276,9 +281,10 @@ static int search_block(struct search *s)
 	uint32_t lanes = s->ix->nlist > 1 ? tq_rows_lanes(ctx, s->nq, 1) : 1;
 	int ret = TQ_ERR_NOMEM;
 
-	if (s->ix->nlist > 1 && !s->ix->q->pipe.split_score)
+	s->one = s->ix->nlist > 1 && s->ix->q->pipe.split_score;
+	if (s->ix->nlist > 1 && !s->one)
 		lanes = 1;
-	s->packed_bytes = packs * tq_query_size(s->ix->q);
+	s->packed_bytes = (s->ix->nlist > 1 ? tq_index_queries(s->ix, packs) : packs) * tq_query_size(s->ix->q);
 	s->work_bytes = tq_round_up((packs + s->ix->dim) * sizeof(float), 64);
 	s->lane_bytes = s->packed_bytes + s->work_bytes +
 			tq_round_up(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t), 64);

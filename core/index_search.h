@@ -2,7 +2,8 @@
 #ifndef TQ_CORE_INDEX_SEARCH_H
 #define TQ_CORE_INDEX_SEARCH_H
 
-/* What searches for the best (index_search.c) and for all that are good enough (index_range.c) share. */
+/* What searches for the best (index_search.c) and for all that are good enough (index_range.c) share; which partitions
+ * they look at is chosen in index_probe.c. */
 
 #include "index.h"
 
@@ -19,18 +20,35 @@ int tq_index_check_adds(const float *adds, size_t n, size_t each);
 int tq_index_probe_count(const struct tq_index *ix, const struct tq_index_search_options *o,
 			 size_t *nprobe);
 
-/** tq_index_probe_lists - the @nprobe nearest partitions of each query; -1 for none */
+/** tq_index_probe_lists - the @nprobe nearest partitions of each query, roughly the nearest first */
 int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t stride, size_t nq,
 			 size_t nprobe, int64_t *lists);
 
 /**
- * tq_index_prepare - a query for each of some partitions
+ * tq_index_prepare - a query for some partitions
  * @x:    scaled to norm 1 with cos
- * @work: nprobe + dim floats
- * @prepared: nprobe packed queries
+ * @work: nprobe + dim floats; the first @nprobe are what tq_index_query() adds
+ * @prepared: tq_index_queries() packed queries
  */
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
 		     float *work, void *prepared);
+
+/** tq_index_queries - how many packed queries @nprobe partitions take: one, if the number to add can be put in it */
+static inline size_t tq_index_queries(const struct tq_index *ix, size_t nprobe)
+{
+	return ix->centroids && ix->add_at != SIZE_MAX ? 1 : nprobe;
+}
+
+/** tq_index_query - the query for the partition at @i, until the next call */
+static inline const void *tq_index_query(const struct tq_index *ix, void *prepared, const float *work, size_t i)
+{
+	char *packed = prepared;
+
+	if (!ix->centroids || ix->add_at == SIZE_MAX)
+		return packed + i * tq_query_size(ix->q);
+	memcpy(packed + ix->add_at, &work[i], sizeof(work[i]));
+	return packed;
+}
 
 bool tq_index_has_filter(const struct tq_index_search_options *o);
 

@@ -97,11 +97,12 @@ static inline TQ_REACH_INLINE bool only_beyond(const struct scan *s, const struc
 	return !s->o.rows && !s->o.ids && s->o.first_id + (int64_t)at > h->ids[0];
 }
 
-/* @n scores of the rows from @at on, a multiple of 64. */
+/* @n scores of the rows from @at on, a multiple of 64. What is beyond the last 64 is compared as so many. */
 static inline TQ_REACH_INLINE void look(const struct scan *s, const struct tq_heap *h, const float *scores,
 			       size_t at, size_t n,
 			       uint64_t (*reach)(const float *s, float worst, bool beyond))
 {
+	float rest[BLOCK];
 	uint64_t mask;
 	size_t i, j;
 
@@ -115,9 +116,17 @@ static inline TQ_REACH_INLINE void look(const struct scan *s, const struct tq_he
 				offer(s, h, scores[j], at + j);
 		}
 	}
-	for (; i < n; i++)
-		if (scores[i] >= h->scores[0])
-			offer(s, h, scores[i], at + i);
+	if (i == n)
+		return;
+	memcpy(rest, scores + i, (n - i) * sizeof(*rest));
+	for (j = n - i; j < BLOCK; j++)
+		rest[j] = -INFINITY;
+	mask = reach(rest, h->scores[0], only_beyond(s, h, at + i)) & ((UINT64_C(1) << (n - i)) - 1);
+	for (; mask; mask &= mask - 1) {
+		j = (size_t)__builtin_ctzll(mask);
+		if (rest[j] >= h->scores[0])
+			offer(s, h, rest[j], at + i + j);
+	}
 }
 
 static void take_scores_base(const struct scan *s, const struct tq_heap *h, const float *scores,
@@ -398,4 +407,14 @@ int tq_top_k_heaps(const struct tq_quantizer *q, const void *prepared, size_t nq
 		   float *scores)
 {
 	return best_rows(q, prepared, nq, codes, blocks, true, n, k, options, ids, scores);
+}
+
+void tq_top_k_heap(const struct tq_quantizer *q, const void *prepared, const void *codes, bool blocks, size_t n,
+		   size_t k, const struct tq_top_k_options *options, int64_t *ids, float *scores)
+{
+	struct scan s = {.q = q, .packed = prepared, .nq = 1, .codes = codes, .blocks = blocks, .heaps = true,
+			 .n = n, .k = k, .o = *options, .ids = ids, .scores = scores, .lanes = 1,
+			 .room = TILE_SCORES};
+
+	rows_tile(&s, 0, 0, n);
 }
