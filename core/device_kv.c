@@ -209,8 +209,6 @@ int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("rows.slots", rows->slots, sizeof(*rows->slots));
 	if (!ret)
 		ret = check_memory("rows.pages", rows->pages, 16);
-	if (!ret && rows->centre && !kv->values)
-		ret = tq_fail(TQ_ERR_UNSUPPORTED, "rows.centre: not for keys that are the values too");
 	if (!ret && rows->centre)
 		ret = check_memory("rows.centre", rows->centre, sizeof(*rows->centre));
 	if (!ret && has_raw(kv))
@@ -227,7 +225,7 @@ int tq_kv_append_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 /* What decides the scratch */
 static int check_shape(const struct tq_device_kv *kv, const struct tq_device_kv_call *call)
 {
-	uint64_t rows, units, raw = ((uint64_t)kv->o.sinks + kv->o.recent) / 32 + 1, splits = !call->splits ? SPLITS_MAX : call->splits > 4 ? call->splits : 4;
+	uint64_t rows, units, raw = ((uint64_t)kv->o.sinks + kv->o.recent) / 32 + 5, splits = !call->splits ? SPLITS_MAX : call->splits > 4 ? call->splits : 4;
 
 	if (call->struct_size != sizeof(*call))
 		return tq_fail(TQ_ERR_ARG, "call.struct_size: %u, expected %zu", call->struct_size, sizeof(*call));
@@ -286,9 +284,6 @@ int tq_kv_attend_async(const struct tq_device_kv *kv, struct tq_queue *queue,
 		ret = check_memory("call.lengths", call->lengths, sizeof(*call->lengths));
 	if (!ret)
 		ret = check_memory("call.scratch", call->scratch, 256);
-	if (!ret && (call->centre || call->page_mass) && !kv->values)
-		ret = tq_fail(TQ_ERR_UNSUPPORTED, "call.%s: not for keys that are the values too",
-			      call->centre ? "centre" : "page_mass");
 	if (!ret && call->centre)
 		ret = check_memory("call.centre", call->centre, sizeof(*call->centre));
 	if (!ret && has_raw(kv))

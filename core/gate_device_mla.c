@@ -24,14 +24,14 @@
 
 static const uint32_t lengths[SEQUENCES] = { LONGEST, 3 };
 
-/* On the host: keys as scalar decodes them, their other part in 16 bits. On the device: d* */
+/* On the host: keys as scalar decodes them, less a centre, their other part in 16 bits. On the device: d* */
 struct scene {
 	const struct tq_device_codec *keys;
 	struct tq_device_kv_options shape;
 	uint32_t dim, width; /* of values, of keys */
-	float *key, *query, *out, *lse;
-	double *want;
-	uint8_t *dkey, *dquery, *dout, *dlse, *dslots, *dtable, *dlengths, *dpages;
+	float *key, *query, *out, *lse, *mass, *centre;
+	double *want, want_mass[PAGES];
+	uint8_t *dkey, *dquery, *dout, *dlse, *dmass, *dcentre, *dslots, *dtable, *dlengths, *dpages;
 };
 
 static float *floats(struct tq_gate_bench *b, size_t n)
@@ -59,6 +59,8 @@ static void round_keys(struct tq_gate_bed *bed, struct scene *s)
 		return;
 	for (k = 0; k < ALL * HEADS && !bed->b->err; k++) {
 		x = s->key + k * s->width;
+		for (i = 0; i < s->dim; i++)
+			x[i] = x[i] - s->centre[k % HEADS * s->dim + i];
 		bed->b->err = tq_pipeline_encode(&pipe, x, TQ_F32, s->dim, 1, codes);
 		if (!bed->b->err)
 			bed->b->err = tq_pipeline_decode(&pipe, codes, 1, x, TQ_F32, s->dim);
@@ -86,11 +88,15 @@ static void lay_out(struct tq_gate_bed *bed, struct scene *s)
 	s->query = floats(bed->b, ROWS * (size_t)s->width);
 	s->out = floats(bed->b, ROWS * (size_t)s->dim + GUARD);
 	s->lse = floats(bed->b, ROWS + GUARD);
+	s->mass = floats(bed->b, PAGES + GUARD);
+	s->centre = floats(bed->b, HEADS * (size_t)s->dim);
 	s->want = (double *)(void *)tq_gate_buffer(bed->b, s->dim * sizeof(double), 0)->at;
 	s->dkey = tq_gate_place(bed, ALL * HEADS * s->width * sizeof(float));
 	s->dquery = tq_gate_place(bed, ROWS * s->width * sizeof(float));
 	s->dout = tq_gate_place(bed, (ROWS * (size_t)s->dim + GUARD) * sizeof(float));
 	s->dlse = tq_gate_place(bed, (ROWS + GUARD) * sizeof(float));
+	s->dmass = tq_gate_place(bed, (PAGES + GUARD) * sizeof(float));
+	s->dcentre = tq_gate_place(bed, HEADS * s->dim * sizeof(float));
 	s->dslots = tq_gate_place(bed, sizeof(slots));
 	s->dtable = tq_gate_place(bed, sizeof(table));
 	s->dlengths = tq_gate_place(bed, sizeof(lengths));
@@ -100,6 +106,9 @@ static void lay_out(struct tq_gate_bed *bed, struct scene *s)
 		s->key[i] = tq_gate_normal(bed->b);
 	for (i = 0; i < ROWS * (size_t)s->width; i++)
 		s->query[i] = 1.5f * tq_gate_normal(bed->b);
+	for (i = 0; i < HEADS * (size_t)s->dim; i++)
+		s->centre[i] = 0.5f * tq_gate_normal(bed->b);
+	tq_gate_in(bed, s->dcentre, s->centre, HEADS * s->dim * sizeof(float));
 	tq_gate_in(bed, s->dkey, s->key, ALL * HEADS * s->width * sizeof(float));
 	tq_gate_in(bed, s->dquery, s->query, ROWS * s->width * sizeof(float));
 	tq_gate_in(bed, s->dslots, slots, sizeof(slots));
@@ -115,7 +124,8 @@ static void append(struct tq_gate_bed *bed, struct scene *s)
 				       .dtype = TQ_F32,
 				       .keys = s->dkey,
 				       .key_stride = HEADS * (size_t)s->width,
-				       .slots = (const int64_t *)(const void *)s->dslots };
+				       .slots = (const int64_t *)(const void *)s->dslots,
+				       .centre = (const float *)(const void *)s->dcentre };
 	size_t bytes = PAGES * bed->ops->kv_page(s->keys->state, NULL, &s->shape), i;
 	uint8_t *noise = tq_gate_buffer(bed->b, bytes, 0)->at;
 
@@ -130,41 +140,46 @@ static void append(struct tq_gate_bed *bed, struct scene *s)
 		tq_gate_did(bed, "kv_append", bed->ops->kv_append(s->keys->state, NULL, bed->queue, &s->shape, &r));
 }
 
-/* One query row over tokens from .. to - 1, the sequence's first at row @base; returns log(sum(exp)) */
-static double want_row(const struct scene *s, const struct tq_device_kv_call *call, const float *query, size_t base,
-		       uint32_t head, uint32_t from, uint32_t to)
+/* One query row of sequence @q over tokens from .. to - 1; returns log(sum(exp)). Adds to what pages should have */
+static double want_row(struct scene *s, const struct tq_device_kv_call *call, const float *query, uint32_t q, uint32_t head,
+		       uint32_t from, uint32_t to)
 {
-	double z[LONGEST], top = -HUGE_VAL, sum = 0.0, cap = (double)call->softcap;
-	const float *row;
+	double z[LONGEST], top = -HUGE_VAL, sum = 0.0, cap = (double)call->softcap, more;
+	const float *keys = s->key + (q * (size_t)LONGEST * HEADS + head) * s->width, *row, *centre = s->centre + head * s->dim;
 	uint32_t t, i;
 
 	for (t = from; t < to; t++) {
-		row = s->key + ((base + t) * HEADS + head) * s->width;
-		for (z[t] = 0.0, i = 0; i < s->width; i++)
-			z[t] += (double)row[i] * (double)query[i];
+		row = keys + t * (size_t)HEADS * s->width;
+		for (z[t] = 0.0, i = 0; i < s->width; i++) {
+			more = call->centre && i < s->dim ? (double)centre[i] : 0.0;
+			z[t] += ((double)row[i] + more) * (double)query[i];
+		}
 		z[t] *= (double)call->scale;
 		z[t] = cap > 0.0 ? cap * tanh(z[t] / cap) : z[t];
 		top = z[t] > top ? z[t] : top;
 	}
 	memset(s->want, 0, s->dim * sizeof(*s->want));
 	for (t = from; t < to; t++) {
-		row = s->key + ((base + t) * HEADS + head) * s->width;
-		sum += exp(z[t] - top);
+		row = keys + t * (size_t)HEADS * s->width;
+		z[t] = exp(z[t] - top);
+		sum += z[t];
 		for (i = 0; i < s->dim; i++)
-			s->want[i] += exp(z[t] - top) * (double)row[i];
+			s->want[i] += z[t] * ((double)row[i] + (call->centre ? (double)centre[i] : 0.0));
 	}
+	for (t = from; t < to; t++)
+		s->want_mass[q * TABLE + t / 32] += z[t] / sum;
 	for (i = 0; i < s->dim; i++)
 		s->want[i] /= sum;
 	return top + log(sum);
 }
 
-static void compare(struct tq_gate_bed *bed, const struct scene *s, const struct tq_device_kv_call *call, uint32_t q,
+static void compare(struct tq_gate_bed *bed, struct scene *s, const struct tq_device_kv_call *call, uint32_t q,
 		    uint32_t token, uint32_t head)
 {
 	size_t row = (q * (size_t)TOKENS + token) * HEADS * GROUP + head, i;
 	uint32_t to = lengths[q] - (TOKENS - 1 - token), from = call->window && to > call->window ? to - call->window : 0;
 	double off = 0.0, norm = 0.0, e;
-	double lse = want_row(s, call, s->query + row * s->width, q * (size_t)LONGEST, head / GROUP, from, to);
+	double lse = want_row(s, call, s->query + row * s->width, q, head / GROUP, from, to);
 
 	for (i = 0; i < s->dim; i++) {
 		e = (double)s->out[row * s->dim + i] - s->want[i];
@@ -178,9 +193,20 @@ static void compare(struct tq_gate_bed *bed, const struct scene *s, const struct
 		tq_gate_fault(bed->b, "attention: lse %g, not %g (d=%u)", (double)s->lse[row], lse, s->dim);
 }
 
-static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, uint32_t window, float softcap)
+static void compare_mass(struct tq_gate_bed *bed, const struct scene *s)
+{
+	uint32_t p;
+
+	for (p = 0; p < PAGES; p++)
+		if (p % TABLE * 32 < lengths[p / TABLE] && !(fabs((double)s->mass[p] - s->want_mass[p]) <= ROWS / SEQUENCES * ERROR_MAX))
+			tq_gate_fault(bed->b, "attention: mass %g of a page, not %g (d=%u)", (double)s->mass[p], s->want_mass[p], s->dim);
+}
+
+/* @all: with a centre and the mass of pages */
+static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, uint32_t window, float softcap, bool all)
 {
 	size_t out = (ROWS * (size_t)s->dim + GUARD) * sizeof(float), lse = (ROWS + GUARD) * sizeof(float), i;
+	size_t mass = (PAGES + GUARD) * sizeof(float);
 	struct tq_device_kv_call call = {
 		.struct_size = sizeof(call),
 		.sequences = SEQUENCES,
@@ -205,6 +231,11 @@ static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, ui
 
 	if (bed->b->err)
 		return;
+	call.centre = all ? (const float *)(const void *)s->dcentre : NULL;
+	call.page_mass = all ? (float *)(void *)s->dmass : NULL;
+	memset(s->want_mass, 0, sizeof(s->want_mass));
+	memset(s->mass, TQ_GATE_POISON, mass);
+	tq_gate_in(bed, s->dmass, s->mass, mass);
 	call.scratch = tq_gate_place(bed, bed->ops->kv_scratch(s->keys->state, NULL, &s->shape, &call));
 	memset(s->out, TQ_GATE_POISON, out);
 	memset(s->lse, TQ_GATE_POISON, lse);
@@ -214,13 +245,17 @@ static void attend(struct tq_gate_bed *bed, struct scene *s, uint32_t splits, ui
 		tq_gate_did(bed, "kv_attend", bed->ops->kv_attend(s->keys->state, NULL, bed->queue, &s->shape, &call));
 	tq_gate_out(bed, s->out, s->dout, out);
 	tq_gate_out(bed, s->lse, s->dlse, lse);
+	tq_gate_out(bed, s->mass, s->dmass, mass);
 	for (q = 0; q < SEQUENCES; q++)
 		for (t = 0; t < TOKENS; t++)
 			for (h = 0; h < HEADS * GROUP && !bed->b->err; h++)
 				compare(bed, s, &call, q, t, h);
+	if (all && !bed->b->err)
+		compare_mass(bed, s);
 	for (i = 1; i <= GUARD * sizeof(float) && !bed->b->err; i++)
 		if (((const uint8_t *)s->out)[out - i] != TQ_GATE_POISON ||
-		    ((const uint8_t *)s->lse)[lse - i] != TQ_GATE_POISON)
+		    ((const uint8_t *)s->lse)[lse - i] != TQ_GATE_POISON ||
+		    ((const uint8_t *)s->mass)[mass - i] != TQ_GATE_POISON)
 			tq_gate_fault(bed->b, "attention writes outside its output (d=%u)", s->dim);
 }
 
@@ -240,8 +275,8 @@ int tq_gate_device_mla(const struct tq_device_codec *keys, const struct tq_devic
 	tq_gate_open(&b, keys->entry, s.dim, why, size);
 	lay_out(&bed, &s);
 	append(&bed, &s);
-	attend(&bed, &s, 2, 0, 0.0f);
-	attend(&bed, &s, 1, 40, 1.5f);
+	attend(&bed, &s, 2, 0, 0.0f, false);
+	attend(&bed, &s, 1, 40, 1.5f, true);
 	tq_gate_clear(&bed);
 	tq_gate_close(&b);
 	if (b.err && !*why)

@@ -170,6 +170,9 @@ static CUresult load_kernels(struct tqc_device *d, const char **failed)
 			STEP(function_attribute(d->fn[k],
 						CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
 						d->shared_max - TQC_STATIC_SHARED_MAX));
+		/* kernels that follow one another, and want the same, need not wait for a processor to change */
+		if (!err && k >= id_tqc_kv_append && k < id_tqc_decode_tcq)
+			STEP(function_attribute(d->fn[k], CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, 100));
 	}
 	if (err)
 		unload_kernels(d);

@@ -6,9 +6,9 @@
  * tokens of a sequence are cut into 4 * splits equal runs of tiles, a warp each: four warps make a block,
  * splits blocks a unit. Warps copy their tiles to shared memory ahead of use and meet only at the end.
  *
- *	tqc_kv_query	rotates and quantizes queries to 15 bits, two signed planes q = 128 * high + low
+ *	tqc_kv_query	rotates and quantizes queries to 15 bits, two signed planes q = 128 * high + low; attends to tokens
+ *			in 16 bits, as a split of their own (kv_raw.cuh)
  *	tqc_kv_attend_*	sums of weighted values of each split; tqc_kv_wide_* and tqc_kv_bytes_* (kv_wide.cuh) of any codes
- *	tqc_kv_raw	the same of tokens in 16 bits (kv_raw.cuh), before those
  *	tqc_kv_combine	the splits put together in their order, rotated back (kv_combine.cuh)
  *	tqc_kv_mass	the mass on each page, where it is wanted (kv_mass.cuh)
  *
@@ -74,13 +74,25 @@ static __device__ __forceinline__ size_t unit_bytes(unsigned dim, unsigned raw =
 static __device__ void raw_query(const tqc_attend &a, unsigned d, size_t at, bool none, uint8_t *queries, unsigned q,
 				 float *x, unsigned *box);
 
-/* grid: 4 x units; zeros where the last unit of a head has no row */
-extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
+static __device__ void raw_attend(const tqc_attend &a, unsigned block, uint8_t *raw_room);
+
+/*
+ * grid: 4 x units, of 128 threads; zeros where the last unit of a head has no row. Then raw_chunks x units, which need nothing
+ * of these: a kernel of their own would cost as much again as these do.
+ */
+extern "C" __global__ void __launch_bounds__(128) tqc_kv_query(tqc_plan p, tqc_attend a)
 {
-	extern __shared__ float shared[];
+	extern __shared__ __align__(16) float shared[];
 	__shared__ unsigned box;
 	__shared__ float dot;
 	__shared__ long long sum;
+	const unsigned queries = 4 * a.sequences * a.kv_heads * a.passes;
+
+	let_next_begin();
+	if (blockIdx.x >= queries) {
+		raw_attend(a, blockIdx.x - queries, (uint8_t *)shared);
+		return;
+	}
 	const unit_place u(a, blockIdx.x / 4);
 	const unsigned d = p.dim, i0 = blockIdx.x & 3, row = u.row + i0, token = row / a.group;
 	int8_t *out = (int8_t *)a.queries + blockIdx.x / 4 * unit_bytes(d, a.raw_dim), *high = out + 2 * i0 * d, *low = high + d;
@@ -90,7 +102,6 @@ extern "C" __global__ void tqc_kv_query(tqc_plan p, tqc_attend a)
 	float *y = shared;
 	int total = 0;
 
-	let_next_begin();
 	for (unsigned i = threadIdx.x; i < d; i += blockDim.x)
 		y[i] = token >= a.tokens ? 0.0f : load_element(a.query, a.dtype, from + i);
 	const float *centre = a.centre ? a.centre + u.head * (size_t)d : NULL;

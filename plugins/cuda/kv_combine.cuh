@@ -11,7 +11,7 @@
 extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_plan p, tqc_attend a)
 {
 	extern __shared__ __align__(16) float combine_room[];
-	__shared__ float whole[3]; /* of all weights: sum relative to the top of keys; sum and top of the lse */
+	__shared__ float whole[4]; /* of all weights: sum relative to the top of keys; sum and top of the lse; without the sink's */
 	const unsigned d = p.dim, heads = a.kv_heads * a.group, head = blockIdx.x % heads;
 	const size_t query = blockIdx.x / heads;
 	const unsigned token = (unsigned)(query % a.tokens), row = token * a.group + head % a.group;
@@ -45,6 +45,7 @@ extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_
 		if (threadIdx.x == 0) {
 			if (a.page_mass)
 				((float2 *)a.totals)[blockIdx.x] = make_float2(top, total);
+			whole[3] = total;
 			if (a.sink_logits) {
 				/* relative to the larger of the two; the others' share may be nothing */
 				float sink = 1.4426950408889634f * a.sink_logits[head], higher = fmaxf(top, sink);
@@ -94,6 +95,9 @@ extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_
 
 		for (unsigned c = 0; c < a.raw_chunks; c++)
 			v += raw_sums[4 * (size_t)c * d + i] * factor[a.splits + c];
+		/* keys that are values too have their centre taken off */
+		if (a.raw_dim && a.centre)
+			v += whole[3] * a.centre[head / a.group * (size_t)d + i];
 		store_element(a.out, a.dtype, query * a.out_stride + head * (size_t)d + i, y[i] + v * share);
 	}
 	if (a.lse && threadIdx.x == 0)

@@ -62,7 +62,6 @@
 	X(tqc_kv_append, 0)                                                                        \
 	X(tqc_kv_query, 0)                                                                         \
 	X(tqc_kv_combine, 0)                                                                       \
-	X(tqc_kv_raw, 0)                                                                           \
 	X(tqc_kv_mass, 0)                                                                          \
 	TQC_KV_ATTEND(X)                                                                           \
 	TQC_KV_ONE(X)                                                                              \

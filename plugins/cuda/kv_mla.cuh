@@ -13,6 +13,9 @@
  * any order. Its part of the values is that of the keys, transposed: movmatrix moves pairs of coordinates to the
  * lanes of tokens, prmt parts them.
  *
+ * All warps meet twice a tile: when its scores are there, and when its weights are; values of a tile and scores of the
+ * next lie between. A third time when weights do not fit the limits of some row; then that row alone is flushed.
+ *
  * Threads 16 r .. 16 r + 15 have the softmax of row r, two tokens of a tile each: kv_attend.cuh says what @top,
  * @most and the planes of weights are. @most leaves room for weights twice those seen, so that it seldom rises.
  */
@@ -84,9 +87,20 @@ static __device__ __forceinline__ uint32_t transposed(uint32_t x)
 	return y;
 }
 
-static __device__ __forceinline__ float scale_of(const uint8_t *scales, int type, unsigned token)
+/* of tokens 2 * l and 2 * l + 1 */
+static __device__ __forceinline__ void two_scales(const uint8_t *scales, int type, unsigned l, float (&s)[2])
 {
-	return load_element(scales, type, 4 * (token & 7) + (token >> 3));
+	const unsigned place = 8 * (l & 3) + (l >> 2);
+
+	if (type == F32) {
+		s[0] = ((const float *)scales)[place];
+		s[1] = ((const float *)scales)[place + 4];
+	} else {
+		const uint16_t *at = (const uint16_t *)scales + place;
+
+		s[0] = type == BF16 ? __uint_as_float((uint32_t)at[0] << 16) : __half2float(__ushort_as_half(at[0]));
+		s[1] = type == BF16 ? __uint_as_float((uint32_t)at[4] << 16) : __half2float(__ushort_as_half(at[4]));
+	}
 }
 
 /* over the sixteen lanes of a row */
@@ -106,7 +120,7 @@ template <class T> static __device__ __forceinline__ T half_sum(T v)
 
 /* What a flush needs to know of a row */
 struct mla_flush {
-	float unit, factor;
+	float unit, factor; /* unit < 0: nothing to do */
 	int high, low;
 };
 
@@ -130,6 +144,8 @@ static __device__ __forceinline__ void mla_flush_all(mla_shared<BITS> &m, int (&
 	for (int q = 0; q < 4; q++) {
 		const mla_flush f = m.flush[4 * q + t];
 
+		if (f.unit < 0.0f)
+			continue;
 #pragma unroll
 		for (int i = 0; i < 4; i++)
 #pragma unroll
@@ -165,25 +181,30 @@ template <int BITS> static __device__ __forceinline__ void mla_attend(const tqc_
 	const unsigned mine = threadIdx.x >> 4, l = threadIdx.x & 15;
 	const unsigned to = end_of(u.row + mine), from = start_of(to), begin = start_of(end_of(u.row)) / TQC_TILE_TOKENS;
 	const unsigned tiles = (end_of(u.row + 15) + TQC_TILE_TOKENS - 1) / TQC_TILE_TOKENS, n = tiles > begin ? tiles - begin : 0;
+	/* all rows see the tokens plain_from .. plain_to - 1; a cap changes all logits */
+	const unsigned plain_to = a.cap > 0.0f ? 0 : end_of(u.row), plain_from = start_of(end_of(u.row + 15));
 	unsigned tile = begin + (unsigned)((uint64_t)n * split / a.splits);
 	const unsigned last = begin + (unsigned)((uint64_t)n * (split + 1) / a.splits);
 
 	const uint8_t *pages = a.pages + u.head * (size_t)a.tile_bytes * (1u << a.tile_shift);
 	const uint32_t *table = a.table + u.sequence * a.table_stride;
+	constexpr unsigned TILE = mla_shared<BITS>::TILE;
 	unsigned next = tile, page = next < last ? __ldg(table + (next >> a.tile_shift)) : 0;
 	auto fetch = [&](unsigned slot) {
 		if (next < last) {
 			const uint8_t *at = pages + page * a.page_bytes + (next & ((1u << a.tile_shift) - 1)) * (size_t)a.tile_bytes;
 
-			for (unsigned i = threadIdx.x; i < a.tile_bytes / 16; i += 256)
-				async16(m.ring[slot] + 16 * i, at + 16 * i);
+#pragma unroll
+			for (unsigned i = 0; i < TILE / 16; i += 256)
+				if (i + 256 <= TILE / 16 - 8 || 16 * (i + threadIdx.x) < a.tile_bytes)
+					async16(m.ring[slot] + 16 * (i + threadIdx.x), at + 16 * (i + threadIdx.x));
 			if (++next < last)
 				page = __ldg(table + (next >> a.tile_shift));
 		}
 		async_commit();
 	};
 #pragma unroll
-	for (unsigned s = 0; s < STAGES - 1; s++)
+	for (unsigned s = 0; s < STAGES; s++)
 		fetch(s);
 
 	wait_for_previous();
@@ -214,13 +235,9 @@ template <int BITS> static __device__ __forceinline__ void mla_attend(const tqc_
 	float top = TQC_NOTHING, most = 0.0f, sum = 0.0f, inv = 0.0f, unit_of = 0.0f;
 	unsigned high = 0, low = 0, slot = 0, since = 0;
 
-	for (; tile < last; tile++) {
-		const uint8_t *at = m.ring[slot];
-		uint32_t f[2][2][4];
-
-		async_wait<STAGES - 2>();
-		__syncthreads();
-		fetch(slot ? slot - 1 : STAGES - 1);
+	/* scores of a tile's tokens to shared memory, its levels to the fragments of values */
+	uint32_t f[2][2][4];
+	auto score = [&](const uint8_t *at) {
 		{
 			int c[4][2][4] = {};
 
@@ -268,8 +285,16 @@ template <int BITS> static __device__ __forceinline__ void mla_attend(const tqc_
 			m.raw[(4 * raw_unit + t) * TQC_MLA_PITCH + 16 * half + g] = c[0] + c[1];
 			m.raw[(4 * raw_unit + t) * TQC_MLA_PITCH + 16 * half + g + 8] = c[2] + c[3];
 		}
-		__syncthreads();
+	};
 
+	async_wait<STAGES - 1>();
+	__syncthreads();
+	if (tile < last)
+		score(m.ring[0]);
+	for (; tile < last; tile++) {
+		const uint8_t *at = m.ring[slot];
+
+		__syncthreads();
 		const unsigned place = mine * TQC_MLA_PITCH + 2 * l;
 		uint2 total = make_uint2((unsigned)scale.bias, (unsigned)scale.bias);
 		const float2 r = *(const float2 *)(m.raw + place);
@@ -282,20 +307,23 @@ template <int BITS> static __device__ __forceinline__ void mla_attend(const tqc_
 			total.x += x.x;
 			total.y += x.y;
 		}
-		s[0] = scale_of(at + a.key_scale_at, a.key_scale, 2 * l);
-		s[1] = scale_of(at + a.key_scale_at, a.key_scale, 2 * l + 1);
+		two_scales(at + a.key_scale_at, a.key_scale, l, s);
 		z[0] = (float)(int)total.x * scale.factor * s[0] + r.x * rscale;
 		z[1] = (float)(int)total.y * scale.factor * s[1] + r.y * rscale;
+		if (TQC_TILE_TOKENS * (tile + 1) > plain_to || TQC_TILE_TOKENS * tile < plain_from)
+#pragma unroll
+			for (int j = 0; j < 2; j++) {
+				unsigned k = TQC_TILE_TOKENS * tile + 2 * l + j;
+
+				if (a.cap > 0.0f)
+					z[j] = cap_logit(z[j] + scale.add, a.cap);
+				if (k < from || k >= to) {
+					z[j] = -INFINITY;
+					s[j] = 0.0f;
+				}
+			}
 #pragma unroll
 		for (int j = 0; j < 2; j++) {
-			unsigned k = TQC_TILE_TOKENS * tile + 2 * l + j;
-
-			if (a.cap > 0.0f)
-				z[j] = cap_logit(z[j], a.cap);
-			if (k < from || k >= to) {
-				z[j] = -INFINITY;
-				s[j] = 0.0f;
-			}
 			e[j] = exp2_fast(z[j] - top);
 			v[j] = e[j] * s[j];
 		}
@@ -312,33 +340,48 @@ template <int BITS> static __device__ __forceinline__ void mla_attend(const tqc_
 		uint32_t planes = put_weights();
 		bool over = !(fmaxf(v[0], v[1]) <= most) || fmaxf(e[0], e[1]) > 1048576.0f || since == TQC_FLUSH_TILES;
 
+		async_wait<STAGES - 2>();
 		if (__syncthreads_or(over)) {
-			float up = fmaxf(top, half_max(fmaxf(z[0], z[1]))), factor = exp2_fast(top - up), largest;
-			mla_flush f0 = { unit_of, factor, 127 * (int)half_sum(high), 127 * (int)half_sum(low) };
+			/* no shuffles where the rows of a warp part */
+			const bool raise = half_max(over ? 1.0f : 0.0f) > 0.0f;
+			const float up = fmaxf(top, half_max(fmaxf(z[0], z[1]))), factor = exp2_fast(top - up);
+			const mla_flush f0 = { raise ? unit_of : -1.0f, factor, 127 * (int)half_sum(high), 127 * (int)half_sum(low) };
 
+			if (raise) {
+				high = low = 0;
+				since = 0;
+				sum *= factor;
+				most *= factor;
+				top = up;
+#pragma unroll
+				for (int j = 0; j < 2; j++) {
+					e[j] = exp2_fast(z[j] - top);
+					v[j] = e[j] * s[j];
+				}
+			}
+			const float largest = half_max(fmaxf(v[0], v[1]));
+
+			if (raise) {
+				most = largest > most ? 2.0f * largest : most;
+				inv = most >= 1e-30f ? 65535.0f / most : 0.0f;
+				unit_of = most * (1.0f / 65535.0f);
+				planes = put_weights();
+			}
 			if (l == 0)
 				m.flush[mine] = f0;
-			high = low = 0;
-			since = 0;
-			sum *= factor;
-			most *= factor;
-			top = up;
-#pragma unroll
-			for (int j = 0; j < 2; j++) {
-				e[j] = exp2_fast(z[j] - top);
-				v[j] = e[j] * s[j];
-			}
-			largest = half_max(fmaxf(v[0], v[1]));
-			most = largest > most ? 2.0f * largest : most;
-			inv = most >= 1e-30f ? 65535.0f / most : 0.0f;
-			unit_of = most * (1.0f / 65535.0f);
 			__syncthreads();
 			mla_flush_all<BITS>(m, acc, t);
-			planes = put_weights();
-			__syncthreads();
 		}
+		fetch(slot);
 		since++;
 		sum += e[0] + e[1];
+		if (a.page_mass) {
+			const float part = half_sum(e[0] + e[1]);
+
+			if (l == 0 && tile < a.mass_tiles)
+				((float2 *)a.tile_mass)[((unit + mine / 4) * a.mass_tiles + tile) * 4 + (mine & 3)] =
+					make_float2(top + (a.cap > 0.0f ? 0.0f : scale.add), part);
+		}
 		high += (planes & 255) + (planes >> 16 & 255);
 		low += (planes >> 8 & 255) + (planes >> 24);
 #pragma unroll
@@ -350,14 +393,19 @@ template <int BITS> static __device__ __forceinline__ void mla_attend(const tqc_
 				mma_value(acc[i][q], f[i / 2][i & 1], b);
 		}
 		slot = slot + 1 == STAGES ? 0 : slot + 1;
+		if (tile + 1 < last)
+			score(m.ring[slot]);
 	}
 	async_wait<0>();
+	__syncthreads();
 	mla_flush f0 = { unit_of, 1.0f, 127 * (int)half_sum(high), 127 * (int)half_sum(low) };
 
 	sum = half_sum(sum);
 	if (l == 0) {
 		m.flush[mine] = f0;
-		((float2 *)a.tops)[4 * ((unit + mine / 4) * a.splits + split) + (mine & 3)] = make_float2(top, sum);
+		/* a number that all logits have in common only moves the top */
+		((float2 *)a.tops)[4 * ((unit + mine / 4) * a.splits + split) + (mine & 3)] =
+			make_float2(top + (a.cap > 0.0f ? 0.0f : scale.add), sum);
 	}
 	__syncthreads();
 	mla_flush_all<BITS>(m, acc, t);

@@ -304,10 +304,9 @@ static uint32_t log2_of(uint32_t n)
 static CUresult run(const struct tqc_device_state *k, const struct tqc_device_state *v, struct cut *c,
 		    struct tqc_attend *a, CUstream stream)
 {
-	struct tqc_launch query = { id_tqc_kv_query, "attend", (unsigned)(4 * c->units), 1, 128,
-				    2 * sizeof(float) * k->plan.plan.dim, stream };
-	struct tqc_launch raw = { id_tqc_kv_raw, "attend", (unsigned)(c->units * c->chunks), 1, 128,
-				  TQC_RAW_SHARED((size_t)k->plan.plan.dim, (size_t)v->plan.plan.dim), stream };
+	struct tqc_launch query = { id_tqc_kv_query, "attend", (unsigned)((4 + c->chunks) * c->units), 1, 128,
+				    c->chunks ? TQC_RAW_SHARED((size_t)k->plan.plan.dim, (size_t)v->plan.plan.dim) :
+						2 * sizeof(float) * k->plan.plan.dim, stream };
 	struct tqc_launch combine = { id_tqc_kv_combine, "attend", (unsigned)c->rows, 1, TQC_KV_COMBINE,
 				      (4 * TQC_KV_COMBINE + 2 * (size_t)v->plan.plan.dim + c->splits + c->chunks) * sizeof(float),
 				      stream };
@@ -318,8 +317,6 @@ static CUresult run(const struct tqc_device_state *k, const struct tqc_device_st
 
 	c->launch.stream = stream;
 	err = tqc_launch(k->plan.dev, &query, query_params);
-	if (!err && c->chunks)
-		err = tqc_launch_early(k->plan.dev, &raw, attend_params);
 	if (!err)
 		err = tqc_launch_early(k->plan.dev, &c->launch, attend_params);
 	if (!err)

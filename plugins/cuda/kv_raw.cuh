@@ -44,18 +44,16 @@ static __device__ __forceinline__ float raw_logit(const uint4 *key, const float4
 	return s;
 }
 
-/* grid: raw_chunks x units; a warp for each row's logits. Shared memory: TQC_RAW_SHARED(key_dim, dim) */
-extern "C" __global__ void __launch_bounds__(128) tqc_kv_raw(tqc_attend a)
+/* Chunk number @block of all units', by 128 threads; a warp for each row's logits. @raw_room: TQC_RAW_SHARED(key_dim, dim) */
+static __device__ void raw_attend(const tqc_attend &a, unsigned block, uint8_t *raw_room)
 {
-	extern __shared__ __align__(16) uint8_t raw_room[];
 	__shared__ float weights[4][TQC_RAW_CHUNK];
 	__shared__ int place[TQC_RAW_CHUNK];
-	let_next_begin();
-	const unsigned kd = a.key_dim, d = a.dim, chunk = blockIdx.x % a.raw_chunks, unit = blockIdx.x / a.raw_chunks, first = chunk * TQC_RAW_CHUNK,
+	const unsigned kd = a.key_dim, d = a.dim, chunk = block % a.raw_chunks, unit = block / a.raw_chunks, first = chunk * TQC_RAW_CHUNK,
 		       warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
 	const unit_place u(a, unit);
 	const kv_view view(a, u.sequence);
-	const size_t step = a.kv_heads * (size_t)(kd + d), part = 4 * (size_t)blockIdx.x;
+	const size_t step = a.kv_heads * (size_t)(kd + d), part = 4 * (size_t)block;
 	const uint16_t *rows = (const uint16_t *)a.raw.rows +
 			       a.areas[u.sequence] * (size_t)(a.raw.sinks + a.raw.ring) * step;
 	/* 16 bytes more, so that the lanes of a warp read from all banks */
@@ -131,6 +129,4 @@ extern "C" __global__ void __launch_bounds__(128) tqc_kv_raw(tqc_attend a)
 			total += room[4 * k * d + i];
 		a.raw_sums[part * d + i] = total;
 	}
-	/* who waits for this kernel waits for the queries too */
-	wait_for_previous();
 }

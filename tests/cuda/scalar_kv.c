@@ -185,7 +185,7 @@ static double weight(const struct tqc_attend *a, const struct row *w, const floa
 	double z = 0.0;
 
 	for (i = 0; i < width; i++)
-		z += (double)(key[i] + (centre ? centre[i] : 0.0f)) *
+		z += (double)(key[i] + (centre && i < w->d ? centre[i] : 0.0f)) *
 		     (double)tq_load_element(a->query, a->dtype,
 					     (w->sequence * a->tokens + w->token) * a->query_stride +
 						     (w->head * a->group + w->row % a->group) * width + i);
@@ -302,7 +302,7 @@ static void combine(unsigned gx, const struct tqc_attend *a)
 {
 	uint32_t d = scalar_kernels.values->plan->dim, heads = a->kv_heads * a->group, head, row, s, i;
 	const float *tops, *values;
-	double top, total, more, v;
+	double top, total, more, v, keys;
 	size_t query, unit;
 	unsigned b;
 
@@ -322,6 +322,7 @@ static void combine(unsigned gx, const struct tqc_attend *a)
 			a->totals[2 * b + 1] = (float)total;
 		}
 		more = a->sink_logits ? 1.4426950408889634 * (double)a->sink_logits[head] : -HUGE_VAL;
+		keys = total;
 		/* no key: the sink alone */
 		if (!(total > 0.0) && more > -HUGE_VAL)
 			top = more;
@@ -331,6 +332,9 @@ static void combine(unsigned gx, const struct tqc_attend *a)
 				tops = partial(a, unit, row % 4, s, &values);
 				v += (double)values[i] * exp2((double)tops[0] - top);
 			}
+			/* keys that are values too have their centre taken off */
+			if (a->raw_dim && a->centre)
+				v += keys * (double)a->centre[head / a->group * (size_t)d + i];
 			tq_store_element(a->out, a->dtype, query * a->out_stride + head * (size_t)d + i,
 					 total > 0.0 ? (float)(v / total) : 0.0f);
 		}
@@ -386,17 +390,18 @@ static void mass(unsigned gx, const struct tqc_attend *a)
 void scalar_kv_kernel(const char *name, unsigned gx, void **params)
 {
 	const struct tqc_attend *a;
+	unsigned units;
 
 	if (!strcmp(name, "tqc_kv_append")) {
 		append(gx, params);
 	} else if (!strcmp(name, "tqc_kv_query")) {
 		a = params[1];
+		units = a->sequences * a->kv_heads * a->passes;
+		attend_raw(gx - 4 * units, a);
 		memset(a->queries, 0x5b,
-		       gx / 4 * (8 * (size_t)scalar_kernels.pipe->plan->dim + 64 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
+		       units * (8 * (size_t)scalar_kernels.pipe->plan->dim + 64 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
 	} else if (!strcmp(name, "tqc_kv_combine")) {
 		combine(gx, params[1]);
-	} else if (!strcmp(name, "tqc_kv_raw")) {
-		attend_raw(gx, params[0]);
 	} else if (!strcmp(name, "tqc_kv_mass")) {
 		mass(gx, params[0]);
 	} else {
@@ -414,11 +419,11 @@ void scalar_kv_spoil(const char *name, void **params)
 		memset(append->pages, 0, 7 * append->page_bytes);
 		return;
 	}
-	a = params[!strcmp(name, "tqc_kv_combine")];
+	a = params[!strcmp(name, "tqc_kv_combine") || !strcmp(name, "tqc_kv_query")];
 	if (a->out && !strcmp(name, "tqc_kv_combine"))
 		*(float *)a->out += 1.0f;
-	else if (!strcmp(name, "tqc_kv_raw"))
-		a->raw_sums[0] += 1000.0f;
+	else if (!strcmp(name, "tqc_kv_query"))
+		a->raw_sums[0] += a->raw_chunks ? 1000.0f : 0.0f;
 	else if (!strcmp(name, "tqc_kv_mass"))
 		a->page_mass[0] += 1.0f;
 	else
