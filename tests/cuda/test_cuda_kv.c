@@ -564,7 +564,7 @@ int main(void)
 	Suite *s = suite_create("cuda kv");
 
 	tcase_add_loop_test(device, attention_gives_the_hosts_answers, 0, sizeof(plans) / sizeof(plans[0]));
-	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 10);
+	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 8);
 	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
 	tcase_add_loop_test(device, what_is_not_served_is_said, 0, sizeof(unserved) / sizeof(unserved[0]));
 	tcase_add_test(device, what_latents_lack_is_said);
