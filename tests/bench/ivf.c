@@ -5,14 +5,16 @@
  *	bench-ivf [-r RERANK] [-t TRUTH.npy] BASE QUERIES FLAT.tq PARTITIONS.tq NPROBE...
  *
  * BASE and QUERIES are vectors, the indices `tq index build` made of BASE with consecutive ids. The full scan
- * and each NPROBE go over the queries in turn, ROUNDS times, by the thread's CPU clock; printed are the
- * medians, and recall against the true ten by inner products in f64 of rows and queries as they are (cos: of
+ * and each NPROBE go over the queries in turn, GROUP of them at a time, so that another process that comes between
+ * hits all alike, ROUNDS times, by the thread's CPU clock. Printed are the means of each group's median and least,
+ * and recall against the true ten by inner products in f64 of rows and queries as they are (cos: of
  * rows scaled to norm 1, queries need no scale), which TRUTH.npy keeps for other runs. The full scan takes the
  * same RERANK (second codes).
  */
 
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 #include "bench.h"
 #include "cli.h"
@@ -21,14 +23,16 @@
 #include "vectors.h"
 
 #define K 10
+#define RUNS_MAX 32
 #define NQ 400
+#define GROUP 10
 #define ROUNDS 9
 
 struct run {
 	const struct tq_index *ix;
 	const struct run_data *data;
 	struct tq_index_search_options o;
-	double recall;
+	double recall, median, least;
 };
 
 struct run_data {
@@ -101,15 +105,51 @@ static void find_truth(struct run_data *d)
 	free(norm);
 }
 
-static void search(void *arg)
+static void search(const struct run *r, size_t first, size_t n)
 {
-	struct run *r = arg;
 	const struct run_data *d = r->data;
 	size_t i;
 
-	for (i = 0; i < d->nq; i++)
+	for (i = first; i < first + n; i++)
 		if (tq_index_search(r->ix, d->queries + i * d->dim, d->dim, 1, K, &r->o, d->found + i * K, NULL))
 			bench_die("search: %s", tq_error_text());
+}
+
+static double cpu_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Microseconds per query */
+static void measure(struct run *runs, size_t nruns, size_t nq)
+{
+	double t[RUNS_MAX][ROUNDS], begin;
+	size_t first, n, i, j;
+
+	for (first = 0; first < nq; first += n) {
+		n = nq - first < GROUP ? nq - first : GROUP;
+		for (j = 0; j < ROUNDS; j++)
+			for (i = 0; i < nruns; i++) {
+				begin = cpu_us();
+				search(&runs[i], first, n);
+				t[i][j] = cpu_us() - begin;
+			}
+		for (i = 0; i < nruns; i++) {
+			qsort(t[i], ROUNDS, sizeof(t[i][0]), by_value);
+			runs[i].median += t[i][ROUNDS / 2] / (double)nq;
+			runs[i].least += t[i][0] / (double)nq;
+		}
+	}
 }
 
 static void find_recall(struct run *r)
@@ -117,7 +157,7 @@ static void find_recall(struct run *r)
 	const struct run_data *d = r->data;
 	size_t i, j, l, hits = 0;
 
-	search(r);
+	search(r, 0, d->nq);
 	for (i = 0; i < d->nq; i++)
 		for (j = 0; j < K; j++)
 			for (l = 0; l < K; l++)
@@ -161,7 +201,7 @@ static void take_truth(struct run_data *d, const char *path)
 
 /* The command line: runs of the full scan and of each NPROBE */
 static size_t make_runs(char **probes, const struct tq_index *flat, const struct tq_index *ivf, struct run_data *d,
-			size_t rerank, struct run *runs, struct bench_job *jobs)
+			size_t rerank, struct run *runs)
 {
 	size_t n;
 
@@ -171,7 +211,6 @@ static size_t make_runs(char **probes, const struct tq_index *flat, const struct
 		runs[n].o.nprobe = n ? (uint32_t)atoi(probes[n - 1]) : 0;
 		runs[n].o.rerank = rerank;
 		find_recall(&runs[n]);
-		jobs[n] = (struct bench_job){.run = search, .arg = &runs[n], .work = (double)d->nq};
 	}
 	return n;
 }
@@ -179,9 +218,7 @@ static size_t make_runs(char **probes, const struct tq_index *flat, const struct
 int main(int argc, char **argv)
 {
 	struct tq_options co = {.struct_size = sizeof(co), .threads = 1};
-	static struct run runs[BENCH_MAX_JOBS];
-	static struct bench_job jobs[BENCH_MAX_JOBS];
-	struct bench b = {.repeats = ROUNDS};
+	static struct run runs[RUNS_MAX];
 	const char *truth = NULL;
 	struct run_data d = {0};
 	struct tq_index *flat, *ivf;
@@ -198,7 +235,7 @@ int main(int argc, char **argv)
 	}
 	argv += optind;
 	argc -= optind;
-	if (argc < 5 || argc - 4 >= BENCH_MAX_JOBS)
+	if (argc < 5 || argc - 4 >= RUNS_MAX)
 		bench_die("usage: bench-ivf [-r RERANK] [-t TRUTH.npy] BASE QUERIES FLAT.tq PARTITIONS.tq NPROBE...");
 	d.base = read_all(argv[0], VECTORS_TRAIN, SIZE_MAX, &v);
 	d.n = v.count;
@@ -211,12 +248,12 @@ int main(int argc, char **argv)
 	flat = open_index(ctx, argv[2], d.n, &d.metric);
 	ivf = open_index(ctx, argv[3], d.n, &d.metric);
 	take_truth(&d, truth);
-	n = make_runs(argv + 4, flat, ivf, &d, rerank, runs, jobs);
-	bench_measure(&b, jobs, n);
+	n = make_runs(argv + 4, flat, ivf, &d, rerank, runs);
+	measure(runs, n, d.nq);
 	for (i = 0; i < n; i++)
 		printf("%-10s %6u  recall %.4f  %8.1f us (least %8.1f)  %.3f (least %.3f)\n",
-		       i ? "partitions" : "full scan", (unsigned)runs[i].o.nprobe, runs[i].recall, jobs[i].ns / 1000,
-		       jobs[i].best / 1000, jobs[i].ns / jobs[0].ns, jobs[i].best / jobs[0].best);
+		       i ? "partitions" : "full scan", (unsigned)runs[i].o.nprobe, runs[i].recall, runs[i].median,
+		       runs[i].least, runs[i].median / runs[0].median, runs[i].least / runs[0].least);
 	free(d.truth);
 	free(d.found);
 	free(d.queries);
