@@ -48,7 +48,9 @@ static void fetch_partition(const struct tq_index *ix, int64_t list)
 
 	for (at = 0; at < ix->dim * sizeof(float); at += 64)
 		__builtin_prefetch(c + at);
+	/* it may lie in two lines */
 	__builtin_prefetch(ix->lists[list].segments);
+	__builtin_prefetch((const char *)ix->lists[list].segments + 63);
 }
 
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,

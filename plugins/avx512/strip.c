@@ -46,6 +46,9 @@ void avx512_strip_rows(const struct score_job *job, size_t first, struct strip *
 	strip->stride = job->ids ? 0 : row_bytes;
 	/* what lies behind the rows of a short call may well be wanted next */
 	strip->ahead = job->ids ? 0 : job->n * row_bytes > 2 * AHEAD ? AHEAD : job->n * row_bytes;
+	/* but not behind rows that are no whole blocks: with them ends what is scanned, as a partition of an index */
+	if (job->n % BLOCK && (job->n - first - n) * row_bytes < strip->ahead)
+		strip->ahead = 0;
 	if (!job->ids)
 		codes += first * row_bytes;
 	if (!job->ids && n == STRIP) {
