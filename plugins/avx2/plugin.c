@@ -21,6 +21,9 @@ extern const struct tq_quantizer_ops avxvnni_score_ops;
 extern const struct tq_quantizer_ops avx2_trellis_ops;
 extern const struct tq_quantizer_ops avx2_trellis_score_ops;
 extern const struct tq_quantizer_ops avxvnni_trellis_score_ops;
+extern const struct tq_quantizer_ops avx2_radix_ops;
+extern const struct tq_quantizer_ops avx2_radix_score_ops;
+extern const struct tq_quantizer_ops avxvnni_radix_score_ops;
 extern const struct tq_quantizer_ops avx2_trellis_attend_ops;
 extern const struct tq_quantizer_ops avxvnni_trellis_attend_ops;
 
@@ -37,6 +40,23 @@ extern const struct tq_quantizer_ops avxvnni_trellis_attend_ops;
 	{                                                                                          \
 		.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3                                    \
 	}
+
+/* Level numbers that fit a byte: up to 3.5 bits */
+static int radix_supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	if (plan->codebook.planes == 1)
+		return 1;
+	snprintf(why, why_size, "does not serve code=lm:4.5");
+	return 0;
+}
+
+static int radix_score_supports(const struct tq_plan *plan, char *why, size_t why_size)
+{
+	if (plan->query != TQ_QUERY_F32)
+		return radix_supports(plan, why, why_size);
+	snprintf(why, why_size, "does not serve query=f32");
+	return 0;
+}
 
 static const struct tq_driver drivers[] = {
 	{
@@ -134,6 +154,30 @@ static const struct tq_driver drivers[] = {
 		.dim_max = 4096,
 		.supports = trellis_supports,
 		.ops = &avxvnni_trellis_attend_ops,
+	},
+	{
+		AVX2_DRIVER("quantize(radix)", "quantize-radix-avx2", PRIORITY),
+		.need = NEED_V3,
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = radix_supports,
+		.ops = &avx2_radix_ops,
+	},
+	{
+		AVX2_DRIVER("score(radix)", "score-radix-avx2", PRIORITY),
+		.need = NEED_V3,
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = radix_score_supports,
+		.ops = &avx2_radix_score_ops,
+	},
+	{
+		AVX2_DRIVER("score(radix)", "score-radix-avxvnni", PRIORITY + 50),
+		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = radix_score_supports,
+		.ops = &avxvnni_radix_score_ops,
 	},
 };
 

@@ -8,6 +8,8 @@
  *
  *	SCORE_MOST	queries that rows are decoded for at a time
  *	score_some	all rows of a job and up to so many queries
+ *
+ * With SCORE_OWN_QUERY it has query_pack too.
  */
 
 #include "query_pack.h"
@@ -17,10 +19,12 @@ static size_t query_size(const struct tq_plan *plan, const void *state)
 	return query_bytes(plan);
 }
 
+#ifndef SCORE_OWN_QUERY
 static void query_pack(const struct tq_plan *plan, const void *state, const struct tq_query *q, void *packed)
 {
 	query_pack_all(plan, q, packed);
 }
+#endif
 
 static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq, const uint8_t *codes,
 		  size_t n, float *scores, size_t ld)

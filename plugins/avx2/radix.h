@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TQ_AVX2_RADIX_H
+#define TQ_AVX2_RADIX_H
+
+/*
+ * Codes of a fraction of a bit, up to 3.5: a row to bytes in the order of coordinates. 32 words at a time are put
+ * together from their fields, and divided by the count of each digit in turn: word / n = word * (2^16 / n + 1) / 2^16
+ * for words below 256, two products of 16-bit lanes for even and odd bytes. A digit is what is left, below 16, and a
+ * shuffle looks its level up.
+ *
+ * Odd counts have even level numbers, others odd ones: level = 2 g - beta, g in 0 .. 127, beta 128 or 127.
+ */
+
+#include "lanes.h"
+#include "tq/radix.h"
+
+#define RADIX_DIM_MAX 4096
+#define RADIX_WORDS 32
+
+/** Bytes of a row: up to the next 64 coordinates, and where the last digits may reach */
+#define RADIX_ROOM (RADIX_DIM_MAX + 64 + RADIX_WORDS)
+
+/**
+ * struct radix_tables - state of the drivers
+ * @g:       of the digits, by value
+ * @inverse: 2^16 / n + 1 of each
+ * @beta:    of the first digit and of the others
+ */
+struct radix_tables {
+	uint8_t g[TQ_RADIX_DIGITS][16];
+	uint16_t inverse[TQ_RADIX_DIGITS];
+	uint8_t beta[2];
+	const struct tq_plan *plan;
+};
+
+int avx2_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
+void avx2_radix_destroy(const struct tq_host *host, void *state);
+
+/** avx2_radix_row - g of a row's coordinates; those past its end are anything */
+void avx2_radix_row(const struct radix_tables *t, const uint8_t *row, uint8_t *g);
+
+/** radix_beta - of coordinate @i */
+AVX2_INLINE int radix_beta(const struct radix_tables *t, size_t i)
+{
+	return t->beta[i >= t->plan->radix->words];
+}
+
+#endif
