@@ -206,7 +206,7 @@ AVX512_INLINE void encode_rows(const struct tq_plan *plan, const void *state, co
 		if (turned && n >= BATCH_ROWS) {
 			part = BATCH_ROWS;
 			ahead.x = from + part * step;
-			if (avx512_encode_turned(plan, state, from, step, &ahead, codes))
+			if (avx512_encode_turned(plan, state, from, dtype, step, &ahead, codes))
 				continue;
 		}
 		part = n < rows ? n : rows;
@@ -226,7 +226,7 @@ static void quantize_grid(const struct tq_plan *plan, const void *state, const f
 static int avx512_encode(const struct tq_plan *plan, const void *state, const void *x, int dtype,
 			 size_t stride, size_t n, uint8_t *codes)
 {
-	encode_rows(plan, state, x, dtype, stride, n, avx512_turns(plan, state, dtype), quantize_grid, codes);
+	encode_rows(plan, state, x, dtype, stride, n, avx512_turns(plan, state), quantize_grid, codes);
 	return TQ_OK;
 }
 

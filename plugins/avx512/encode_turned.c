@@ -5,8 +5,8 @@
  * butterfly are then sums and differences of whole registers, without a permutation, and what is one number per row
  * (exponent, norm, sigma, sums, scale) needs no adding across.
  *
- * For float rows without a centre of 64 to 256 coordinates, a multiple of 32 that is a power of two or three times
- * one, up to 4 bits without effort. Zeros may differ in sign from those of the general way, which no byte shows.
+ * For rows of 64 to 256 coordinates, a multiple of 32 that is a power of two or three times one, up to 4 bits without
+ * effort, and no product with the centre. Zeros may differ in sign from those of the general way, which no byte shows.
  */
 
 #include "butterfly.h"
@@ -15,21 +15,36 @@
 #include "turned.h"
 #include "../simd/row.h"
 
-int avx512_turns(const struct tq_plan *plan, const struct avx512_tables *tab, int dtype)
+int avx512_turns(const struct tq_plan *plan, const struct avx512_tables *tab)
 {
 	uint32_t d = plan->dim, part = d % 3 ? d : d / 3;
 
-	return dtype == TQ_F32 && plan->center == TQ_CENTER_OFF && plan->index_bits && plan->index_bits <= 4 &&
+	return plan->center != TQ_CENTER_BOTH && plan->index_bits && plan->index_bits <= 4 &&
 	       (!plan->effort || plan->index_bits == 1) && (plan->index_bits < 3 || tab->in_cells) &&
 	       d >= TURNED_DIM_MIN && d <= TURNED_DIM_MAX && d % 32 == 0 && !(part & (part - 1));
 }
 
-/* The rows to @y; the largest magnitude of each */
-AVX512_INLINE __m512 turn_in(const char *x, size_t step, size_t d, __m512 *y)
+/* Element @i + @k of sixteen rows, from the registers of load_dwords() at element @i */
+AVX512_INLINE __m512 turned_element(const __m512i *v, int dtype, int k)
 {
+	__m512i pair;
+
+	if (dtype == TQ_F32)
+		return _mm512_castsi512_ps(v[k]);
+	pair = v[k / 2];
+	if (dtype == TQ_BF16)
+		return _mm512_castsi512_ps(k & 1 ? _mm512_and_si512(pair, _mm512_set1_epi32((int)0xffff0000))
+						 : _mm512_slli_epi32(pair, 16));
+	return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(k & 1 ? _mm512_srli_epi32(pair, 16) : pair));
+}
+
+/* The rows to @y, less the @centre if there is one; the largest magnitude of each */
+AVX512_INLINE __m512 turn_in_as(const char *x, int dtype, const float *centre, size_t step, size_t d, __m512 *y)
+{
+	const int n = dtype == TQ_F32 ? 4 : 8;
 	const uint8_t *row[16];
-	__m512 top[4];
-	__m512i v[4];
+	__m512 top[4], v;
+	__m512i part[4];
 	size_t i;
 	int k;
 
@@ -37,15 +52,32 @@ AVX512_INLINE __m512 turn_in(const char *x, size_t step, size_t d, __m512 *y)
 		row[i] = (const uint8_t *)x + i * step;
 	for (k = 0; k < 4; k++)
 		top[k] = _mm512_setzero_ps();
-	for (i = 0; i < d; i += 4) {
-		load_dwords(row, 4 * i, 0xffff, v);
-#pragma GCC unroll 4
-		for (k = 0; k < 4; k++) {
-			y[i + (size_t)k] = _mm512_castsi512_ps(v[k]);
-			top[k] = _mm512_range_ps(top[k], _mm512_castsi512_ps(v[k]), 11); /* the larger magnitude */
+	for (i = 0; i < d; i += (size_t)n) {
+		load_dwords(row, 16 / (size_t)n * i, 0xffff, part);
+#pragma GCC unroll 8
+		for (k = 0; k < n; k++) {
+			v = turned_element(part, dtype, k);
+			if (centre)
+				v = _mm512_sub_ps(v, _mm512_set1_ps(centre[i + (size_t)k]));
+			y[i + (size_t)k] = v;
+			top[k % 4] = _mm512_range_ps(top[k % 4], v, 11); /* the larger magnitude */
 		}
 	}
 	return _mm512_max_ps(_mm512_max_ps(top[0], top[1]), _mm512_max_ps(top[2], top[3]));
+}
+
+static __m512 turn_in(const struct tq_plan *plan, const char *x, int dtype, size_t step, __m512 *y)
+{
+	const float *centre = plan->center == TQ_CENTER_DATA ? plan->centre : NULL;
+
+	if (dtype == TQ_F32)
+		return centre ? turn_in_as(x, TQ_F32, centre, step, plan->dim, y)
+			      : turn_in_as(x, TQ_F32, NULL, step, plan->dim, y);
+	if (dtype == TQ_BF16)
+		return centre ? turn_in_as(x, TQ_BF16, centre, step, plan->dim, y)
+			      : turn_in_as(x, TQ_BF16, NULL, step, plan->dim, y);
+	return centre ? turn_in_as(x, TQ_F16, centre, step, plan->dim, y)
+		      : turn_in_as(x, TQ_F16, NULL, step, plan->dim, y);
 }
 
 /* 2^-e of each row; returns if one product scales all of them */
@@ -160,8 +192,8 @@ static void rotate_turned(struct turned *t, const struct tq_rotation *rot, __m51
 	}
 }
 
-int avx512_encode_turned(const struct tq_plan *plan, const struct avx512_tables *tab, const char *x, size_t step,
-			 const struct avx512_ahead *ahead, uint8_t *codes)
+int avx512_encode_turned(const struct tq_plan *plan, const struct avx512_tables *tab, const char *x, int dtype,
+			 size_t step, const struct avx512_ahead *ahead, uint8_t *codes)
 {
 	const struct tq_rotation *rot = &plan->rotation;
 	__m512 factor, norm2, sigma, scale;
@@ -173,8 +205,8 @@ int avx512_encode_turned(const struct tq_plan *plan, const struct avx512_tables 
 	t.ahead = *ahead;
 	t.line = 0;
 	blocks = (rot->window < rot->dim ? 2 * blocks : blocks) + rot->dim / 16;
-	t.lines = (rot->dim + blocks - 1) / blocks;
-	factor = turn_in(x, step, plan->dim, t.y + rot->rounds * rot->roll);
+	t.lines = (rot->dim * ahead->element / 4 + blocks - 1) / blocks;
+	factor = turn_in(plan, x, dtype, step, t.y + rot->rounds * rot->roll);
 	if (!turned_factors(factor, &exponent, &factor))
 		return 0;
 	for (i = 0; i < 16; i++)

@@ -60,8 +60,8 @@ AVX512_INLINE __m512 sum_turned(__m512 *lane)
 void avx512_quantize_turned(const struct tq_plan *plan, const struct avx512_tables *tab, struct turned *t,
 			    __m512 sigma, uint8_t *codes);
 
-/** avx512_turns - does avx512_encode_turned() serve rows of @dtype */
-int avx512_turns(const struct tq_plan *plan, const struct avx512_tables *tab, int dtype);
+/** avx512_turns - does avx512_encode_turned() serve a plan */
+int avx512_turns(const struct tq_plan *plan, const struct avx512_tables *tab);
 
 /**
  * avx512_encode_turned - encode sixteen rows
@@ -71,7 +71,7 @@ int avx512_turns(const struct tq_plan *plan, const struct avx512_tables *tab, in
  *
  * Return: 0 if one of them has to be scaled by the general rule; then nothing is written.
  */
-int avx512_encode_turned(const struct tq_plan *plan, const struct avx512_tables *tab, const char *x, size_t step,
-			 const struct avx512_ahead *ahead, uint8_t *codes);
+int avx512_encode_turned(const struct tq_plan *plan, const struct avx512_tables *tab, const char *x, int dtype,
+			 size_t step, const struct avx512_ahead *ahead, uint8_t *codes);
 
 #endif

@@ -124,7 +124,7 @@ static void make_small(struct trial *t, uint32_t *dim)
 	sp->code = TQ_CODE_LM;
 	sp->bits = 1 + rng_below(s, 4);
 	sp->correction = rng_below(s, 4);
-	sp->center = TQ_CENTER_OFF;
+	sp->center = rng_below(s, 4) ? TQ_CENTER_OFF : TQ_CENTER_DATA;
 	sp->effort = 0;
 	*dim = dims[rng_below(s, sizeof(dims) / sizeof(dims[0]))];
 }
