@@ -22,7 +22,7 @@
 #define ROWS_MIN 4096
 #define ROW_BYTES_MIN 128
 #define QUERIES_MAX 2
-/* A tile of which more than one in so many rows pass is followed by some that are scanned in full */
+/* A tile of which more than one in so many rows pass is followed by some of TILE rows that are scanned in full */
 #define SHARE 5
 #define FULL_TILES 15
 
@@ -212,7 +212,7 @@ static inline TQ_REACH_INLINE size_t choose(const struct stage *st, float most, 
 		bound[i] = -INFINITY;
 	for (i = 0; i < n; i = end) {
 		end = i + TQ_REACH;
-		for (j = i; j < (end < n ? end : n); j++)
+		for (j = i; most > 0.0f && j < (end < n ? end : n); j++)
 			bound[j] = bound[j] + most * error[j];
 		mask = reach(bound + i, worst, false);
 		if (end > n)
@@ -290,7 +290,8 @@ static size_t score_chosen(const struct stage *st, size_t q, struct tq_heap *hea
 
 static void staged_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
 {
-	float bound[ROOM], worst;
+	_Alignas(64) float bound[ROOM];
+	float worst;
 	bool began = true;
 	uint32_t rows[TILE];
 	size_t m = 0, q;
@@ -311,20 +312,21 @@ static void staged_tile(const struct stage *st, struct lane *l, size_t first, si
 }
 
 /* Offer those whose bounds hold, which are looked at only of rows that would be results */
-static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, const float *scores, size_t first,
-		       size_t n)
+static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, float *scores, size_t first, size_t n)
 {
 	float sign[TQ_BLOCK_ROWS];
-	size_t i, block, left;
+	size_t i, m, block, left;
+	uint32_t rows[TILE];
 
-	for (i = 0; i < n; i++) {
-		if (!(scores[i] >= heap->scores[0]) || !counts(st, first + i))
+	m = choose_rows(st, 0.0f, first, n, heap->scores[0], scores, rows);
+	for (i = 0; i < m; i++) {
+		if (!(scores[i] >= heap->scores[0]))
 			continue;
-		block = (first + i) / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
+		block = rows[i] / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
 		left = st->s->n - block;
 		score_signs(st, q, 1, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, sign);
-		if (scores[i] <= sign[first + i - block] + st->reach[q] * st->s->error[first + i])
-			offer(st, heap, scores[i], first + i);
+		if (scores[i] <= sign[rows[i] - block] + st->reach[q] * st->s->error[rows[i]])
+			offer(st, heap, scores[i], rows[i]);
 	}
 }
 
@@ -332,7 +334,7 @@ static void full_tile(const struct stage *st, struct lane *l, size_t first, size
 {
 	const struct tq_pipeline *pipe = &st->ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
-	float scores[ROOM];
+	_Alignas(64) float scores[ROOM];
 	size_t q;
 
 	score->ops->score(pipe->plan, score->state, st->packed, st->nq, st->s->codes + first * st->ix->row_bytes, n,
@@ -364,7 +366,7 @@ int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, 
 		   size_t nq, int64_t *ids, float *keys)
 {
 	uint32_t n = tq_rows_lanes(ix->ctx, s->n, TILES_PER_LANE * TILE), i;
-	struct lane one = {.next_full = FULL_TILES}, *lanes = NULL;
+	struct lane one = {0}, *lanes = NULL;
 	const size_t k = what->k;
 	struct stage st = {ix, s, what->packed, what->sign, what->reach, nq, TILE, what->filter, &one};
 	float *scores;
@@ -374,6 +376,7 @@ int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, 
 
 	if (st.tile > ROOM / nq)
 		st.tile = ROOM / nq / TQ_REACH * TQ_REACH;
+	one.next_full = FULL_TILES * (uint32_t)(TILE / st.tile);
 	for (q = 0; q < nq; q++)
 		one.heap[q] = (struct tq_heap){keys + q * k, ids + q * k, k};
 	if (n > 1)
