@@ -109,6 +109,11 @@ def variants(plan):
     v["keys 5 effort 1, unbiased tcq values 3"] = tq(spec(5, effort=1), spec(3, "unbiased", code="tcq"), **LEARN)
     for bits in 3, 2:
         v[f"16-bit keys, {bits} unbiased values"] = tq("raw", spec(bits, "unbiased"), **LEARN)
+    for bits in 3.5, 2.5:
+        v[f"{bits} ls"] = tq(spec(bits), **LEARN)
+        v[f"keys {bits}, unbiased values {bits}, effort 1"] = tq(spec(bits, effort=1), spec(bits, "unbiased", 1), **LEARN)
+    for key, value in (4.5, 2.5), (3.5, 1.6):
+        v[f"keys {key}, unbiased values {value}, effort 1"] = tq(spec(key, effort=1), spec(value, "unbiased", 1), **LEARN)
     v["polar:4"] = tq("code=polar:4 scale=bf16", **LEARN)
     for effort in 0, 1:  # 3.6 bits: 18 of 30 layers at 4, 12 at 3
         some = [n for n in range(LAYERS) if n % 5 in (1, 3)]
