@@ -4,6 +4,7 @@
  */
 
 #include "radix.h"
+#include "../simd/radix_book.h"
 
 int avx2_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state)
 {
@@ -16,6 +17,9 @@ int avx2_radix_create(const struct tq_host *host, const struct tq_plan *plan, vo
 		return TQ_ERR_NOMEM;
 	memset(t, 0, sizeof(*t));
 	t->plan = plan;
+	t->books = x->base[1] ? 2 : 1;
+	for (j = 0; j < t->books; j++)
+		radix_book(plan, j, &t->book[j].levels);
 	for (j = 0; j < x->digits; j++) {
 		beta = x->count[j] & 1 ? 128 : 127;
 		t->beta[j > 0] = (uint8_t)beta;
@@ -34,18 +38,33 @@ void avx2_radix_destroy(const struct tq_host *host, void *state)
 	host->free(host, state);
 }
 
-/* @n bytes of a field, zeros above */
-AVX2_INLINE const uint8_t *field(const uint8_t *p, size_t n, size_t most, uint8_t *room)
+/* Up to 16 bytes at @p, @n of which are there, and anything behind them */
+AVX2_INLINE __m128i load_16(const uint8_t *row, const uint8_t *p, ptrdiff_t n)
 {
-	if (n >= most)
-		return p;
-	memset(room, 0, most);
-	return memcpy(room, p, n);
+	const __m128i ramp = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	uint8_t room[16] = { 0 };
+
+	if (n >= 16)
+		return _mm_loadu_si128((const __m128i *)(const void *)p);
+	if (n <= 0)
+		return _mm_setzero_si128();
+	if (p - row >= 16 - n) /* what ends with them, moved down */
+		return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(p + n - 16)),
+					_mm_add_epi8(ramp, _mm_set1_epi8((char)(16 - n))));
+	memcpy(room, p, (size_t)n);
+	return _mm_loadu_si128((const __m128i *)(const void *)room);
 }
 
-AVX2_INLINE __m256i nibbles(const uint8_t *p)
+/* The same of @most bytes, where the row may have others behind them */
+AVX2_INLINE const uint8_t *field(const struct tq_plan *plan, const uint8_t *row, const uint8_t *p, size_t n, size_t most,
+				 uint8_t *room)
 {
-	__m128i x = _mm_loadu_si128((const __m128i *)(const void *)p), mask = _mm_set1_epi8(15), low, high;
+	return (size_t)(p - row) + most <= plan->layout.row_bytes ? p : memcpy(room, p, n < most ? n : most);
+}
+
+AVX2_INLINE __m256i nibbles(__m128i x)
+{
+	__m128i mask = _mm_set1_epi8(15), low, high;
 
 	low = _mm_and_si128(x, mask);
 	high = _mm_and_si128(_mm_srli_epi16(x, 4), mask);
@@ -74,24 +93,24 @@ AVX2_INLINE __m256i single_bits(const uint8_t *p)
 	return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(four), spread), bit), bit);
 }
 
-/* Words @k .. @k + 31, of which @n exist; zeros beyond */
+/* Words @k .. @k + 31, of which @n exist; anything beyond */
 AVX2_INLINE __m256i words_at(const struct tq_plan *plan, const uint8_t *row, size_t k, size_t n)
 {
 	const struct tq_section *s = plan->layout.section;
 	uint32_t width = plan->radix->width;
-	uint8_t room[3][32];
+	const uint8_t *p = row + s->at + k;
+	uint8_t room[2][8] = { { 0 } };
 	__m256i word;
 
-	n = n < RADIX_WORDS ? n : RADIX_WORDS;
 	if (width == 8)
-		return _mm256_loadu_si256((const __m256i *)(const void *)field(row + s->at + k, n, 32, room[0]));
-	word = single_bits(field(row + s[0].at + k / 8, (n + 7) / 8, 4, room[0]));
+		return _mm256_set_m128i(load_16(row, p + 16, (ptrdiff_t)n - 16), load_16(row, p, (ptrdiff_t)n));
+	word = single_bits(field(plan, row, row + s[0].at + k / 8, (n + 7) / 8, 4, room[0]));
 	word = _mm256_and_si256(word, _mm256_set1_epi8(width == 7 ? 64 : 16));
 	if (width == 7)
 		word = _mm256_or_si256(word, _mm256_slli_epi16(
-			crumbs(field(row + s[1].at + k / 4, (n + 3) / 4, 8, room[1])), 4));
+			crumbs(field(plan, row, row + s[1].at + k / 4, (n + 3) / 4, 8, room[1])), 4));
 	s += width == 7 ? 2 : 1;
-	return _mm256_or_si256(word, nibbles(field(row + s->at + k / 2, (n + 1) / 2, 16, room[2])));
+	return _mm256_or_si256(word, nibbles(load_16(row, row + s->at + k / 2, (ptrdiff_t)(n + 1) / 2)));
 }
 
 /* Bytes divided by a number whose inverse is given */
@@ -164,5 +183,6 @@ const struct tq_quantizer_ops avx2_radix_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),
 	.create = avx2_radix_create,
 	.destroy = avx2_radix_destroy,
+	.quantize = avx2_radix_quantize,
 	.dequantize = dequantize,
 };

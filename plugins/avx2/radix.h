@@ -20,21 +20,32 @@
 /** Bytes of a row: up to the next 64 coordinates, and where the last digits may reach */
 #define RADIX_ROOM (RADIX_DIM_MAX + 64 + RADIX_WORDS)
 
+/** struct radix_book - the levels of a digit, alone */
+struct radix_book {
+	struct tq_codebook levels;
+};
+
 /**
  * struct radix_tables - state of the drivers
  * @g:       of the digits, by value
  * @inverse: 2^16 / n + 1 of each
  * @beta:    of the first digit and of the others
+ * @book:    levels of the first digit and, if @books is 2, of the other
  */
 struct radix_tables {
 	uint8_t g[TQ_RADIX_DIGITS][16];
 	uint16_t inverse[TQ_RADIX_DIGITS];
 	uint8_t beta[2];
 	const struct tq_plan *plan;
+	uint32_t books;
+	struct radix_book book[2];
 };
 
 int avx2_radix_create(const struct tq_host *host, const struct tq_plan *plan, void **state);
 void avx2_radix_destroy(const struct tq_host *host, void *state);
+
+void avx2_radix_quantize(const struct tq_plan *plan, const void *state, const float *y, const struct tq_row_stat *stat,
+			 size_t n, uint8_t *codes);
 
 /** avx2_radix_row - g of a row's coordinates; those past its end are anything */
 void avx2_radix_row(const struct radix_tables *t, const uint8_t *row, uint8_t *g);

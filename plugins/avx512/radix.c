@@ -4,18 +4,7 @@
  */
 
 #include "radix.h"
-
-static void fill_book(const struct tq_plan *plan, uint32_t j, struct radix_book *b)
-{
-	const struct tq_codebook *from = &plan->codebook;
-	uint32_t base = plan->radix->base[j];
-
-	b->levels = *from;
-	b->levels.count = plan->radix->count[j];
-	memcpy(b->levels.odd, from->odd + base, b->levels.count * sizeof(from->odd[0]));
-	memcpy(b->levels.bounds, from->bounds + base, (b->levels.count - 1) * sizeof(from->bounds[0]));
-	avx512_tables_fill(&b->levels, from->planes > 1 ? 5 : 4, &b->tables);
-}
+#include "../simd/radix_book.h"
 
 /* 5 and 7 bits: byte 16 t + m is word 4 m + t */
 static void fill_places(const struct tq_plan *plan, struct radix_tables *t)
@@ -68,8 +57,10 @@ int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, 
 		return TQ_ERR_NOMEM;
 	memset(t, 0, sizeof(*t));
 	t->books = x->base[1] ? 2 : 1;
-	for (j = 0; j < t->books; j++)
-		fill_book(plan, j, &t->book[j]);
+	for (j = 0; j < t->books; j++) {
+		radix_book(plan, j, &t->book[j].levels);
+		avx512_tables_fill(&t->book[j].levels, plan->codebook.planes > 1 ? 5 : 4, &t->book[j].tables);
+	}
 	if (plan->codebook.planes == 1)
 		fill_words(plan, t);
 	for (j = 0; j < x->digits && plan->codebook.planes == 1; j++)
