@@ -66,10 +66,10 @@ static int make_quantizer(const struct tq_index *ix, const float *mean, struct t
 }
 
 /*
- * The centroids as rows of 8 bits: what a row or query is nearest to is found by a search. With cos their directions
+ * The centroids as rows of @bits: what a row or query is nearest to is found among them. With cos their directions
  * count alone: the shorter a centroid, the wider its partition, and distances would put it too far behind.
  */
-static int make_coarse(const struct tq_index *ix, const float *centroids, struct tq_index **coarse)
+static int make_coarse(const struct tq_index *ix, const float *centroids, uint32_t bits, struct tq_index **coarse)
 {
 	struct tq_index_options o = {.struct_size = sizeof(o), .metric = TQ_METRIC_L2, .driver = ix->driver};
 	const float *rows = centroids;
@@ -88,7 +88,7 @@ static int make_coarse(const struct tq_index *ix, const float *centroids, struct
 	}
 
 	tq_spec_init(&spec);
-	spec.bits = 8;
+	spec.bits = bits;
 	spec.correction = TQ_CORR_UNBIASED;
 	spec.seed = ix->spec.seed;
 	spec.center = TQ_CENTER_BOTH;
@@ -97,8 +97,10 @@ static int make_coarse(const struct tq_index *ix, const float *centroids, struct
 		ret = tq_index_train(*coarse, rows, ix->dim, ix->nlist);
 		if (!ret)
 			ret = tq_index_add(*coarse, rows, ix->dim, ix->nlist, NULL);
-		if (ret)
+		if (ret) {
 			tq_index_destroy(*coarse);
+			*coarse = NULL;
+		}
 	}
 	tq_free(ix->ctx, units);
 	return ret;
@@ -108,7 +110,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 {
 	size_t row = ix->dim * sizeof(float);
 	struct tq_quantizer *q = NULL, *sign = NULL;
-	struct tq_index *coarse = NULL;
+	struct tq_index *coarse = NULL, *probe = NULL;
 	float *m, *c = NULL;
 	size_t add_at = SIZE_MAX;
 	int ret = TQ_ERR_NOMEM;
@@ -123,9 +125,11 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 		if (!c)
 			goto err_free;
 		memcpy(c, centroids, ix->nlist * row);
-		ret = make_coarse(ix, c, &coarse);
+		ret = make_coarse(ix, c, 8, &coarse);
+		if (!ret)
+			ret = make_coarse(ix, c, 4, &probe);
 		if (ret)
-			goto err_free;
+			goto err_coarse;
 	}
 	ret = make_quantizer(ix, m, &q);
 	if (!ret && centroids)
@@ -138,11 +142,13 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	tq_quantizer_destroy(ix->q);
 	tq_quantizer_destroy(ix->sign);
 	tq_index_destroy(ix->coarse);
+	tq_index_destroy(ix->probe);
 	tq_free(ix->ctx, ix->centroids);
 	tq_free(ix->ctx, ix->mean);
 	ix->q = q;
 	ix->sign = sign;
 	ix->coarse = coarse;
+	ix->probe = probe;
 	ix->add_at = add_at;
 	ix->centroids = c;
 	ix->mean = m;
@@ -154,6 +160,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 err_coarse:
 	tq_quantizer_destroy(sign);
 	tq_quantizer_destroy(q);
+	tq_index_destroy(probe);
 	tq_index_destroy(coarse);
 err_free:
 	tq_free(ix->ctx, c);
@@ -304,6 +311,7 @@ void tq_index_destroy(struct tq_index *index)
 	tq_free(ctx, index->path);
 	tq_index_ids_free(ctx, &index->ids);
 	tq_index_destroy(index->coarse);
+	tq_index_destroy(index->probe);
 	tq_quantizer_destroy(index->fine);
 	tq_quantizer_destroy(index->sign);
 	tq_quantizer_destroy(index->q);

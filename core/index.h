@@ -85,7 +85,8 @@ struct tq_index_ids {
  * @q:         its centre is @mean without partitions, else zero
  * @mean:      m; zero where center=off
  * @centroids: @nlist of them, or NULL without partitions or before training
- * @coarse:    the centroids as rows of an index, likewise
+ * @coarse:    the centroids as rows of an index of 8 bits, likewise: which partition a row goes to
+ * @probe:     the same of 4 bits: which partitions a query looks at, if they are many
  * @add_at:    where in a packed query the number to add is, with @centroids; SIZE_MAX: not known
  * @file:      where segments without memory of their own lie, or NULL
  * @log:       changes go there, or NULL
@@ -108,7 +109,7 @@ struct tq_index {
 	struct tq_quantizer *q, *sign;
 	float *mean;
 	float *centroids;
-	struct tq_index *coarse;
+	struct tq_index *coarse, *probe;
 	size_t add_at;
 	struct tq_index_list *lists;
 	struct tq_index_ids ids;

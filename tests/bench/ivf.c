@@ -130,26 +130,32 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Microseconds per query */
+/*
+ * Microseconds per query. At each step every run has another group of queries: what one leaves in the caches is not
+ * what the next will read. A query that is not timed goes before, so that neither pays for what the other has put
+ * there.
+ */
 static void measure(struct run *runs, size_t nruns, size_t nq)
 {
-	double t[RUNS_MAX][ROUNDS], begin;
-	size_t first, n, i, j;
+	static double t[RUNS_MAX][NQ / GROUP][ROUNDS];
+	size_t groups = nq / GROUP, step, i, j, g;
+	double begin;
 
-	for (first = 0; first < nq; first += n) {
-		n = nq - first < GROUP ? nq - first : GROUP;
-		for (j = 0; j < ROUNDS; j++)
+	for (j = 0; j < ROUNDS; j++)
+		for (step = 0; step < groups; step++)
 			for (i = 0; i < nruns; i++) {
+				g = (step + i * (groups / nruns + 1)) % groups;
+				search(&runs[i], (g + groups / 2) % groups * GROUP, 1);
 				begin = cpu_us();
-				search(&runs[i], first, n);
-				t[i][j] = cpu_us() - begin;
+				search(&runs[i], g * GROUP, GROUP);
+				t[i][g][j] = cpu_us() - begin;
 			}
-		for (i = 0; i < nruns; i++) {
-			qsort(t[i], ROUNDS, sizeof(t[i][0]), by_value);
-			runs[i].median += t[i][ROUNDS / 2] / (double)nq;
-			runs[i].least += t[i][0] / (double)nq;
+	for (i = 0; i < nruns; i++)
+		for (g = 0; g < groups; g++) {
+			qsort(t[i][g], ROUNDS, sizeof(t[i][g][0]), by_value);
+			runs[i].median += t[i][g][ROUNDS / 2] / (double)(groups * GROUP);
+			runs[i].least += t[i][g][0] / (double)(groups * GROUP);
 		}
-	}
 }
 
 static void find_recall(struct run *r)
@@ -242,6 +248,8 @@ int main(int argc, char **argv)
 	d.queries = read_all(argv[1], VECTORS_TEST, NQ, &v);
 	d.nq = v.count;
 	d.dim = v.dim;
+	if (d.nq < GROUP)
+		bench_die("%s: has fewer than %d queries", argv[1], GROUP);
 	d.found = malloc(d.nq * K * sizeof(*d.found));
 	if (!d.found || tq_context_create(&co, &ctx))
 		bench_die("no context");
