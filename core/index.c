@@ -106,7 +106,7 @@ static int make_coarse(const struct tq_index *ix, const float *centroids, uint32
 	return ret;
 }
 
-int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids)
+int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids, bool training)
 {
 	size_t row = ix->dim * sizeof(float);
 	struct tq_quantizer *q = NULL, *sign = NULL;
@@ -126,7 +126,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 			goto err_free;
 		memcpy(c, centroids, ix->nlist * row);
 		ret = make_coarse(ix, c, 8, &coarse);
-		if (!ret)
+		if (!ret && !training)
 			ret = make_coarse(ix, c, 4, &probe);
 		if (ret)
 			goto err_coarse;
@@ -267,7 +267,7 @@ int tq_index_make(struct tq_context *ctx, const struct tq_spec *spec, uint32_t d
 	}
 	ret = make_refiner(ix, o->refine);
 	if (!ret)
-		ret = tq_index_set_centre(ix, mean, centroids);
+		ret = tq_index_set_centre(ix, mean, centroids, false);
 	if (ret)
 		goto err_destroy;
 	*out = ix;

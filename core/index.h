@@ -86,7 +86,7 @@ struct tq_index_ids {
  * @mean:      m; zero where center=off
  * @centroids: @nlist of them, or NULL without partitions or before training
  * @coarse:    the centroids as rows of an index of 8 bits, likewise: which partition a row goes to
- * @probe:     the same of 4 bits: which partitions a query looks at, if they are many
+ * @probe:     the same of 4 bits: which partitions a query looks at, if they are many; NULL while it is trained
  * @add_at:    where in a packed query the number to add is, with @centroids; SIZE_MAX: not known
  * @file:      where segments without memory of their own lie, or NULL
  * @log:       changes go there, or NULL
@@ -141,8 +141,11 @@ int tq_index_make(struct tq_context *ctx, const struct tq_spec *spec, uint32_t d
 		  const struct tq_index_options *options, const float *mean, const float *centroids,
 		  struct tq_index **out);
 
-/** tq_index_set_centre - a quantizer for this centre, and a coarse index of these centroids */
-int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids);
+/**
+ * tq_index_set_centre - a quantizer for this centre, and coarse indices of these centroids
+ * @training: others will follow: rows are assigned, but no queries worth a second coarse index
+ */
+int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids, bool training);
 
 /** tq_index_check_rows - @n rows @stride apart: TQ_ERR_ARG if they exceed memory */
 int tq_index_check_rows(const struct tq_index *ix, size_t stride, size_t n);

@@ -172,7 +172,7 @@ int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t strid
 		lists[i] = (int64_t)(i % nprobe);
 	if (nprobe >= ix->nlist)
 		return TQ_OK;
-	p.coarse = nprobe < MANY ? ix->coarse : ix->probe;
+	p.coarse = nprobe < MANY || !ix->probe ? ix->coarse : ix->probe;
 	group = SCORES / p.n;
 	group = group < 1 ? 1 : group > QUERIES_MAX ? QUERIES_MAX : group;
 	group = group < nq ? group : nq;

@@ -104,7 +104,7 @@ static int round_of_means(struct training *t)
 	uint32_t list;
 	int ret;
 
-	ret = tq_index_set_centre(t->ix, t->mean, t->centroids);
+	ret = tq_index_set_centre(t->ix, t->mean, t->centroids, true);
 	if (!ret)
 		ret = tq_index_assign(t->ix, t->x, t->stride, t->n, t->lists);
 	if (ret)
@@ -130,11 +130,11 @@ static int train(struct training *t)
 
 	find_mean(t);
 	if (t->ix->nlist == 1)
-		return tq_index_set_centre(t->ix, t->mean, NULL);
+		return tq_index_set_centre(t->ix, t->mean, NULL, false);
 	choose_rows(t);
 	for (i = 0; !ret && i < ROUNDS; i++)
 		ret = round_of_means(t);
-	return ret ? ret : tq_index_set_centre(t->ix, t->mean, t->centroids);
+	return ret ? ret : tq_index_set_centre(t->ix, t->mean, t->centroids, false);
 }
 
 static int train_with_memory(struct training *t)
