@@ -13,7 +13,7 @@
 #include "rng.h"
 
 #define TILE 512
-#define FIRST_TILE 256 /* while there is nothing yet that a bound could miss; no tile is smaller but the last */
+#define FIRST_TILE 128 /* while there is nothing yet that a bound could miss; no tile is smaller but the last */
 #define ROOM (FIRST_TILE * TQ_STAGE_QUERIES) /* scores of a tile */
 #define TILES_PER_LANE 8
 #define CHUNK 512
@@ -288,33 +288,14 @@ static size_t score_chosen(const struct stage *st, size_t q, struct tq_heap *hea
 	return all;
 }
 
-static void staged_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
+/*
+ * Offer those whose bounds hold, which are looked at only of rows that would be results. @signs: the signs' scores of the
+ * tile, or NULL
+ */
+static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, float *scores, const float *signs,
+		       size_t first, size_t n)
 {
-	_Alignas(64) float bound[ROOM];
-	float worst;
-	bool began = true;
-	uint32_t rows[TILE];
-	size_t m = 0, q;
-
-	score_signs(st, 0, st->nq, first, n, bound);
-	for (q = 0; q < st->nq; q++) {
-		float *of = bound + q * st->tile;
-
-		worst = l->heap[q].scores[0];
-		began &= worst > -INFINITY;
-		m += score_chosen(st, q, &l->heap[q], rows, of,
-				  choose_rows(st, st->reach[q], first, n, worst, of, rows));
-	}
-	if (m <= n * st->nq / SHARE || !began)
-		return;
-	l->full = l->next_full;
-	l->next_full *= 4;
-}
-
-/* Offer those whose bounds hold, which are looked at only of rows that would be results */
-static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, float *scores, size_t first, size_t n)
-{
-	float sign[TQ_BLOCK_ROWS];
+	float of_block[TQ_BLOCK_ROWS], sign;
 	size_t i, m, block, left;
 	uint32_t rows[TILE];
 
@@ -322,26 +303,61 @@ static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, f
 	for (i = 0; i < m; i++) {
 		if (!(scores[i] >= heap->scores[0]))
 			continue;
-		block = rows[i] / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
-		left = st->s->n - block;
-		score_signs(st, q, 1, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, sign);
-		if (scores[i] <= sign[rows[i] - block] + st->reach[q] * st->s->error[rows[i]])
+		if (signs) {
+			sign = signs[rows[i] - first];
+		} else {
+			block = rows[i] / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
+			left = st->s->n - block;
+			score_signs(st, q, 1, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, of_block);
+			sign = of_block[rows[i] - block];
+		}
+		if (scores[i] <= sign + st->reach[q] * st->s->error[rows[i]])
 			offer(st, heap, scores[i], rows[i]);
 	}
 }
 
-static void full_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
+/* For the queries from @q on; @signs: the signs' scores of the tile, of query 0 and all others, or NULL */
+static void full_tile(const struct stage *st, size_t q, struct lane *l, const float *signs, size_t first, size_t n)
 {
 	const struct tq_pipeline *pipe = &st->ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
 	_Alignas(64) float scores[ROOM];
-	size_t q;
+	size_t i;
 
-	score->ops->score(pipe->plan, score->state, st->packed, st->nq, st->s->codes + first * st->ix->row_bytes, n,
-			  scores, st->tile);
-	for (q = 0; q < st->nq; q++)
-		offer_full(st, q, &l->heap[q], scores + q * st->tile, first, n);
-	l->full--;
+	score->ops->score(pipe->plan, score->state, st->packed + q * pipe->query_bytes, st->nq - q,
+			  st->s->codes + first * st->ix->row_bytes, n, scores, st->tile);
+	for (i = q; i < st->nq; i++)
+		offer_full(st, i, &l->heap[i], scores + (i - q) * st->tile, signs ? signs + i * st->tile : NULL, first, n);
+}
+
+/*
+ * A query that has nothing yet would pass every row, and where too many pass, one by one takes longer than a product of
+ * all: what is left of the tile is scanned in full then, and so are tiles to come.
+ */
+static void staged_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
+{
+	const size_t most = n * st->nq / SHARE;
+	_Alignas(64) float bound[ROOM];
+	uint32_t rows[TILE];
+	size_t m = 0, q;
+
+	score_signs(st, 0, st->nq, first, n, bound);
+	for (q = 0; q < st->nq && m <= most; q++) {
+		float worst = l->heap[q].scores[0], *of = bound + q * st->tile;
+
+		if (!(worst > -INFINITY)) {
+			full_tile(st, q, l, bound, first, n);
+			return;
+		}
+		m += score_chosen(st, q, &l->heap[q], rows, of,
+				  choose_rows(st, st->reach[q], first, n, worst, of, rows));
+	}
+	if (m <= most)
+		return;
+	if (q < st->nq)
+		full_tile(st, q, l, bound, first, n);
+	l->full = l->next_full;
+	l->next_full *= 4;
 }
 
 static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
@@ -354,10 +370,12 @@ static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
 		step = l->heap[0].scores[0] > -INFINITY ? st->tile : FIRST_TILE;
 		if (step > end - first)
 			step = end - first;
-		if (l->full)
-			full_tile(st, l, first, step);
-		else
+		if (l->full) {
+			full_tile(st, 0, l, NULL, first, step);
+			l->full--;
+		} else {
 			staged_tile(st, l, first, step);
+		}
 	}
 	return TQ_OK;
 }

@@ -41,7 +41,7 @@ bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k);
 
 /** Most queries of one tq_index_stage() */
-#define TQ_STAGE_QUERIES 32
+#define TQ_STAGE_QUERIES 64
 
 /**
  * struct tq_index_stage - what is looked for
