@@ -71,13 +71,14 @@ static const struct {
 	const char *spec;
 	uint32_t metric, nlist;
 	size_t k;
+	uint32_t nprobe; /* from 16 on other codes of the centroids choose */
 } cases[] = {
-	{"preset=search", TQ_METRIC_L2, 0, 10},
-	{"preset=search bits=1", TQ_METRIC_COS, 0, 100},
-	{"bits=2 correction=qjl:rht", TQ_METRIC_IP, 0, 4096},
-	{"preset=search bits=3", TQ_METRIC_IP, 25, 10},
-	{"preset=search bits=2", TQ_METRIC_L2, 25, 10},
-	{"preset=search bits=4 scale=bf16", TQ_METRIC_COS, 7, 1},
+	{"preset=search", TQ_METRIC_L2, 0, 10, 0},
+	{"preset=search bits=1", TQ_METRIC_COS, 0, 100, 0},
+	{"bits=2 correction=qjl:rht", TQ_METRIC_IP, 0, 4096, 0},
+	{"preset=search bits=3", TQ_METRIC_IP, 25, 10, 0},
+	{"preset=search bits=2", TQ_METRIC_L2, 25, 10, 18},
+	{"preset=search bits=4 scale=bf16", TQ_METRIC_COS, 7, 1, 0},
 };
 
 /* Small whole numbers: many equal scores */
@@ -93,6 +94,7 @@ START_TEST(results_are_the_same_on_every_backend_and_for_any_threads)
 {
 	static const char *const backends[] = {"scalar", "avx2", "avx512", "neon"};
 	static const uint32_t threads[] = {1, 2, 7};
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = cases[_i].nprobe};
 	size_t k = cases[_i].k, b, t, n = QUERIES * k, tried = 0;
 	int64_t *first = malloc(n * sizeof(*first)), *ids = malloc(n * sizeof(*ids));
 	float *want = malloc(n * sizeof(*want)), *scores = malloc(n * sizeof(*scores));
@@ -112,7 +114,7 @@ START_TEST(results_are_the_same_on_every_backend_and_for_any_threads)
 			OK(tq_index_train(ix, x, DIM, ROWS));
 			OK(tq_index_add(ix, x, DIM, 1000, NULL));
 			OK(tq_index_add(ix, x + 1000 * DIM, DIM, ROWS - 1000, NULL));
-			OK(tq_index_search(ix, x + ROWS * DIM, DIM, QUERIES, k, NULL, ids, scores));
+			OK(tq_index_search(ix, x + ROWS * DIM, DIM, QUERIES, k, &o, ids, scores));
 			if (!tried++) {
 				memcpy(first, ids, n * sizeof(*ids));
 				memcpy(want, scores, n * sizeof(*want));
@@ -140,16 +142,17 @@ END_TEST
 START_TEST(a_batch_is_its_queries_one_by_one)
 {
 	struct tq_context *ctx = context(NULL, 2);
-	struct tq_index *ix = index_of(ctx, "preset=search bits=2", DIM, TQ_METRIC_COS, _i ? 12 : 0);
+	struct tq_index *ix = index_of(ctx, "preset=search bits=2", DIM, TQ_METRIC_COS, _i ? 20 : 0);
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = 17};
 	float *x = draw(ROWS, DIM), *scores = malloc(1500 * 5 * sizeof(float)), one[5];
 	int64_t *ids = malloc(1500 * 5 * sizeof(*ids)), one_id[5];
 	size_t i;
 
 	OK(tq_index_train(ix, x, DIM, ROWS));
 	OK(tq_index_add(ix, x, DIM, ROWS, NULL));
-	OK(tq_index_search(ix, x, DIM, 1500, 5, NULL, ids, scores));
+	OK(tq_index_search(ix, x, DIM, 1500, 5, &o, ids, scores));
 	for (i = 0; i < 1500; i += 7) {
-		OK(tq_index_search(ix, x + i * DIM, DIM, 1, 5, NULL, one_id, one));
+		OK(tq_index_search(ix, x + i * DIM, DIM, 1, 5, &o, one_id, one));
 		ck_assert_mem_eq(one_id, ids + i * 5, sizeof(one_id));
 		ck_assert_mem_eq(one, scores + i * 5, sizeof(one));
 	}
