@@ -74,7 +74,7 @@ static __device__ __forceinline__ size_t unit_bytes(unsigned dim, unsigned raw =
 static __device__ void raw_query(const tqc_attend &a, unsigned d, size_t at, bool none, uint8_t *queries, unsigned q,
 				 float *x, unsigned *box);
 
-static __device__ void raw_attend(const tqc_attend &a, unsigned block, uint8_t *raw_room);
+inline __device__ void raw_attend(const tqc_attend &a, unsigned block, uint8_t *raw_room);
 
 /*
  * grid: 4 x units, of 128 threads; zeros where the last unit of a head has no row. Then raw_chunks x units, which need nothing

@@ -45,7 +45,7 @@ static __device__ __forceinline__ float raw_logit(const uint4 *key, const float4
 }
 
 /* Chunk number @block of all units', by 128 threads; a warp for each row's logits. @raw_room: TQC_RAW_SHARED(key_dim, dim) */
-static __device__ void raw_attend(const tqc_attend &a, unsigned block, uint8_t *raw_room)
+inline __device__ void raw_attend(const tqc_attend &a, unsigned block, uint8_t *raw_room)
 {
 	__shared__ float weights[4][TQC_RAW_CHUNK];
 	__shared__ int place[TQC_RAW_CHUNK];
