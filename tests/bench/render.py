@@ -5,7 +5,8 @@
     render.py JSON-FOLDER docs/BENCHMARKS.md
 
 What stands between "<!-- table NAME -->" and "<!-- end -->" is replaced where the folder has the results
-for NAME, and left alone where it has not. The pictures' data go to bench/*.csv beside the document.
+for NAME, and left alone where it has not; so are the rows of programs that did not run in the tables of machines and
+targets, which have rows of all. The pictures' data go to bench/*.csv beside the document.
 """
 import os
 import re
@@ -42,6 +43,28 @@ def short(value):
     return "-" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def cells(line):
+    return [c.strip() for c in line.strip().strip("|").split("|")]
+
+
+def of_target(row):
+    """The program that a row of the table of targets is from."""
+    return "peers" if row[0] == "libtq" else "encode" if "encode" in row[1] else "score"
+
+
+#: tables with rows of several programs -> (columns that name a row, its program)
+SHARED = {"machine": (1, lambda row: row[0]), "targets": (2, of_target)}
+
+
+def with_rows_left(name, old, new, ran):
+    """The table @new, with the rows that @old has of programs that are not among @ran."""
+    columns, program = SHARED[name]
+    left = {tuple(cells(line)[:columns]): line for line in old.splitlines()[2:] if program(cells(line)) not in ran}
+    lines = new.splitlines()
+    lines = lines[:2] + [left.pop(tuple(cells(line)[:columns]), line) for line in lines[2:]]
+    return "\n".join(lines + list(left.values()))
+
+
 @table("machine")
 def machine(res):
     rows = []
@@ -57,7 +80,7 @@ def target_table(res):
     rows = [[plugin, text, f"{'at least' if rel == '>=' else 'at most'} {short(goal)} {unit}",
              f"{short(measured)} {unit}" if measured is not None else "-", targets.verdict(rel, goal, measured)]
             for plugin, text, rel, goal, measured, unit in targets.all_targets(res)]
-    return markdown(["plugin", "what", "target", "measured", "verdict"], rows) if res.pick("score") else None
+    return markdown(["plugin", "what", "target", "measured", "verdict"], rows)
 
 
 @table("stream")
@@ -251,6 +274,8 @@ def peers(res):
 
 @table("peer-losses")
 def peer_losses(res):
+    if "peers" not in res.files:
+        return None
     rows = [[what, f"{num(measured, 2)} x", f"{num(goal, 2)} x", why]
             for what, measured, goal, why in targets.peer_losses(res)]
     return rows and markdown(["what", "measured", "target", "why"], rows)
@@ -294,6 +319,8 @@ def main(folder, document):
         if match[2] not in TABLES:
             raise SystemExit(f"{document}: no table is called {match[2]}")
         new = TABLES[match[2]](res)
+        if new and match[2] in SHARED:
+            new = with_rows_left(match[2], match[3], new, res.files)
         return match[0] if new is None else f"{match[1]}\n{new}\n{match[4]}"
     text = re.sub(r"(<!-- table ([\w-]+) -->)\n(.*?)(<!-- end -->)", fill, text, flags=re.S)
     with open(document, "w", encoding="utf-8") as f:
