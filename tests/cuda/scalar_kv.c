@@ -420,12 +420,14 @@ void scalar_kv_spoil(const char *name, void **params)
 		return;
 	}
 	a = params[!strcmp(name, "tqc_kv_combine") || !strcmp(name, "tqc_kv_query")];
-	if (a->out && !strcmp(name, "tqc_kv_combine"))
+	if (a->out && !strcmp(name, "tqc_kv_combine")) {
 		*(float *)a->out += 1.0f;
-	else if (!strcmp(name, "tqc_kv_query"))
-		a->raw_sums[0] += a->raw_chunks ? 1000.0f : 0.0f;
-	else if (!strcmp(name, "tqc_kv_mass"))
+	} else if (!strcmp(name, "tqc_kv_query")) {
+		if (a->raw_chunks) /* without tokens in 16 bits there is no room for sums of them */
+			a->raw_sums[0] += 1000.0f;
+	} else if (!strcmp(name, "tqc_kv_mass")) {
 		a->page_mass[0] += 1.0f;
-	else
+	} else {
 		a->sums[0] += 1000.0f;
+	}
 }
