@@ -3,6 +3,7 @@
 #include "state.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include "tq/trellis.h"
@@ -81,6 +82,20 @@ static uint32_t query_bytes(const struct tq_plan *p)
 	       plane * (p->sketch.kind != TQ_ROT_NONE ? 2 : 1);
 }
 
+/* Does a threshold lie within a hundredth of an edge; returns at the first: a least one is an internal error of gcc 12 for aarch64 */
+static bool near_edge(const float *bounds, uint32_t n, double width)
+{
+	double at;
+	uint32_t i;
+
+	for (i = 0; i < n; i++) {
+		at = bounds[i] / width + 0.5625;
+		if (fmin(at - floor(at), ceil(at) - at) < 0.01)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Buckets of one threshold each: none where thresholds lie too close for their number, that is where a row's
  * greatest coordinate could lie beyond them. A little narrower than the closest two, no threshold on an edge; an
@@ -91,18 +106,17 @@ static void put_buckets(struct image *im, const struct tq_plan *p, struct tqc_pl
 	const float *bounds = p->codebook.bounds;
 	struct tqc_bucket bucket[TQC_BUCKETS];
 	uint32_t n = p->codebook.count - 1, i, k, narrower = 1;
-	double gap = 1e30, width, at, edge;
+	double gap = 1e30, width;
+	bool edge;
 
 	for (i = 1; i < n; i++)
-		gap = fmin(gap, (double)bounds[i] - (double)bounds[i - 1]);
+		if ((double)bounds[i] - (double)bounds[i - 1] < gap)
+			gap = (double)bounds[i] - (double)bounds[i - 1];
 	do {
 		width = gap * (1.0 - narrower / 1024.0);
-		for (edge = 1.0, i = 0; i < n; i++) {
-			at = bounds[i] / width + 0.5625;
-			edge = fmin(edge, fmin(at - floor(at), ceil(at) - at));
-		}
-	} while (edge < 0.01 && narrower++ < 256);
-	if (edge < 0.01 || !(sqrt(p->dim) / width < TQC_BUCKETS / 2 - 2))
+		edge = near_edge(bounds, n, width);
+	} while (edge && narrower++ < 256);
+	if (edge || !(sqrt(p->dim) / width < TQC_BUCKETS / 2 - 2))
 		return;
 	for (i = k = 0; i < TQC_BUCKETS; i++) {
 		bucket[i] = (struct tqc_bucket){INFINITY, (float)k};
