@@ -24,12 +24,13 @@ struct tq_quantizer {
 
 /**
  * tq_first_nonfinite - the first of @n rows that holds NaN or infinity
+ * @ctx:    whose CPU reads them
  * @x:      rows of @dim elements, @stride elements apart; any alignment
  * @centre: checked after it is subtracted; NULL for none
  *
  * Return: the row, or @n if all are finite.
  */
-size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, size_t n,
+size_t tq_first_nonfinite(const struct tq_context *ctx, const void *x, int dtype, size_t dim, size_t stride, size_t n,
 			  const float *centre);
 
 /**

@@ -7,6 +7,8 @@
  */
 
 #include "codec.h"
+#include "fetch.h"
+#include "registry.h"
 
 /* Bytes between what is read and what is asked for */
 #define AHEAD 4096
@@ -48,14 +50,6 @@ INLINE uint32_t centred_carry(const char *row, int dtype, size_t n, const float 
 	return carry >> 31;
 }
 
-static void fetch(const char *at, size_t bytes)
-{
-	size_t i;
-
-	for (i = 0; i < bytes; i += 64)
-		__builtin_prefetch(at + i);
-}
-
 INLINE uint32_t row_carry(const char *row, int dtype, size_t n, const float *centre)
 {
 	if (centre)
@@ -81,25 +75,25 @@ __attribute__((target("avx2"))) static uint32_t carry_avx2(const char *row, int 
 }
 #endif
 
-/* Beside the fastest encode this pass counts, so a CPU with wide registers uses them. */
-static carry_fn choose_carry(void)
+/* Beside the fastest encode this pass counts, so a CPU with wide registers uses them, if it may. */
+static carry_fn choose_carry(const struct tq_context *ctx)
 {
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx2"))
+	if (ctx->registry->cpu & TQ_CPU_X86_64_V3)
 		return carry_avx2;
 #endif
 	return carry_base;
 }
 
-size_t tq_first_nonfinite(const void *x, int dtype, size_t dim, size_t stride, size_t n,
+size_t tq_first_nonfinite(const struct tq_context *ctx, const void *x, int dtype, size_t dim, size_t stride, size_t n,
 			  const float *centre)
 {
-	const carry_fn carry = choose_carry();
+	const carry_fn carry = choose_carry(ctx);
 	size_t row_bytes = stride * tq_dtype_size(dtype), i;
 	const char *row = x;
 
 	for (i = 0; i < n; i++, row += row_bytes) {
-		fetch(row + AHEAD, dim * tq_dtype_size(dtype));
+		tq_fetch(row + AHEAD, dim * tq_dtype_size(dtype));
 		if (carry(row, dtype, dim, centre))
 			break;
 	}

@@ -26,7 +26,7 @@ int tq_index_check_rows(const struct tq_index *ix, size_t stride, size_t n)
 
 int tq_index_check_finite(const struct tq_index *ix, const float *x, size_t stride, size_t n)
 {
-	size_t row = tq_first_nonfinite(x, TQ_F32, ix->dim, stride, n, NULL);
+	size_t row = tq_first_nonfinite(ix->ctx, x, TQ_F32, ix->dim, stride, n, NULL);
 
 	if (row == n)
 		return TQ_OK;

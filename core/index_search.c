@@ -8,6 +8,7 @@
 #include <math.h>
 #include "index_stage.h"
 #include "args.h"
+#include "fetch.h"
 #include "heap.h"
 #include "parallel.h"
 
@@ -43,14 +44,8 @@ int tq_index_check_adds(const float *adds, size_t n, size_t each)
 /* What will be read of a partition soon: its centroid, and where its rows are */
 static void fetch_partition(const struct tq_index *ix, int64_t list)
 {
-	const char *c = (const char *)tq_index_centre(ix, (uint32_t)list);
-	size_t at;
-
-	for (at = 0; at < ix->dim * sizeof(float); at += 64)
-		__builtin_prefetch(c + at);
-	/* it may lie in two lines */
-	__builtin_prefetch(ix->lists[list].segments);
-	__builtin_prefetch((const char *)ix->lists[list].segments + 63);
+	tq_fetch(tq_index_centre(ix, (uint32_t)list), ix->dim * sizeof(float));
+	tq_fetch(ix->lists[list].segments, sizeof(*ix->lists[list].segments));
 }
 
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
@@ -241,14 +236,13 @@ static int scan_flat(struct search *s)
 static void fetch_list(const struct search *s, int64_t list)
 {
 	const struct tq_index_segment *segment;
-	size_t at, bytes;
+	size_t bytes;
 
 	if (!s->ix->lists[list].nsegments)
 		return;
 	segment = &s->ix->lists[list].segments[0];
 	bytes = segment->n * s->ix->row_bytes;
-	for (at = 0; at < (bytes < FETCH_BYTES ? bytes : FETCH_BYTES); at += 64)
-		__builtin_prefetch(segment->codes + at);
+	tq_fetch(segment->codes, bytes < FETCH_BYTES ? bytes : FETCH_BYTES);
 }
 
 /* Each query over its partitions */
@@ -286,7 +280,7 @@ static int search_block(struct search *s)
 	s->one = s->ix->nlist > 1 && s->ix->q->pipe.split_score;
 	if (s->ix->nlist > 1 && !s->one)
 		lanes = 1;
-	s->packed_bytes = (s->ix->nlist > 1 ? tq_index_queries(s->ix, packs) : packs) * tq_query_size(s->ix->q);
+	s->packed_bytes = tq_index_queries(s->ix, packs) * tq_query_size(s->ix->q);
 	s->work_bytes = tq_round_up((packs + s->ix->dim) * sizeof(float), 64);
 	s->lane_bytes = s->packed_bytes + s->work_bytes +
 			tq_round_up(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t), 64);

@@ -4,6 +4,7 @@
  */
 
 #include <math.h>
+#include "fetch.h"
 #include "given.h"
 #include "heap.h"
 #include "index_stage.h"
@@ -188,12 +189,7 @@ static void offer(const struct stage *st, struct tq_heap *heap, float score, siz
 /* The code of a row that will be scored soon: they are far from each other */
 static void fetch_code(const struct stage *st, size_t row)
 {
-	const uint8_t *code = st->s->codes + row * st->ix->row_bytes;
-	size_t at;
-
-	for (at = 0; at < st->ix->row_bytes; at += 64)
-		__builtin_prefetch(code + at);
-	__builtin_prefetch(code + st->ix->row_bytes - 1);
+	tq_fetch(st->s->codes + row * st->ix->row_bytes, st->ix->row_bytes);
 }
 
 /*

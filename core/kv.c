@@ -38,7 +38,7 @@ static int check_geometry(const struct tq_kv_options *o)
 	return TQ_OK;
 }
 
-static int check_centre(const struct tq_kv_options *o)
+static int check_centre(const struct tq_context *ctx, const struct tq_kv_options *o)
 {
 	size_t row;
 
@@ -51,7 +51,7 @@ static int check_centre(const struct tq_kv_options *o)
 		return tq_fail(TQ_ERR_ARG, "options.center_tokens: 0, but center is LEARN");
 	if (!o->centre)
 		return TQ_OK;
-	row = tq_first_nonfinite(o->centre, TQ_F32, o->key_dim, o->key_dim,
+	row = tq_first_nonfinite(ctx, o->centre, TQ_F32, o->key_dim, o->key_dim,
 				 (size_t)o->layers * o->kv_heads, NULL);
 	if (row < (size_t)o->layers * o->kv_heads)
 		return tq_fail(TQ_ERR_NONFINITE, "options.centre: layer %zu, head %zu holds NaN or infinity",
@@ -64,7 +64,7 @@ static bool span_fits(uint32_t first, uint32_t last, uint32_t n)
 	return tq_kv_index(first, n) <= tq_kv_index(last, n) && tq_kv_index(last, n) < n;
 }
 
-int tq_kv_check_options(const struct tq_kv_options *o)
+int tq_kv_check_options(const struct tq_context *ctx, const struct tq_kv_options *o)
 {
 	const struct tq_kv_override *v;
 	int ret;
@@ -73,7 +73,7 @@ int tq_kv_check_options(const struct tq_kv_options *o)
 		return tq_fail(TQ_ERR_ARG, "options.struct_size: %u is not %zu", o->struct_size, sizeof(*o));
 	ret = check_geometry(o);
 	if (!ret)
-		ret = check_centre(o);
+		ret = check_centre(ctx, o);
 	if (ret)
 		return ret;
 	if (o->raw_type != TQ_F16 && o->raw_type != TQ_BF16)
@@ -121,7 +121,7 @@ int tq_kv_create(struct tq_context *ctx, const struct tq_kv_options *options, st
 	if (!ctx || !options || !out)
 		return tq_fail(TQ_ERR_ARG, "%s is NULL", !ctx ? "ctx" : !options ? "options" : "kv");
 	*out = NULL;
-	ret = tq_kv_check_options(options);
+	ret = tq_kv_check_options(ctx, options);
 	if (ret)
 		return ret;
 	kv = tq_alloc(ctx, sizeof(*kv));

@@ -160,6 +160,6 @@ int tq_kv_run_push(struct tq_kv *kv, struct tq_kv_run *run, const struct tq_kv_e
 void tq_kv_run_rewind(struct tq_kv *kv, struct tq_kv_run *run, uint64_t tokens);
 
 /** tq_kv_check_options - everything but the specs */
-int tq_kv_check_options(const struct tq_kv_options *o);
+int tq_kv_check_options(const struct tq_context *ctx, const struct tq_kv_options *o);
 
 #endif

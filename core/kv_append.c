@@ -28,7 +28,7 @@ static const char *value_at(const struct tq_kv *kv, const struct source *s, uint
 static int check_finite(const struct tq_kv *kv, const void *x, int dtype, size_t width, size_t stride,
 			uint32_t tokens, const char *what)
 {
-	size_t row = tq_first_nonfinite(x, dtype, width, stride, tokens, NULL);
+	size_t row = tq_first_nonfinite(kv->ctx, x, dtype, width, stride, tokens, NULL);
 	const char *at;
 	uint32_t t;
 	size_t i;

@@ -101,7 +101,7 @@ static int check_call(const struct tq_kv *kv, const struct tq_kv_call *c)
 			return tq_fail(TQ_ERR_ARG, "call.sink_logits: head %zu is NaN or infinity", i);
 	if ((uintptr_t)c->scratch % 64)
 		return tq_fail(TQ_ERR_ARG, "call.scratch: not aligned to 64 bytes");
-	row = tq_first_nonfinite(c->query, c->dtype, query, c->query_stride, c->tokens, NULL);
+	row = tq_first_nonfinite(kv->ctx, c->query, c->dtype, query, c->query_stride, c->tokens, NULL);
 	if (row < c->tokens)
 		return tq_fail_row(TQ_ERR_NONFINITE, row, "call.query: token %zu holds NaN or infinity", row);
 	return TQ_OK;

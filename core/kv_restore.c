@@ -153,7 +153,7 @@ static int read_centre(struct tq_kv *kv, uint32_t layer, uint32_t centred, struc
 		return tq_fail(TQ_ERR_FORMAT, "%s: section kv ends too early", c->path);
 	c->at += n * sizeof(float);
 	c->left -= n * sizeof(float);
-	if (tq_first_nonfinite(from, TQ_F32, n, n, 1, NULL) == 0)
+	if (tq_first_nonfinite(kv->ctx, from, TQ_F32, n, n, 1, NULL) == 0)
 		return tq_fail(TQ_ERR_FORMAT, "%s: layer %u: the centre holds NaN or infinity", c->path, layer);
 	pthread_mutex_lock(&kv->lock);
 	if (!atomic_load(&l->centred)) {
@@ -194,7 +194,7 @@ static bool part_ok(const struct tq_kv *kv, const struct tq_kv_part *part, const
 	uint32_t t;
 
 	if (!part->codec)
-		return tq_first_nonfinite(at, (int)kv->o.raw_type, part->dim, part->dim, e->count, NULL) ==
+		return tq_first_nonfinite(kv->ctx, at, (int)kv->o.raw_type, part->dim, part->dim, e->count, NULL) ==
 		       e->count;
 	plan = part->codec->q->plan;
 	for (t = 0; t < e->count; t++, at += part->row_bytes)
@@ -207,7 +207,7 @@ static bool part_ok(const struct tq_kv *kv, const struct tq_kv_part *part, const
 static bool raw_ok(const struct tq_kv *kv, const uint16_t *rows, size_t stride, size_t width,
 		   const struct tq_kv_entry *e)
 {
-	return tq_first_nonfinite(rows + e->offset * stride, (int)kv->o.raw_type, width, stride, e->count,
+	return tq_first_nonfinite(kv->ctx, rows + e->offset * stride, (int)kv->o.raw_type, width, stride, e->count,
 				  NULL) == e->count;
 }
 

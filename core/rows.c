@@ -75,7 +75,7 @@ static int check_finite(void *arg, uint32_t lane, size_t first, size_t n)
 {
 	const struct batch *b = arg;
 	const char *x = (const char *)b->in + first * b->stride * tq_dtype_size(b->dtype);
-	size_t row = tq_first_nonfinite(x, b->dtype, b->q->plan->dim, b->stride, n, b->centre);
+	size_t row = tq_first_nonfinite(b->q->ctx, x, b->dtype, b->q->plan->dim, b->stride, n, b->centre);
 
 	return row < n ? fail_nonfinite(first + row, "x") : TQ_OK;
 }

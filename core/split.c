@@ -66,7 +66,7 @@ int tq_split_choose(struct tq_context *ctx, const float *x, size_t stride, size_
 
 	if (ret)
 		return ret;
-	r = tq_first_nonfinite(x, TQ_F32, dim, stride, rows, centre);
+	r = tq_first_nonfinite(ctx, x, TQ_F32, dim, stride, rows, centre);
 	if (r < rows)
 		return tq_fail_row(TQ_ERR_NONFINITE, r, "x: row %zu holds NaN or infinity", r);
 	energy = tq_alloc(ctx, dim * sizeof(*energy));

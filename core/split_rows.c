@@ -77,7 +77,7 @@ static int check_rows(const struct tq_split *s, const void *x, int dtype, size_t
 /* All rows before the first is coded. */
 static int check_finite(const struct tq_split *s, const void *x, int dtype, size_t stride, size_t n)
 {
-	size_t row = tq_first_nonfinite(x, dtype, s->dim, stride, n, s->centre);
+	size_t row = tq_first_nonfinite(s->ctx, x, dtype, s->dim, stride, n, s->centre);
 
 	return row < n ? tq_fail_row(TQ_ERR_NONFINITE, row, "x: row %zu holds NaN or infinity", row) : TQ_OK;
 }
