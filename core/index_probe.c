@@ -96,34 +96,20 @@ static void choose(const struct probe *p, const float *keys, uint16_t *bucket, s
 		lists[i] = hits[i - sum].id;
 }
 
-/* Keys of a query where the coarse index is in blocks; its rows are 0 .. n - 1 in order, in segments of memory */
-static int score_blocks(const struct probe *p, size_t query)
+/* Keys of @nq queries from query @q on, one if in blocks; rows are 0 .. n - 1 in order, in segments of memory */
+static int score_some(const struct probe *p, size_t q, size_t nq)
 {
 	const struct tq_index *ix = p->coarse;
+	const char *packed = p->packed + q * tq_query_size(ix->q);
 	const struct tq_index_segment *s;
-	float *keys = p->keys + query * p->n;
+	float *keys = p->keys + q * p->n;
 	uint32_t i;
 	int ret = TQ_OK;
 
 	for (i = 0; !ret && i < ix->lists[0].nsegments; i++, keys += s->n) {
 		s = &ix->lists[0].segments[i];
-		ret = tq_score_blocks(ix->q, p->packed + query * tq_query_size(ix->q), s->codes, s->n, keys);
-	}
-	return ret;
-}
-
-/* Keys of @nq queries together where it is not */
-static int score_rows(const struct probe *p, size_t nq)
-{
-	const struct tq_index *ix = p->coarse;
-	const struct tq_index_segment *s;
-	float *keys = p->keys;
-	uint32_t i;
-	int ret = TQ_OK;
-
-	for (i = 0; !ret && i < ix->lists[0].nsegments; i++, keys += s->n) {
-		s = &ix->lists[0].segments[i];
-		ret = tq_score(ix->q, p->packed, nq, s->codes, s->n, keys, p->n);
+		ret = ix->block_bytes ? tq_score_blocks(ix->q, packed, s->codes, s->n, keys) :
+					tq_score(ix->q, packed, nq, s->codes, s->n, keys, p->n);
 	}
 	return ret;
 }
@@ -136,7 +122,7 @@ static int choose_some(void *arg, uint32_t lane, size_t first, size_t n)
 
 	for (i = first; !ret && i < first + n; i++) {
 		if (p->coarse->block_bytes)
-			ret = score_blocks(p, i);
+			ret = score_some(p, i, 1);
 		if (!ret)
 			choose(p, p->keys + i * p->n, p->bucket + lane * p->n, p->hits + lane * p->n,
 			       p->lists + i * p->nprobe);
@@ -156,7 +142,7 @@ static int probe(struct probe *p, const float *x, size_t stride, size_t nq, floa
 	if (!ret)
 		ret = tq_query_prepare_adds(p->coarse->q, x, stride, nq, adds, 1, p->packed);
 	if (!ret && !p->coarse->block_bytes)
-		ret = score_rows(p, nq);
+		ret = score_some(p, 0, nq);
 	return ret ? ret : tq_rows_split(ctx, nq, 1, choose_some, p);
 }
 

@@ -97,6 +97,19 @@ static inline TQ_REACH_INLINE bool only_beyond(const struct scan *s, const struc
 	return !s->o.rows && !s->o.ids && s->o.first_id + (int64_t)at > h->ids[0];
 }
 
+/* Those of the 64 @scores of the rows from @at on that are in @mask: each may raise what the next have to reach */
+static inline TQ_REACH_INLINE void offer_masked(const struct scan *s, const struct tq_heap *h, const float *scores,
+						size_t at, uint64_t mask)
+{
+	size_t i;
+
+	for (; mask; mask &= mask - 1) {
+		i = (size_t)__builtin_ctzll(mask);
+		if (scores[i] >= h->scores[0])
+			offer(s, h, scores[i], at + i);
+	}
+}
+
 /* @n scores of the rows from @at on, a multiple of 64. What is beyond the last 64 is compared as so many. */
 static inline TQ_REACH_INLINE void look(const struct scan *s, const struct tq_heap *h, const float *scores,
 			       size_t at, size_t n,
@@ -110,11 +123,7 @@ static inline TQ_REACH_INLINE void look(const struct scan *s, const struct tq_he
 		mask = reach(scores + i, h->scores[0], only_beyond(s, h, at + i));
 		if (s->o.filter && !s->o.rows)
 			mask &= s->o.filter[(at + i) / BLOCK];
-		for (; mask; mask &= mask - 1) {
-			j = i + (size_t)__builtin_ctzll(mask);
-			if (scores[j] >= h->scores[0])
-				offer(s, h, scores[j], at + j);
-		}
+		offer_masked(s, h, scores + i, at + i, mask);
 	}
 	if (i == n)
 		return;
@@ -122,11 +131,7 @@ static inline TQ_REACH_INLINE void look(const struct scan *s, const struct tq_he
 	for (j = n - i; j < BLOCK; j++)
 		rest[j] = -INFINITY;
 	mask = reach(rest, h->scores[0], only_beyond(s, h, at + i)) & ((UINT64_C(1) << (n - i)) - 1);
-	for (; mask; mask &= mask - 1) {
-		j = (size_t)__builtin_ctzll(mask);
-		if (rest[j] >= h->scores[0])
-			offer(s, h, rest[j], at + i + j);
-	}
+	offer_masked(s, h, rest, at + i, mask);
 }
 
 static void take_scores_base(const struct scan *s, const struct tq_heap *h, const float *scores,
