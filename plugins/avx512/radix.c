@@ -158,14 +158,12 @@ static void dequantize_wide(const struct tq_plan *plan, const struct radix_table
 static void dequantize(const struct tq_plan *plan, const void *state, const uint8_t *codes, size_t n, float *y,
 		       int32_t *exponent)
 {
+#define DEQUANTIZE(digits, width) dequantize_rows(plan, state, digits, width, codes, n, y, exponent)
 	if (plan->radix->width == 9)
 		dequantize_wide(plan, state, codes, n, y, exponent);
-	else if (plan->radix->width == 8)
-		dequantize_rows(plan, state, 5, 8, codes, n, y, exponent);
-	else if (plan->radix->width == 5)
-		dequantize_rows(plan, state, 2, 5, codes, n, y, exponent);
 	else
-		dequantize_rows(plan, state, plan->radix->digits, 7, codes, n, y, exponent);
+		RADIX_EACH_WIDTH(plan->radix, DEQUANTIZE);
+#undef DEQUANTIZE
 }
 
 const struct tq_quantizer_ops avx512_radix_ops = {

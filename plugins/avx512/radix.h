@@ -135,6 +135,19 @@ AVX512_INLINE __m512i radix_words(const struct tq_plan *plan, const uint8_t *row
 	return select_bits(0x0f, radix_field(row + s[2].at, k, n, 4, 0), top);
 }
 
+/** RADIX_EACH_WIDTH - call(digits, width) for the code of @x, constants; up to 3.5 bits */
+#define RADIX_EACH_WIDTH(x, call)                                                                  \
+	do {                                                                                       \
+		if ((x)->width == 8)                                                               \
+			call(5, 8);                                                                \
+		else if ((x)->width == 5)                                                          \
+			call(2, 5);                                                                \
+		else if ((x)->digits == 2)                                                         \
+			call(2, 7);                                                                \
+		else                                                                               \
+			call(3, 7);                                                                \
+	} while (0)
+
 #define RADIX_WIDE_UNIT 32
 
 /** radix_wide_words - words @k .. @k + 31 of 9 bits, of which @n exist, in 16-bit lanes; zeros beyond */

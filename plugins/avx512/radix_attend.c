@@ -214,16 +214,12 @@ static void mix_some(const struct tq_plan *plan, const struct radix_tables *t, c
 {
 	const struct tq_radix *x = plan->radix;
 
+#define MIX(digits, width) mix_digits(plan, t, digits, width, q, nw, codes, n, sums, ld)
 	if (x->width == 9)
 		mix_wide(plan, t, q, nw, codes, n, sums, ld);
-	else if (x->width == 8)
-		mix_digits(plan, t, 5, 8, q, nw, codes, n, sums, ld);
-	else if (x->width == 5)
-		mix_digits(plan, t, 2, 5, q, nw, codes, n, sums, ld);
-	else if (x->digits == 2)
-		mix_digits(plan, t, 2, 7, q, nw, codes, n, sums, ld);
 	else
-		mix_digits(plan, t, 3, 7, q, nw, codes, n, sums, ld);
+		RADIX_EACH_WIDTH(x, MIX);
+#undef MIX
 }
 
 static void mix(const struct tq_plan *plan, const void *state, const float *weights, size_t ldw, size_t nw,

@@ -215,22 +215,10 @@ LEVELS_INLINE void run_width(const struct score_job *job, const struct radix_tab
 	}
 }
 
-#define EACH_WIDTH(x, call)                                                                        \
-	do {                                                                                       \
-		if ((x)->width == 8)                                                               \
-			call(5, 8);                                                                \
-		else if ((x)->width == 5)                                                          \
-			call(2, 5);                                                                \
-		else if ((x)->digits == 2)                                                         \
-			call(2, 7);                                                                \
-		else                                                                               \
-			call(3, 7);                                                                \
-	} while (0)
-
 static void run(const struct score_job *job, const struct radix_tables *t)
 {
 #define RUN(digits, width) run_width(job, t, digits, width)
-	EACH_WIDTH(job->plan->radix, RUN);
+	RADIX_EACH_WIDTH(job->plan->radix, RUN);
 #undef RUN
 }
 
@@ -247,7 +235,7 @@ static void decode_rows(const struct tq_plan *plan, const void *state, const str
 			__m512i *grid)
 {
 #define DECODE(digits, width) decode_width(plan, state, digits, width, strip, first, grid)
-	EACH_WIDTH(plan->radix, DECODE);
+	RADIX_EACH_WIDTH(plan->radix, DECODE);
 #undef DECODE
 }
 
@@ -281,7 +269,7 @@ static int64_t unpack(const struct tq_plan *plan, const void *state, const uint8
 	int64_t sum;
 
 #define UNPACK(digits, width) sum = unpack_width(plan, state, digits, width, row, to)
-	EACH_WIDTH(plan->radix, UNPACK);
+	RADIX_EACH_WIDTH(plan->radix, UNPACK);
 #undef UNPACK
 	return sum;
 }
@@ -297,21 +285,7 @@ static void score_pairs(const struct tq_plan *plan, const void *state, const uin
 	grid_pairs(&job, state, &code, a, na, grid.at, query);
 }
 
-static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq, const uint8_t *codes,
-		  size_t n, float *scores, size_t ld)
-{
-	struct score_job job = { plan, NULL, packed, nq, codes, NULL, n, scores, ld };
-
-	run(&job, state);
-}
-
-static void score_list(const struct tq_plan *plan, const void *state, const void *packed, const uint8_t *codes,
-		       const uint32_t *ids, size_t n, float *scores)
-{
-	struct score_job job = { plan, NULL, packed, 1, codes, ids, n, scores, 0 };
-
-	run(&job, state);
-}
+#include "score_calls.h"
 
 const struct tq_quantizer_ops avx512_radix_score_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),

@@ -145,7 +145,7 @@ LEVELS_INLINE __m512 sum_grid(const struct grid *grid, size_t n, const int8_t *q
 	return _mm512_mul_ps(combine(s, (int)planes + 1, BETA, sum), _mm512_set1_ps(HALF));
 }
 
-LEVELS_INLINE void run(const struct score_job *job, const struct radix_tables *t, uint32_t planes)
+LEVELS_INLINE void run_planes(const struct score_job *job, const struct radix_tables *t, uint32_t planes)
 {
 	const struct tq_plan *plan = job->plan;
 	size_t size = query_size(plan, t), words = plan->radix->words, i, j, k;
@@ -178,29 +178,15 @@ LEVELS_INLINE void run(const struct score_job *job, const struct radix_tables *t
 	}
 }
 
-static void run_planes(const struct score_job *job, const struct radix_tables *t)
+static void run(const struct score_job *job, const struct radix_tables *t)
 {
 	if (query_planes(job->plan) == 2)
-		run(job, t, 2);
+		run_planes(job, t, 2);
 	else
-		run(job, t, 1);
+		run_planes(job, t, 1);
 }
 
-static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq, const uint8_t *codes,
-		  size_t n, float *scores, size_t ld)
-{
-	struct score_job job = { plan, NULL, packed, nq, codes, NULL, n, scores, ld };
-
-	run_planes(&job, state);
-}
-
-static void score_list(const struct tq_plan *plan, const void *state, const void *packed, const uint8_t *codes,
-		       const uint32_t *ids, size_t n, float *scores)
-{
-	struct score_job job = { plan, NULL, packed, 1, codes, ids, n, scores, 0 };
-
-	run_planes(&job, state);
-}
+#include "score_calls.h"
 
 const struct tq_quantizer_ops avx512_radix_wide_ops = {
 	.struct_size = sizeof(struct tq_quantizer_ops),

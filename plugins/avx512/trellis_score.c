@@ -205,21 +205,7 @@ static void run(const struct score_job *job, const struct trellis_tables *t)
 	}
 }
 
-static void score(const struct tq_plan *plan, const void *state, const void *packed, size_t nq,
-		  const uint8_t *codes, size_t n, float *scores, size_t ld)
-{
-	struct score_job job = { plan, NULL, packed, nq, codes, NULL, n, scores, ld };
-
-	run(&job, state);
-}
-
-static void score_list(const struct tq_plan *plan, const void *state, const void *packed,
-		       const uint8_t *codes, const uint32_t *ids, size_t n, float *scores)
-{
-	struct score_job job = { plan, NULL, packed, 1, codes, ids, n, scores, 0 };
-
-	run(&job, state);
-}
+#include "score_calls.h"
 
 /* A row as a query of one plane; returns its sum */
 static int64_t unpack(const struct tq_plan *plan, const void *state, const uint8_t *row, int8_t *to)
