@@ -82,7 +82,7 @@ static uint32_t query_bytes(const struct tq_plan *p)
 	       plane * (p->sketch.kind != TQ_ROT_NONE ? 2 : 1);
 }
 
-/* Does a threshold lie within a hundredth of an edge; returns at the first: a least one is an internal error of gcc 12 for aarch64 */
+/* Does a threshold lie within a hundredth of an edge. The least distance would be an internal error of gcc 12 for aarch64 */
 static bool near_edge(const float *bounds, uint32_t n, double width)
 {
 	double at;

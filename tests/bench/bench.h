@@ -72,6 +72,12 @@ struct bench_job {
 	double ns, best;
 };
 
+/** bench_clock_ns - the wall clock, or that of the thread's CPU time */
+double bench_clock_ns(bool wall);
+
+/** bench_median - of @n samples, which are put in order, the least first */
+double bench_median(double *t, size_t n);
+
 /** bench_measure - sample @n jobs in turn; a sample lasts at least a millisecond */
 void bench_measure(const struct bench *b, struct bench_job *jobs, size_t n);
 

@@ -14,7 +14,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include "bench.h"
 #include "cli.h"
@@ -115,21 +114,6 @@ static void search(const struct run *r, size_t first, size_t n)
 			bench_die("search: %s", tq_error_text());
 }
 
-static double cpu_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /*
  * Microseconds per query. At each step every run has another group of queries: what one leaves in the caches is not
  * what the next will read. A query that is not timed goes before, so that neither pays for what the other has put
@@ -146,14 +130,13 @@ static void measure(struct run *runs, size_t nruns, size_t nq)
 			for (i = 0; i < nruns; i++) {
 				g = (step + i * (groups / nruns + 1)) % groups;
 				search(&runs[i], (g + groups / 2) % groups * GROUP, 1);
-				begin = cpu_us();
+				begin = bench_clock_ns(false);
 				search(&runs[i], g * GROUP, GROUP);
-				t[i][g][j] = cpu_us() - begin;
+				t[i][g][j] = 1e-3 * (bench_clock_ns(false) - begin);
 			}
 	for (i = 0; i < nruns; i++)
 		for (g = 0; g < groups; g++) {
-			qsort(t[i][g], ROUNDS, sizeof(t[i][g][0]), by_value);
-			runs[i].median += t[i][g][ROUNDS / 2] / (double)(groups * GROUP);
+			runs[i].median += bench_median(t[i][g], ROUNDS) / (double)(groups * GROUP);
 			runs[i].least += t[i][g][0] / (double)(groups * GROUP);
 		}
 }

@@ -34,7 +34,7 @@ void bench_die(const char *fmt, ...)
 	exit(1);
 }
 
-static double clock_ns(bool wall)
+double bench_clock_ns(bool wall)
 {
 	struct timespec t;
 
@@ -44,12 +44,12 @@ static double clock_ns(bool wall)
 
 static double sample(const struct bench_job *job, unsigned loops)
 {
-	double start = clock_ns(job->wall);
+	double start = bench_clock_ns(job->wall);
 	unsigned i;
 
 	for (i = 0; i < loops; i++)
 		job->run(job->arg);
-	return (clock_ns(job->wall) - start) / loops;
+	return (bench_clock_ns(job->wall) - start) / loops;
 }
 
 static int by_value(const void *a, const void *b)
@@ -57,6 +57,12 @@ static int by_value(const void *a, const void *b)
 	double x = *(const double *)a, y = *(const double *)b;
 
 	return (x > y) - (x < y);
+}
+
+double bench_median(double *t, size_t n)
+{
+	qsort(t, n, sizeof(*t), by_value);
+	return t[n / 2];
 }
 
 void bench_measure(const struct bench *b, struct bench_job *jobs, size_t n)
@@ -76,8 +82,7 @@ void bench_measure(const struct bench *b, struct bench_job *jobs, size_t n)
 		for (j = 0; j < n; j++)
 			t[j][r] = sample(&jobs[j], loops[j]);
 	for (j = 0; j < n; j++) {
-		qsort(t[j], b->repeats, sizeof(t[j][0]), by_value);
-		jobs[j].ns = t[j][b->repeats / 2] / jobs[j].work;
+		jobs[j].ns = bench_median(t[j], b->repeats) / jobs[j].work;
 		jobs[j].best = t[j][0] / jobs[j].work;
 	}
 }

@@ -242,6 +242,11 @@ static const struct {
 	{ "bits=3 scale=f16", "bits=3 scale=f16", 512, 64, 0 },
 };
 
+static void open_plan(struct device *d, int i)
+{
+	open_codecs(d, plans[i].keys, plans[i].values, plans[i].dim, plans[i].value_dim ? plans[i].value_dim : plans[i].dim);
+}
+
 START_TEST(attention_gives_the_hosts_answers)
 {
 	static const float sinks[HEADS] = { 0.0f, -INFINITY, 1.0f, 3.5f };
@@ -253,15 +258,16 @@ START_TEST(attention_gives_the_hosts_answers)
 
 	/* early launches are for 9.0 and later */
 	fake_machine.major = _i == 1 ? 8 : 9;
-	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].value_dim ? plans[_i].value_dim : plans[_i].dim);
+	open_plan(&d, _i);
 	d.raw = plans[_i].raw;
 	ck_assert_msg(open_kv(&d) == TQ_OK, "%s", tq_error_text());
 	ck_assert_uint_eq(tq_device_kv_page_size(d.kv) % 128, 0);
 	start_work(&w, &d);
 	allocations = fake_allocations();
 	waits = fake_waits();
-	for (i = 0; d.raw && i < KV_HEADS * 512; i++) {
+	for (i = 0; i < KV_HEADS * 512; i++)
 		centre[i] = noise();
+	if (d.raw) {
 		w.rows.centre = w.call.centre = centre;
 		w.call.page_mass = mass;
 		w.call.max_tokens = 128;
@@ -308,7 +314,7 @@ START_TEST(sixteen_bit_tokens_join_the_coded)
 	struct device d;
 	struct work w;
 
-	open_codecs(&d, plans[_i].keys, plans[_i].values, plans[_i].dim, plans[_i].value_dim ? plans[_i].value_dim : plans[_i].dim);
+	open_plan(&d, _i);
 	ck_assert_msg(tq_device_kv_create(d.codec[0], d.codec[1], d.queue, &with_raw, &d.kv) == TQ_OK, "%s", tq_error_text());
 	ck_assert_uint_eq(tq_device_kv_raw_size(d.kv), PLACES * KV_HEADS * (dim + value_dim(&d)) * 2);
 	start_work(&w, &d);
@@ -349,16 +355,20 @@ END_TEST
 
 static const struct {
 	const char *kernel, *spec;
-} spoiled[] = { { "tqc_kv_append", "bits=4" }, { "tqc_kv_attend_64_4_4", "bits=4" }, { "tqc_kv_combine", "bits=4" },
-		{ "tqc_kv_query", "bits=4" }, { "tqc_kv_mass", "bits=4" }, { "tqc_kv_wide_64", "bits=5" },
-		{ "tqc_kv_bytes_64", "bits=8" }, { "tqc_kv_mla_2", "bits=2" } };
+	uint32_t dim, raw;
+} spoiled[] = {
+	{ "tqc_kv_append", "bits=4", 64, 0 },	 { "tqc_kv_attend_64_4_4", "bits=4", 64, 0 },
+	{ "tqc_kv_combine", "bits=4", 64, 0 },	 { "tqc_kv_query", "bits=4", 64, 0 },
+	{ "tqc_kv_mass", "bits=4", 64, 0 },	 { "tqc_kv_wide_64", "bits=5", 64, 0 },
+	{ "tqc_kv_bytes_64", "bits=8", 64, 0 }, { "tqc_kv_mla_2", "bits=2", 512, 64 },
+};
 
 START_TEST(no_attention_passes_with_one_wrong_kernel)
 {
 	struct device d;
 
-	open_codecs(&d, spoiled[_i].spec, spoiled[_i].spec, _i < 7 ? 64 : 512, _i < 7 ? 64 : 512);
-	d.raw = _i < 7 ? 0 : 64;
+	open_codecs(&d, spoiled[_i].spec, spoiled[_i].spec, spoiled[_i].dim, spoiled[_i].dim);
+	d.raw = spoiled[_i].raw;
 	strcpy(scalar_kernels.wrong, spoiled[_i].kernel);
 	ck_assert_int_eq(open_kv(&d), TQ_ERR_SELFTEST);
 	ck_assert_msg(strstr(tq_error_text(), "attention: ") != NULL, "%s", tq_error_text());
