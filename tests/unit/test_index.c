@@ -4,6 +4,7 @@
  * scores, recall; the same on every backend and for any number of threads.
  */
 
+#include "index_search.h"
 #include "index_world.h"
 
 #define DIM 48
@@ -159,6 +160,40 @@ START_TEST(a_batch_is_its_queries_one_by_one)
 	free(x);
 	free(ids);
 	free(scores);
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+}
+END_TEST
+
+static int by_id(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Which partitions are looked at: those that a search among the centroids' codes finds, best to worst by a heap. */
+START_TEST(the_nearest_partitions_are_looked_at)
+{
+	static const size_t probes[] = {1, 2, 15, 16, 40, 199, 399};
+	struct tq_context *ctx = context(_i % 2 ? "scalar" : NULL, 2);
+	struct tq_index *ix = index_of(ctx, "preset=search bits=2", DIM, _i < 2 ? TQ_METRIC_L2 : TQ_METRIC_IP, 400);
+	float *x = draw(ROWS, DIM);
+	int64_t lists[QUERIES * 400], want[QUERIES * 400];
+	size_t p, i, n;
+
+	OK(tq_index_train(ix, x, DIM, ROWS));
+	for (p = 0; p < sizeof(probes) / sizeof(probes[0]); p++) {
+		n = probes[p];
+		OK(tq_index_probe_lists(ix, x, DIM, QUERIES, n, lists));
+		OK(tq_index_search(n < 16 ? ix->coarse : ix->probe, x, DIM, QUERIES, n, NULL, want, NULL));
+		for (i = 0; i < QUERIES; i++) {
+			qsort(lists + i * n, n, sizeof(*lists), by_id);
+			qsort(want + i * n, n, sizeof(*want), by_id);
+			ck_assert_msg(!memcmp(lists + i * n, want + i * n, n * sizeof(*want)), "query %zu: other %zu of 400", i, n);
+		}
+	}
+	free(x);
 	tq_index_destroy(ix);
 	tq_context_destroy(ctx);
 }
@@ -363,6 +398,7 @@ int main(void)
 	tcase_add_loop_test(tc, results_are_the_same_on_every_backend_and_for_any_threads, 0,
 			    sizeof(cases) / sizeof(cases[0]));
 	tcase_add_loop_test(tc, a_batch_is_its_queries_one_by_one, 0, 2);
+	tcase_add_loop_test(tc, the_nearest_partitions_are_looked_at, 0, 4);
 	tcase_add_loop_test(tc, filters_leave_what_they_allow, 0, 2);
 	tcase_add_loop_test(tc, exact_scores_put_the_best_right, 0, 3);
 	tcase_add_loop_test(tc, partitions_keep_recall, 0, 3);
