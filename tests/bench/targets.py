@@ -124,15 +124,29 @@ TOGETHER = ("decoding 16 rows and ending each score stay beside the products, an
             "peer adds bytes of rounded tables")
 
 
-def why_lost(bits, key):
-    return ALONE[bits] if key == "single_ns" else TOGETHER
+def at_memory_speed(res, own):
+    """Why a peer cannot be left behind: the codes come as fast as the core reads memory. None if they do not."""
+    reads = res.one("stream", driver="read", place="memory")
+    if not reads:
+        return None
+    most, speed = reads["row_bytes"] / reads["ns"], own["row_bytes"] / own["single_ns"]
+    if not .8 * most <= speed <= 1.2 * most:
+        return None
+    return (f"the codes are read from memory at {speed:.1f} GB/s, of {most:.1f} that this core reads: nothing is left "
+            "to gain at these bytes")
+
+
+def why_lost(res, bits, key, own):
+    if key != "single_ns":
+        return TOGETHER
+    return at_memory_speed(res, own) or ALONE[bits]
 
 
 def peer_losses(res):
     """(what, how many times the peer's rate, target, why) of each target that was missed."""
     for data, bits, key, text, goal, own, best in peer_pairs(res):
         if best[key] < goal * own[key]:
-            yield peer_text(data, bits, text, own, best), best[key] / own[key], goal, why_lost(bits, key)
+            yield peer_text(data, bits, text, own, best), best[key] / own[key], goal, why_lost(res, bits, key, own)
 
 
 def all_targets(res):
