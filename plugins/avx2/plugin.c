@@ -52,10 +52,7 @@ static int radix_supports(const struct tq_plan *plan, char *why, size_t why_size
 
 static int radix_score_supports(const struct tq_plan *plan, char *why, size_t why_size)
 {
-	if (plan->query != TQ_QUERY_F32)
-		return radix_supports(plan, why, why_size);
-	snprintf(why, why_size, "does not serve query=f32");
-	return 0;
+	return integer_query_supports(plan, why, why_size) && radix_supports(plan, why, why_size);
 }
 
 static const struct tq_driver drivers[] = {

@@ -19,6 +19,9 @@ extern const struct tq_quantizer_ops neon_score_i8mm_ops;
 extern const struct tq_quantizer_ops neon_trellis_ops;
 extern const struct tq_quantizer_ops neon_trellis_score_ops;
 extern const struct tq_quantizer_ops neon_trellis_score_dotprod_ops;
+extern const struct tq_quantizer_ops neon_radix_ops;
+extern const struct tq_quantizer_ops neon_radix_score_ops;
+extern const struct tq_quantizer_ops neon_radix_score_dotprod_ops;
 extern const struct tq_quantizer_ops neon_trellis_attend_ops;
 extern const struct tq_quantizer_ops neon_trellis_attend_dotprod_ops;
 

@@ -121,6 +121,15 @@ NEON_INLINE uint8x16_t bytes_below(size_t n)
 	return vcltq_u8(byte_numbers(), vdupq_n_u8((uint8_t)(n > 16 ? 16 : n)));
 }
 
+/** low_bytes - of 16 lanes of 32 bits; masks become masks */
+NEON_INLINE uint8x16_t low_bytes(const uint32x4_t *m)
+{
+	uint16x8_t a = vuzp1q_u16(vreinterpretq_u16_u32(m[0]), vreinterpretq_u16_u32(m[1]));
+	uint16x8_t b = vuzp1q_u16(vreinterpretq_u16_u32(m[2]), vreinterpretq_u16_u32(m[3]));
+
+	return vuzp1q_u8(vreinterpretq_u8_u16(a), vreinterpretq_u8_u16(b));
+}
+
 /** sum_tree - 16 lanes: l and l+8, then l and l+4, l+2, l+1 */
 NEON_INLINE float sum_tree(const float32x4_t *v)
 {

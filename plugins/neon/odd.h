@@ -91,4 +91,15 @@ NEON_INLINE void odd_floats(const int16x8_t *odd, float32x4_t *f)
 	}
 }
 
+/** add_squares - the exact sum of squares of 16 odd integers, added to two lanes */
+NEON_INLINE int64x2_t add_squares(int64x2_t sum, const int16x8_t *odd)
+{
+	int32x4_t s = vmull_s16(vget_low_s16(odd[0]), vget_low_s16(odd[0]));
+
+	s = vmlal_high_s16(s, odd[0], odd[0]);
+	s = vmlal_s16(s, vget_low_s16(odd[1]), vget_low_s16(odd[1]));
+	s = vmlal_high_s16(s, odd[1], odd[1]);
+	return vpadalq_s32(sum, s);
+}
+
 #endif

@@ -82,50 +82,56 @@ NEON_INLINE void pack_block(const struct tq_layout *lay, uint8_t *row, const uin
 	}
 }
 
+/**
+ * unpack_field - add one field of up to 32 coordinates to their index bytes
+ * @from: where it begins
+ */
+NEON_INLINE void unpack_field(const uint8_t *from, uint32_t width, uint32_t shift, size_t n, uint8x16_t *idx)
+{
+	const uint8x16_t each = vshrq_n_u8(byte_numbers(), 3);
+	const int8x16_t up = vdupq_n_s8((int8_t)shift);
+	uint8x16_t v, low, a, b;
+
+	v = part16(from, width == 8 ? (n < 16 ? n : 16) : (n * width + 7) / 8);
+	switch (width) {
+	case 1:
+		a = vtstq_u8(vqtbl1q_u8(v, each), bit_weights());
+		b = vtstq_u8(vqtbl1q_u8(v, vaddq_u8(each, vdupq_n_u8(2))), bit_weights());
+		a = vshrq_n_u8(a, 7);
+		b = vshrq_n_u8(b, 7);
+		break;
+	case 2:
+		low = vandq_u8(v, vdupq_n_u8(15));
+		v = vzip1q_u8(low, vshrq_n_u8(v, 4));
+		low = vandq_u8(v, vdupq_n_u8(3));
+		v = vshrq_n_u8(v, 2);
+		a = vzip1q_u8(low, v);
+		b = vzip2q_u8(low, v);
+		break;
+	case 4:
+		low = vandq_u8(v, vdupq_n_u8(15));
+		v = vshrq_n_u8(v, 4);
+		a = vzip1q_u8(low, v);
+		b = vzip2q_u8(low, v);
+		break;
+	default:
+		a = v;
+		b = n > 16 ? part16(from + 16, n - 16) : vdupq_n_u8(0);
+		break;
+	}
+	idx[0] = vorrq_u8(idx[0], vshlq_u8(a, up));
+	idx[1] = vorrq_u8(idx[1], vshlq_u8(b, up));
+}
+
 /** unpack_block - the index bytes of up to 32 coordinates; what lies beyond @n is undefined */
 NEON_INLINE void unpack_block(const struct tq_layout *lay, const uint8_t *row, size_t first,
 			      size_t n, uint8x16_t *idx)
 {
 	const struct tq_section *s = lay->section, *end = s + lay->nsections;
-	const uint8x16_t each = vshrq_n_u8(byte_numbers(), 3);
-	uint8x16_t v, low, a, b;
-	const uint8_t *from;
-	int8x16_t up;
 
 	idx[0] = idx[1] = vdupq_n_u8(0);
-	for (; s < end; s++) {
-		from = row + s->at + first / 8 * s->width;
-		up = vdupq_n_s8((int8_t)s->shift);
-		v = part16(from, s->width == 8 ? (n < 16 ? n : 16) : (n * s->width + 7) / 8);
-		switch (s->width) {
-		case 1:
-			a = vtstq_u8(vqtbl1q_u8(v, each), bit_weights());
-			b = vtstq_u8(vqtbl1q_u8(v, vaddq_u8(each, vdupq_n_u8(2))), bit_weights());
-			a = vshrq_n_u8(a, 7);
-			b = vshrq_n_u8(b, 7);
-			break;
-		case 2:
-			low = vandq_u8(v, vdupq_n_u8(15));
-			v = vzip1q_u8(low, vshrq_n_u8(v, 4));
-			low = vandq_u8(v, vdupq_n_u8(3));
-			v = vshrq_n_u8(v, 2);
-			a = vzip1q_u8(low, v);
-			b = vzip2q_u8(low, v);
-			break;
-		case 4:
-			low = vandq_u8(v, vdupq_n_u8(15));
-			v = vshrq_n_u8(v, 4);
-			a = vzip1q_u8(low, v);
-			b = vzip2q_u8(low, v);
-			break;
-		default:
-			a = v;
-			b = n > 16 ? part16(from + 16, n - 16) : vdupq_n_u8(0);
-			break;
-		}
-		idx[0] = vorrq_u8(idx[0], vshlq_u8(a, up));
-		idx[1] = vorrq_u8(idx[1], vshlq_u8(b, up));
-	}
+	for (; s < end; s++)
+		unpack_field(row + s->at + first / 8 * s->width, s->width, s->shift, n, idx);
 }
 
 #endif

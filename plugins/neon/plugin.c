@@ -109,6 +109,26 @@ static const struct tq_driver drivers[] = {
 		.supports = trellis_supports,
 		.ops = &neon_trellis_attend_dotprod_ops,
 	},
+	{
+		NEON_DRIVER("quantize(radix)", "quantize-radix-neon", PRIORITY, 0),
+		.dim_max = 4096,
+		.effort_max = 2,
+		.ops = &neon_radix_ops,
+	},
+	{
+		NEON_DRIVER("score(radix)", "score-radix-neon", PRIORITY, 0),
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = integer_query_supports,
+		.ops = &neon_radix_score_ops,
+	},
+	{
+		NEON_DRIVER("score(radix)", "score-radix-dotprod", PRIORITY + 50, TQ_CPU_DOTPROD),
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = integer_query_supports,
+		.ops = &neon_radix_score_dotprod_ops,
+	},
 };
 
 TQ_PLUGIN_DEFINE(neon) = {

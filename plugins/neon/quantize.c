@@ -58,15 +58,6 @@ NEON_INLINE uint32x4_t cell_of(float32x4_t y, float to_cell, int cells)
 	return vcvtq_u32_f32(vfmaq_n_f32(vdupq_n_f32((float)(cells / 2)), y, to_cell));
 }
 
-/* Masks of 32 bits to masks of 8 */
-NEON_INLINE uint8x16_t narrow_masks(const uint32x4_t *m)
-{
-	uint16x8_t a = vuzp1q_u16(vreinterpretq_u16_u32(m[0]), vreinterpretq_u16_u32(m[1]));
-	uint16x8_t b = vuzp1q_u16(vreinterpretq_u16_u32(m[2]), vreinterpretq_u16_u32(m[3]));
-
-	return vuzp1q_u8(vreinterpretq_u8_u16(a), vreinterpretq_u8_u16(b));
-}
-
 /* Up to 4 bits: the thresholds above 16 levels */
 NEON_INLINE void few_thresholds(const struct search *s, uint8x16_t level, float32x4_t *t)
 {
@@ -104,7 +95,7 @@ NEON_INLINE uint8x16_t search_few(const struct search *s, const float32x4_t *y)
 		few_thresholds(s, level, t);
 		for (k = 0; k < 4; k++)
 			ge[k] = vcgeq_f32(y[k], t[k]);
-		level = vsubq_u8(level, narrow_masks(ge));
+		level = vsubq_u8(level, low_bytes(ge));
 	}
 	return level;
 }
@@ -130,20 +121,9 @@ NEON_INLINE uint8x16_t search_many(const struct search *s, const float32x4_t *y)
 			t[k] = s->bounds[level[k]];
 		for (k = 0; k < 4; k++)
 			ge[k] = vcgeq_f32(y[k], vld1q_f32(t + 4 * k));
-		found = vsubq_u8(found, narrow_masks(ge));
+		found = vsubq_u8(found, low_bytes(ge));
 	}
 	return found;
-}
-
-/* The exact sum of squares of 16 odd integers, added to two lanes */
-NEON_INLINE int64x2_t add_squares(int64x2_t sum, const int16x8_t *odd)
-{
-	int32x4_t s = vmull_s16(vget_low_s16(odd[0]), vget_low_s16(odd[0]));
-
-	s = vmlal_high_s16(s, odd[0], odd[0]);
-	s = vmlal_s16(s, vget_low_s16(odd[1]), vget_low_s16(odd[1]));
-	s = vmlal_high_s16(s, odd[1], odd[1]);
-	return vpadalq_s32(sum, s);
 }
 
 /* The levels of @n <= 16 coordinates, zero past @n, and their share of the sums */

@@ -16,13 +16,19 @@ static inline int trellis_supports(const struct tq_plan *plan, char *why, size_t
 	return 0;
 }
 
-/** trellis_score_supports - ... and whole queries */
-static inline int trellis_score_supports(const struct tq_plan *plan, char *why, size_t size)
+/** integer_query_supports - queries that are integers */
+static inline int integer_query_supports(const struct tq_plan *plan, char *why, size_t size)
 {
 	if (plan->query != TQ_QUERY_F32)
-		return trellis_supports(plan, why, size);
+		return 1;
 	snprintf(why, size, "does not serve query=f32");
 	return 0;
+}
+
+/** trellis_score_supports - both */
+static inline int trellis_score_supports(const struct tq_plan *plan, char *why, size_t size)
+{
+	return integer_query_supports(plan, why, size) && trellis_supports(plan, why, size);
 }
 
 #endif

@@ -7,7 +7,7 @@
  *	count PLUGIN.so DRIVER OPERATION DIM BITS QUERIES ROWS
  *
  * Prints the address of mark(), of the plugin and of the C library, which are the same in every run
- * of an emulator. OPERATION is encode, decode or score. Exit status 77: not for this CPU.
+ * of an emulator. OPERATION is encode, decode, dequantize or score; BITS may be a fraction. Exit status 77: not for this CPU.
  */
 
 #include <stdio.h>
@@ -24,6 +24,7 @@ struct call {
 	const struct tq_plan *plan;
 	void *state;
 	float *x, *scores;
+	int32_t *exponent;
 	uint8_t *codes;
 	char *packed;
 	size_t nq, n;
@@ -97,6 +98,9 @@ static void run(struct call *c, const char *operation)
 	} else if (!strcmp(operation, "decode") && ops->decode) {
 		mark();
 		ops->decode(c->plan, c->state, c->codes, c->n, c->x, TQ_F32, dim);
+	} else if (!strcmp(operation, "dequantize") && ops->dequantize) {
+		mark();
+		ops->dequantize(c->plan, c->state, c->codes, c->n, c->x, c->exponent);
 	} else if (!strcmp(operation, "score") && ops->score) {
 		mark();
 		ops->score(c->plan, c->state, c->packed, c->nq, c->codes, c->n, c->scores, c->n);
@@ -128,7 +132,7 @@ int main(int argc, char **argv)
 	struct tq_plan *plan;
 	struct trial t = {0};
 	struct call c = {0};
-	char why[160];
+	char why[160], spec[64];
 	size_t i;
 
 	if (argc != 8)
@@ -139,10 +143,9 @@ int main(int argc, char **argv)
 		return SKIPPED;
 	}
 	tq_spec_init(&t.spec);
-	t.spec.bits = (uint32_t)atoi(argv[5]);
-	t.spec.correction = TQ_CORR_LS;
+	snprintf(spec, sizeof(spec), "bits=%s correction=ls", argv[5]);
 	t.rng = 7;
-	if (tq_context_create(&options, &ctx) || tq_spec_check(&t.spec, (uint32_t)atoi(argv[4])) ||
+	if (tq_context_create(&options, &ctx) || tq_spec_parse(&t.spec, spec) || tq_spec_check(&t.spec, (uint32_t)atoi(argv[4])) ||
 	    tq_plan_create(ctx, &t.spec, (uint32_t)atoi(argv[4]), NULL, &plan)) {
 		fprintf(stderr, "count: %s\n", tq_error_text());
 		return 2;
@@ -153,6 +156,7 @@ int main(int argc, char **argv)
 	c.n = (size_t)atoi(argv[7]);
 	c.x = room(c.n * plan->dim * sizeof(float));
 	c.scores = room(c.n * c.nq * sizeof(float));
+	c.exponent = room(c.n * sizeof(*c.exponent));
 	c.codes = room(c.n * plan->layout.row_bytes);
 	for (i = 0; i < c.n * plan->dim; i++)
 		c.x[i] = rng_normal(&t.rng);

@@ -36,6 +36,13 @@ one()
 
 for driver in "$@"; do
 	case $driver in
+	quantize-radix-*)
+		for bits in 1.6 2.33 2.5 3.5 4.5; do one "$driver" dequantize 128 $bits 1; done
+		;;
+	score-radix-*)
+		for bits in 1.6 2.33 2.5 3.5 4.5; do one "$driver" score 128 $bits 1; done
+		for bits in 1.6 2.33 2.5 3.5 4.5; do one "$driver" score 128 $bits 8; done
+		;;
 	score-*)
 		for bits in 4 2 1 3 8; do one "$driver" score 128 $bits 1; done
 		one "$driver" score 96 4 1
