@@ -5,7 +5,7 @@
 /*
  * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
  * where the row of an id is, index_code.c makes rows and queries to codes, index_probe.c
- * chooses partitions, index_search.c scans, index_stage.c in two stages, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
+ * chooses partitions, index_search.c scans, index_stage.c in two stages by index_sign.c, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
  * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
  * the vector that is coded, and <y, q - m> what the codes give, a scan computes
@@ -23,6 +23,7 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "codec.h"
 #include "tq/index.h"
 
@@ -75,12 +76,23 @@ struct tq_index_ids {
 };
 
 /**
+ * struct tq_index_hard - when stages did not pay
+ * @calls:     so many to come are scanned in full
+ * @exactness: if they ask for as much as this
+ */
+struct tq_index_hard {
+	_Atomic int32_t calls;
+	_Atomic float exactness;
+};
+
+/**
  * struct tq_index - an index
  * @spec:      of the rows, center as in force
  * @row_bytes: of a code
  * @refine:    spec of the second codes, of @fine_bytes each, made by @fine; NULL and 0 without
  * @block_bytes: of 16 codes, if segments in memory are in blocks (tq/block.h); 0: they are rows
  * @staged:    wanted in two stages: @sign codes signs then, and codes are rows; NULL: there is no use for it
+ * @hard:      what is known about that, of few queries and of batches; searches change it
  * @nlist:     partitions, at least 1
  * @q:         its centre is @mean without partitions, else zero
  * @mean:      m; zero where center=off
@@ -107,6 +119,7 @@ struct tq_index {
 	char *driver;
 	bool staged;
 	struct tq_quantizer *q, *sign;
+	struct tq_index_hard hard[2];
 	float *mean;
 	float *centroids;
 	struct tq_index *coarse, *probe;

@@ -142,7 +142,7 @@ static int scan_staged(const struct search *s, const struct tq_index_segment *se
 		       const uint64_t *filter)
 {
 	struct tq_index_stage what = {.filter = filter, .k = s->k};
-	size_t i, n;
+	size_t i, n, in_full = 0;
 	int ret = TQ_OK;
 
 	for (i = 0; !ret && i < s->nq; i += n) {
@@ -150,8 +150,10 @@ static int scan_staged(const struct search *s, const struct tq_index_segment *se
 		what.packed = prepared + i * tq_query_size(s->ix->q);
 		what.sign = s->sign + i * tq_query_size(s->ix->sign);
 		what.reach = s->reach + i;
-		ret = tq_index_stage(s->ix, segment, &what, n, s->ids + i * s->k, s->keys + i * s->k);
+		ret = tq_index_stage(s->ix, segment, &what, n, s->ids + i * s->k, s->keys + i * s->k, &in_full);
 	}
+	if (!ret)
+		tq_index_stages_paid(s->ix, s->o, s->nq, segment->n * s->nq, in_full);
 	return ret;
 }
 
@@ -192,7 +194,7 @@ static bool wants_stages(const struct search *s)
 
 	for (i = 0; s->ix->sign && i < l->nsegments; i++)
 		if (tq_index_is_staged(s->ix, &l->segments[i], s->o, s->nq))
-			return true;
+			return tq_index_stages_pay(s->ix, s->o, s->nq);
 	return false;
 }
 

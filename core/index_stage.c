@@ -5,7 +5,6 @@
 
 #include <math.h>
 #include "fetch.h"
-#include "given.h"
 #include "heap.h"
 #include "index_stage.h"
 #include "parallel.h"
@@ -17,97 +16,22 @@
 #define FIRST_TILE 128 /* while there is nothing yet that a bound could miss; no tile is smaller but the last */
 #define ROOM (FIRST_TILE * TQ_STAGE_QUERIES) /* scores of a tile */
 #define TILES_PER_LANE 8
-#define CHUNK 512
 #define GROUP 32
-/* Segments and rows for which two stages were not faster, and batches where products are fast */
+#define LIST 4096 /* rows of all queries of a lane that wait */
+/* Segments for which two stages were not faster, and batches where products are fast */
 #define ROWS_MIN 4096
-#define ROW_BYTES_MIN 128
 #define QUERIES_MAX 2
 /* A tile of which more than one in so many rows pass is followed by some of TILE rows that are scanned in full */
 #define SHARE 5
 #define FULL_TILES 15
+/* So many calls are plain scans after one that was staged in vain */
+#define HARD_CALLS 31
+/* One row in so many is seen before that is judged by, since few results make a low bar */
+#define SEED 32
+/* Part of the reach that a row's estimate may lack to be scored at once */
+#define NEAR 0.25f
 
-/* ---- signs ---- */
-
-int tq_index_make_signer(const struct tq_index *ix, size_t row_bytes, const float *centre, struct tq_quantizer **q)
-{
-	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = ix->driver};
-	struct tq_spec spec = ix->spec;
-	int ret;
-
-	*q = NULL;
-	/* codes too short for two stages lie in blocks: full scans are faster so; bounds are of queries without scales */
-	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || spec.code > TQ_CODE_SIGN ||
-	    row_bytes < ROW_BYTES_MIN || spec.correction >= TQ_CORR_QJL_GAUSS || tq_given_scales(ix->ctx, &spec))
-		return TQ_OK;
-	spec.bits = 1;
-	spec.code = TQ_CODE_LM;
-	spec.correction = TQ_CORR_NONE;
-	spec.effort = 0;
-	spec.scale = TQ_F32;
-	spec.query = TQ_QUERY_S8;
-	if (spec.center == TQ_CENTER_BOTH)
-		o.centre = centre;
-	ret = tq_quantizer_create(ix->ctx, &spec, ix->dim, &o, q);
-	if (ret == TQ_OK && !(*q)->pipe.block_bytes) {
-		tq_quantizer_destroy(*q);
-		*q = NULL;
-	}
-	return ret;
-}
-
-/* The signs of @code to the bits of @row; sums of the levels' magnitudes and squares */
-static void take_signs(const struct tq_plan *plan, const uint8_t *code, uint8_t *bits, double *sum,
-		       double *square)
-{
-	const struct tq_codebook *book = &plan->codebook;
-	uint8_t index[CHUNK];
-	int64_t s = 0, s2 = 0;
-	size_t at, n, i;
-	int32_t odd;
-
-	for (at = 0; at < plan->dim; at += n) {
-		n = plan->dim - at < CHUNK ? plan->dim - at : CHUNK;
-		tq_unpack_indices(plan, code, at, n, index);
-		for (i = 0; i < n; i++) {
-			odd = book->odd[index[i]];
-			s += odd < 0 ? -odd : odd;
-			s2 += odd * odd;
-			bits[(at + i) / 8] |= (uint8_t)((odd > 0) << (at + i) % 8);
-		}
-	}
-	*sum = (double)s;
-	*square = (double)s2;
-}
-
-void tq_index_sign_rows(const struct tq_index *ix, const uint8_t *codes, size_t n, uint8_t *rows,
-			float *error)
-{
-	const struct tq_plan *plan = ix->q->plan, *sign = ix->sign->plan;
-	double one = (double)sign->codebook.odd[1] * (double)sign->codebook.half_step;
-	double sum, square, length, d = plan->dim;
-	size_t i;
-
-	for (i = 0; i < n; i++, codes += plan->layout.row_bytes, rows += sign->layout.row_bytes) {
-		memset(rows, 0, sign->layout.row_bytes);
-		take_signs(plan, codes, rows + sign->layout.section[0].at, &sum, &square);
-		length = (double)tq_load_scale(plan, codes) * (double)plan->codebook.half_step;
-		tq_store_scale(sign, rows, (float)(length * square / sum / one));
-		error[i] = (float)(length * sqrt(square * fabs(square * d / (sum * sum) - 1.0) / d));
-		if (sign->layout.cross_at != TQ_NO_FIELD)
-			memcpy(rows + sign->layout.cross_at, codes + plan->layout.cross_at, sizeof(float));
-	}
-}
-
-void tq_index_put_sign(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
-		       const uint8_t *sign, float error)
-{
-	tq_block_put(ix->sign->plan, s->signs + row / TQ_BLOCK_ROWS * ix->sign->pipe.block_bytes,
-		     row % TQ_BLOCK_ROWS, sign);
-	s->error[row] = error;
-}
-
-/* ---- searches ---- */
+/* ---- when ---- */
 
 /*
  * Plain AVX2 takes three instructions for products of bytes that others take one for: there single bits are looked
@@ -127,6 +51,33 @@ bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment
 	       (nq <= QUERIES_MAX || stages_batches(ix));
 }
 
+/* Searches may be many at a time, and change nothing else */
+static struct tq_index_hard *hard(const struct tq_index *ix, size_t nq)
+{
+	return (struct tq_index_hard *)(uintptr_t)&ix->hard[nq > QUERIES_MAX];
+}
+
+bool tq_index_stages_pay(const struct tq_index *ix, const struct tq_index_search_options *o, size_t nq)
+{
+	struct tq_index_hard *h = hard(ix, nq);
+
+	if (atomic_load_explicit(&h->calls, memory_order_relaxed) <= 0 ||
+	    o->exactness < atomic_load_explicit(&h->exactness, memory_order_relaxed))
+		return true;
+	return atomic_fetch_sub_explicit(&h->calls, 1, memory_order_relaxed) <= 0;
+}
+
+void tq_index_stages_paid(const struct tq_index *ix, const struct tq_index_search_options *o, size_t nq, size_t rows,
+			  size_t in_full)
+{
+	struct tq_index_hard *h = hard(ix, nq);
+
+	if (in_full / 3 < rows / 4)
+		return;
+	atomic_store_explicit(&h->exactness, o->exactness, memory_order_relaxed);
+	atomic_store_explicit(&h->calls, HARD_CALLS, memory_order_relaxed);
+}
+
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k)
 {
 	double norm2 = 0.0, y;
@@ -140,26 +91,61 @@ float tq_index_reach(const struct tq_index *ix, const float *x, float exactness,
 	return (float)(-tq_normal_quantile(0.5 * (1.0 - (double)exactness) / (double)k) * sqrt(norm2));
 }
 
+/* ---- rows that wait ---- */
+
+/** struct waiting - a row, and its bound */
+struct waiting {
+	uint32_t row;
+	float bound;
+};
+
+/** struct list - @n rows of @room */
+struct list {
+	struct waiting *at;
+	size_t n, room;
+};
+
+/* Forget those that are beaten meanwhile */
+static void drop_beaten(struct list *list, float worst)
+{
+	size_t i, m = 0;
+
+	for (i = 0; i < list->n; i++)
+		if (list->at[i].bound >= worst)
+			list->at[m++] = list->at[i];
+	list->n = m;
+}
+
+static void put(struct list *list, uint32_t row, float bound)
+{
+	list->at[list->n++] = (struct waiting){row, bound};
+}
+
 /**
  * struct lane - what a thread finds, for each query
+ * @wait: rows that pass, and may no longer once more is found: they are scored last
+ * @seen: rows, and @in_full of them without stages
  * @full: so many tiles to come are scanned in full
  * @next_full: and so many the next time that too many rows pass
  */
 struct lane {
 	struct tq_heap heap[TQ_STAGE_QUERIES];
+	struct list wait[TQ_STAGE_QUERIES];
+	size_t seen, in_full;
 	uint32_t full, next_full;
 };
 
 /**
  * struct stage - one tq_index_stage()
  * @tile: rows of a tile, a multiple of TQ_REACH; what scores of one query have in memory
+ * @seed: rows that a lane sees before it judges by how many pass
  */
 struct stage {
 	const struct tq_index *ix;
 	const struct tq_index_segment *s;
 	const char *packed, *sign;
 	const float *reach;
-	size_t nq, tile;
+	size_t nq, tile, seed;
 	const uint64_t *filter;
 	struct lane *lanes;
 };
@@ -180,7 +166,7 @@ static bool counts(const struct stage *st, size_t row)
 }
 
 /* Ids are looked at last: few rows come here, and for the others that would be one miss of the cache more */
-static void offer(const struct stage *st, struct tq_heap *heap, float score, size_t row)
+static void offer(const struct stage *st, const struct tq_heap *heap, float score, size_t row)
 {
 	if (score >= heap->scores[0] && st->s->ids[row] >= 0)
 		tq_heap_offer(heap, score, st->s->ids[row]);
@@ -217,7 +203,6 @@ static inline TQ_REACH_INLINE size_t choose(const struct stage *st, float most, 
 			j = i + (size_t)__builtin_ctzll(mask);
 			if (!counts(st, first + j))
 				continue;
-			fetch_code(st, first + j);
 			bound[m] = bound[j];
 			rows[m++] = (uint32_t)(first + j);
 		}
@@ -257,38 +242,71 @@ static size_t choose_rows(const struct stage *st, float most, size_t first, size
 	return choose_base(st, most, first, n, worst, bound, rows);
 }
 
-/* A few rows at a time, since each may raise what the next have to reach; returns how many were scored */
-static size_t score_chosen(const struct stage *st, size_t q, struct tq_heap *heap, const uint32_t *rows,
-			   const float *bound, size_t n)
+/* A few rows at a time, since each may raise what the next have to reach; the next few are on their way meanwhile */
+static void score_rows(const struct stage *st, size_t q, const struct tq_heap *heap, struct list *list)
 {
 	const struct tq_pipeline *pipe = &st->ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
+	const struct waiting *of = list->at;
 	float scores[GROUP], most[GROUP];
 	uint32_t group[GROUP];
-	size_t i = 0, j, m, all = 0;
+	size_t i, j, m;
 
-	while (i < n) {
-		for (m = 0; i < n && m < GROUP; i++)
-			if (bound[i] >= heap->scores[0]) {
-				most[m] = bound[i];
-				group[m++] = rows[i];
+	drop_beaten(list, heap->scores[0]);
+	for (i = 0; i < list->n && i < GROUP; i++)
+		fetch_code(st, of[i].row);
+	for (i = 0; i < list->n;) {
+		for (m = 0; i < list->n && m < GROUP; i++) {
+			if (i + GROUP < list->n)
+				fetch_code(st, of[i + GROUP].row);
+			if (of[i].bound >= heap->scores[0]) {
+				most[m] = of[i].bound;
+				group[m++] = of[i].row;
 			}
+		}
 		if (m)
 			score->ops->score_list(pipe->plan, score->state, st->packed + q * pipe->query_bytes,
 					       st->s->codes, group, m, scores);
 		for (j = 0; j < m; j++)
 			if (scores[j] <= most[j])
 				offer(st, heap, scores[j], group[j]);
-		all += m;
 	}
-	return all;
+	list->n = 0;
+}
+
+/*
+ * Of the rows that pass, those that are likely results are scored, which raises the bar for all others; these wait.
+ * The rows with the best estimates come first so, wherever they lie.
+ */
+static void take_rows(const struct stage *st, struct lane *l, size_t q, const uint32_t *rows, const float *bound,
+		      size_t n)
+{
+	const float less = (1.0f - NEAR) * st->reach[q], worst = l->heap[q].scores[0];
+	struct list *wait = &l->wait[q];
+	struct waiting likely[TILE];
+	struct list now = {likely, 0, TILE};
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (bound[i] - less * st->s->error[rows[i]] >= worst) {
+			put(&now, rows[i], bound[i]);
+			continue;
+		}
+		if (wait->n == wait->room) {
+			drop_beaten(wait, l->heap[q].scores[0]);
+			if (wait->n > wait->room / 2)
+				score_rows(st, q, &l->heap[q], wait);
+		}
+		put(wait, rows[i], bound[i]);
+	}
+	score_rows(st, q, &l->heap[q], &now);
 }
 
 /*
  * Offer those whose bounds hold, which are looked at only of rows that would be results. @signs: the signs' scores of the
  * tile, or NULL
  */
-static void offer_full(const struct stage *st, size_t q, struct tq_heap *heap, float *scores, const float *signs,
+static void offer_full(const struct stage *st, size_t q, const struct tq_heap *heap, float *scores, const float *signs,
 		       size_t first, size_t n)
 {
 	float of_block[TQ_BLOCK_ROWS], sign;
@@ -326,16 +344,36 @@ static void full_tile(const struct stage *st, size_t q, struct lane *l, const fl
 		offer_full(st, i, &l->heap[i], scores + (i - q) * st->tile, signs ? signs + i * st->tile : NULL, first, n);
 }
 
-/*
- * A query that has nothing yet would pass every row, and where too many pass, one by one takes longer than a product of
- * all: what is left of the tile is scanned in full then, and so are tiles to come.
- */
+/* Where too many rows pass, one by one takes longer than a product of all: so tiles to come are scanned in full */
+static void go_full(struct lane *l)
+{
+	l->full = l->next_full;
+	l->next_full *= 4;
+}
+
+/* Do few enough of the first rows pass now? Those of queries that share products were scanned in full */
+static void judge(const struct stage *st, struct lane *l)
+{
+	size_t q, n = 0;
+
+	for (q = 0; q < st->nq; q++) {
+		drop_beaten(&l->wait[q], l->heap[q].scores[0]);
+		n += l->wait[q].n;
+	}
+	if (n <= l->seen * st->nq / SHARE)
+		return;
+	for (q = 0; q < st->nq; q++)
+		score_rows(st, q, &l->heap[q], &l->wait[q]);
+	go_full(l);
+}
+
+/* A query that has nothing yet would pass every row; and where too many pass, what is left of the tile is scanned in full. */
 static void staged_tile(const struct stage *st, struct lane *l, size_t first, size_t n)
 {
-	const size_t most = n * st->nq / SHARE;
+	const size_t most = l->seen < st->seed ? SIZE_MAX : n * st->nq / SHARE;
 	_Alignas(64) float bound[ROOM];
 	uint32_t rows[TILE];
-	size_t m = 0, q;
+	size_t m = 0, q, some;
 
 	score_signs(st, 0, st->nq, first, n, bound);
 	for (q = 0; q < st->nq && m <= most; q++) {
@@ -345,15 +383,15 @@ static void staged_tile(const struct stage *st, struct lane *l, size_t first, si
 			full_tile(st, q, l, bound, first, n);
 			return;
 		}
-		m += score_chosen(st, q, &l->heap[q], rows, of,
-				  choose_rows(st, st->reach[q], first, n, worst, of, rows));
+		some = choose_rows(st, st->reach[q], first, n, worst, of, rows);
+		take_rows(st, l, q, rows, of, some);
+		m += some;
 	}
 	if (m <= most)
 		return;
 	if (q < st->nq)
 		full_tile(st, q, l, bound, first, n);
-	l->full = l->next_full;
-	l->next_full *= 4;
+	go_full(l);
 }
 
 static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
@@ -363,57 +401,114 @@ static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
 	size_t end = first + n, step;
 
 	for (; first < end; first += step) {
+		bool seeding = l->seen < st->seed;
+
 		step = l->heap[0].scores[0] > -INFINITY ? st->tile : FIRST_TILE;
 		if (step > end - first)
 			step = end - first;
-		if (l->full) {
+		if (l->full || (seeding && st->nq > QUERIES_MAX)) {
 			full_tile(st, 0, l, NULL, first, step);
-			l->full--;
+			l->full -= l->full > 0;
+			l->in_full += step;
 		} else {
 			staged_tile(st, l, first, step);
 		}
+		l->seen += step;
+		if (seeding && l->seen >= st->seed)
+			judge(st, l);
 	}
 	return TQ_OK;
 }
 
-int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const struct tq_index_stage *what,
-		   size_t nq, int64_t *ids, float *keys)
+static int finish_lanes(void *arg, uint32_t lane, size_t first, size_t n)
 {
-	uint32_t n = tq_rows_lanes(ix->ctx, s->n, TILES_PER_LANE * TILE), i;
-	struct lane one = {0}, *lanes = NULL;
-	const size_t k = what->k;
-	struct stage st = {ix, s, what->packed, what->sign, what->reach, nq, TILE, what->filter, &one};
+	const struct stage *st = arg;
+	size_t q;
+
+	for (; n--; first++)
+		for (q = 0; q < st->nq; q++)
+			score_rows(st, q, &st->lanes[first].heap[q], &st->lanes[first].wait[q]);
+	return TQ_OK;
+}
+
+/* ---- the call ---- */
+
+/* Lanes of a stage with heaps, of which the first has the results so far, and lists; NULL if out of memory */
+static struct lane *make_lanes(const struct stage *st, uint32_t n, size_t k, const int64_t *ids, const float *keys)
+{
+	const size_t heaps = n * st->nq * k, room = LIST / st->nq;
+	struct lane *lanes;
+	struct waiting *at;
 	float *scores;
 	int64_t *found;
-	size_t q, j, at;
+	size_t i, q;
+
+	lanes = tq_alloc_huge(st->ix->ctx, n * (sizeof(*lanes) + LIST * sizeof(*at)) +
+						   heaps * (sizeof(*found) + sizeof(*scores)));
+	if (!lanes)
+		return NULL;
+	found = (int64_t *)(void *)(lanes + n);
+	at = (struct waiting *)(void *)(found + heaps);
+	scores = (float *)(void *)(at + (size_t)n * LIST);
+	for (i = 0; i < n; i++) {
+		lanes[i].seen = lanes[i].in_full = 0;
+		lanes[i].full = 0;
+		lanes[i].next_full = FULL_TILES * (uint32_t)(TILE / st->tile);
+		for (q = 0; q < st->nq; q++, scores += k, found += k, at += room) {
+			lanes[i].heap[q] = (struct tq_heap){scores, found, k};
+			lanes[i].wait[q] = (struct list){at, 0, room};
+			if (i > 0) {
+				tq_heap_clear(&lanes[i].heap[q]);
+				continue;
+			}
+			memcpy(scores, keys + q * k, k * sizeof(*scores));
+			memcpy(found, ids + q * k, k * sizeof(*found));
+		}
+	}
+	return lanes;
+}
+
+/* What all lanes found for a query */
+static void take_results(const struct stage *st, size_t q, uint32_t n, const struct tq_heap *to)
+{
+	const struct tq_heap *from = &st->lanes[0].heap[q];
+	size_t i, j;
+
+	memcpy(to->scores, from->scores, to->k * sizeof(*to->scores));
+	memcpy(to->ids, from->ids, to->k * sizeof(*to->ids));
+	for (i = 1; i < n; i++)
+		for (j = 0, from = &st->lanes[i].heap[q]; j < to->k; j++)
+			tq_heap_offer(to, from->scores[j], from->ids[j]);
+}
+
+int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const struct tq_index_stage *what,
+		   size_t nq, int64_t *ids, float *keys, size_t *in_full)
+{
+	uint32_t n = tq_rows_lanes(ix->ctx, s->n, TILES_PER_LANE * TILE);
+	struct stage st = {.ix = ix, .s = s, .packed = what->packed, .sign = what->sign, .reach = what->reach, .nq = nq,
+			   .tile = TILE, .filter = what->filter};
+	uint32_t i;
+	size_t q;
 	int ret;
 
 	if (st.tile > ROOM / nq)
 		st.tile = ROOM / nq / TQ_REACH * TQ_REACH;
-	one.next_full = FULL_TILES * (uint32_t)(TILE / st.tile);
-	for (q = 0; q < nq; q++)
-		one.heap[q] = (struct tq_heap){keys + q * k, ids + q * k, k};
-	if (n > 1)
-		lanes = tq_alloc(ix->ctx, n * (sizeof(*lanes) + nq * k * (sizeof(*ids) + sizeof(*keys))));
-	if (lanes) {
-		st.lanes = lanes;
-		found = (int64_t *)(void *)(lanes + n);
-		scores = (float *)(void *)(found + n * nq * k);
-		for (i = 0; i < n; i++) {
-			lanes[i] = one;
-			for (q = 0; i > 0 && q < nq; q++) {
-				at = (i * nq + q) * k;
-				lanes[i].heap[q] = (struct tq_heap){scores + at, found + at, k};
-				tq_heap_clear(&lanes[i].heap[q]);
-			}
-		}
-	}
-	ret = tq_rows_run(ix->ctx, s->n, TILES_PER_LANE * TILE, lanes ? n : 1, do_tiles, &st);
-	for (i = 1; lanes && i < n; i++)
-		for (q = 0; q < nq; q++)
-			for (j = 0; j < k; j++)
-				tq_heap_offer(&one.heap[q], lanes[i].heap[q].scores[j], lanes[i].heap[q].ids[j]);
-	tq_free(ix->ctx, lanes);
+	st.seed = s->n / n / SEED;
+	if (st.seed < TILE)
+		st.seed = TILE;
+	if (st.seed > LIST / QUERIES_MAX)
+		st.seed = LIST / QUERIES_MAX;
+	st.lanes = make_lanes(&st, n, what->k, ids, keys);
+	if (!st.lanes)
+		return TQ_ERR_NOMEM;
+	ret = tq_rows_run(ix->ctx, s->n, TILES_PER_LANE * TILE, n, do_tiles, &st);
+	if (!ret)
+		ret = tq_rows_run(ix->ctx, n, 1, n, finish_lanes, &st);
+	for (q = 0; !ret && q < nq; q++)
+		take_results(&st, q, n, &(struct tq_heap){keys + q * what->k, ids + q * what->k, what->k});
+	for (i = 0; i < n; i++)
+		*in_full += nq * st.lanes[i].in_full;
+	tq_free(ix->ctx, st.lanes);
 	if (!ret)
 		ret = tq_pipeline_failed(&ix->sign->pipe);
 	return ret ? ret : tq_pipeline_failed(&ix->q->pipe);

@@ -18,6 +18,8 @@
  * are the best of the rows whose bounds hold.
  *
  * Queries of a batch share tiles, and scans in full of those that too many rows pass; results are those of each alone.
+ * Where nearly all tiles are scanned in full, stages are left for some calls: what they cost before it shows is a
+ * twentieth of a batch over 20,000 rows.
  */
 
 #include "index_search.h"
@@ -36,6 +38,18 @@ void tq_index_put_sign(const struct tq_index *ix, struct tq_index_segment *s, ui
 /** tq_index_is_staged - is a segment scanned in two stages for so many queries */
 bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment *s,
 			const struct tq_index_search_options *o, size_t nq);
+
+/**
+ * tq_index_stages_pay - may a search be staged, or were bounds found of late to rule out too little?
+ *
+ * What was found is kept for some calls as this one: of the same kind (few queries, or a batch), which ask for as much.
+ * They are plain scans meanwhile, and find what those find.
+ */
+bool tq_index_stages_pay(const struct tq_index *ix, const struct tq_index_search_options *o, size_t nq);
+
+/** tq_index_stages_paid - after a staged scan of @rows, times queries, of which @in_full were scanned in full after all */
+void tq_index_stages_paid(const struct tq_index *ix, const struct tq_index_search_options *o, size_t nq, size_t rows,
+			  size_t in_full);
 
 /** tq_index_reach - of a query: see above; for @k results */
 float tq_index_reach(const struct tq_index *ix, const float *x, float exactness, size_t k);
@@ -60,10 +74,11 @@ struct tq_index_stage {
 /**
  * tq_index_stage - add the best rows of a segment to the results of @nq queries, up to TQ_STAGE_QUERIES: @ids and @keys
  * are a heap (heap.h) for each
+ * @in_full: receives, added, rows times queries that were scanned in full, since bounds ruled out too little
  *
- * Return: TQ_OK; what a driver's failure was.
+ * Return: TQ_OK; TQ_ERR_NOMEM; what a driver's failure was.
  */
 int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const struct tq_index_stage *what,
-		   size_t nq, int64_t *ids, float *keys);
+		   size_t nq, int64_t *ids, float *keys, size_t *in_full);
 
 #endif

@@ -214,7 +214,8 @@ TQ_API int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids
  *               for any number of threads and on every backend that has blocks; the others (scalar, neon)
  *               scan in full. 1, or 0: the full scan. So are, whatever is asked for, scans of few or short rows
  *               and calls with more than two queries, since it is faster there; but on AVX2 without AVX-VNNI
- *               calls with many find what calls with one find
+ *               calls with many find what calls with one find. Where bounds rule out too little, some calls that
+ *               follow are full scans too
  */
 struct tq_index_search_options {
 	uint32_t struct_size;

@@ -140,6 +140,39 @@ START_TEST(batches_find_what_single_queries_find)
 }
 END_TEST
 
+/* A batch that was scanned in full after all is followed by plain scans, unless less is asked for, and not for ever. */
+START_TEST(stages_in_vain_are_left)
+{
+	static int64_t want[QUERIES * K], ids[QUERIES * K];
+	struct tq_index_search_options o = {.struct_size = sizeof(o)};
+	float *x = malloc((ROWS + QUERIES) * DIM * sizeof(*x)), *q = x + ROWS * DIM;
+	struct tq_context *ctx = context("score-avx2", 1);
+	struct tq_index *ix = made(ctx, cases[2].spec, cases[2].metric, TQ_INDEX_STAGED);
+	int i, plain = 0;
+
+	ck_assert_ptr_nonnull(x);
+	for (i = 0; i < (ROWS + QUERIES) * DIM; i++)
+		x[i] = gauss();
+	if (ix) {
+		OK(tq_index_train(ix, x, DIM, ROWS));
+		OK(tq_index_add(ix, x, DIM, ROWS, NULL));
+		OK(tq_index_search(ix, q, DIM, QUERIES, K, &o, want, NULL));
+	}
+	/* with so little exactness stages miss some that plain scans find */
+	for (i = 0; ix && i < 40; i++) {
+		o.exactness = i == 3 ? 0.1f : 0.2f;
+		OK(tq_index_search(ix, q, DIM, QUERIES, K, &o, ids, NULL));
+		plain += !memcmp(ids, want, sizeof(ids));
+		if (i < 30)
+			ck_assert_int_eq(plain, i - (i >= 3));
+	}
+	ck_assert_msg(!ix || plain < 39, "%d calls of 40 were plain scans", plain);
+	tq_index_destroy(ix);
+	tq_context_destroy(ctx);
+	free(x);
+}
+END_TEST
+
 /* Codes whose first field is no sign have one stage, whatever is asked for. */
 START_TEST(codes_without_signs_are_scanned_in_full)
 {
@@ -221,6 +254,7 @@ int main(void)
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, two_stages_find_what_the_full_scan_finds, 0, sizeof(cases) / sizeof(cases[0]));
 	tcase_add_loop_test(tc, batches_find_what_single_queries_find, 0, 2);
+	tcase_add_test(tc, stages_in_vain_are_left);
 	tcase_add_loop_test(tc, codes_without_signs_are_scanned_in_full, 0, 2);
 	tcase_add_test(tc, two_stages_keep_to_filters_and_come_from_a_file);
 	suite_add_tcase(suite, tc);
