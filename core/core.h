@@ -35,6 +35,8 @@ const char *tq_noted(const char *other);
 /** tq_alloc - zeroed memory of the context's allocator, aligned to 64; NULL (with tq_fail()) if none */
 void *tq_alloc(struct tq_context *ctx, size_t size);
 
+#define TQ_HUGE_PAGE ((size_t)2 << 20)
+
 /**
  * tq_alloc_huge - memory as it comes, aligned to 64, for what is read from end to end again and again. Of the
  * default allocator multiples of 2 MiB lie in huge pages of the system, where it has them

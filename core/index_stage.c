@@ -17,7 +17,8 @@
 #define ROOM (FIRST_TILE * TQ_STAGE_QUERIES) /* scores of a tile */
 #define TILES_PER_LANE 8
 #define GROUP 32
-#define LIST 4096 /* rows of all queries of a lane that wait */
+#define LIST 2048 /* rows of a query that wait, of few queries */
+#define LIST_OF_BATCH 256
 /* Segments for which two stages were not faster, and batches where products are fast */
 #define ROWS_MIN 4096
 #define QUERIES_MAX 2
@@ -436,20 +437,20 @@ static int finish_lanes(void *arg, uint32_t lane, size_t first, size_t n)
 /* Lanes of a stage with heaps, of which the first has the results so far, and lists; NULL if out of memory */
 static struct lane *make_lanes(const struct stage *st, uint32_t n, size_t k, const int64_t *ids, const float *keys)
 {
-	const size_t heaps = n * st->nq * k, room = LIST / st->nq;
+	const size_t room = st->nq <= QUERIES_MAX ? LIST : LIST_OF_BATCH, lists = n * st->nq, heaps = lists * k;
 	struct lane *lanes;
 	struct waiting *at;
 	float *scores;
 	int64_t *found;
 	size_t i, q;
 
-	lanes = tq_alloc_huge(st->ix->ctx, n * (sizeof(*lanes) + LIST * sizeof(*at)) +
+	lanes = tq_alloc_huge(st->ix->ctx, n * sizeof(*lanes) + lists * room * sizeof(*at) +
 						   heaps * (sizeof(*found) + sizeof(*scores)));
 	if (!lanes)
 		return NULL;
 	found = (int64_t *)(void *)(lanes + n);
 	at = (struct waiting *)(void *)(found + heaps);
-	scores = (float *)(void *)(at + (size_t)n * LIST);
+	scores = (float *)(void *)(at + lists * room);
 	for (i = 0; i < n; i++) {
 		lanes[i].seen = lanes[i].in_full = 0;
 		lanes[i].full = 0;
@@ -496,8 +497,8 @@ int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, 
 	st.seed = s->n / n / SEED;
 	if (st.seed < TILE)
 		st.seed = TILE;
-	if (st.seed > LIST / QUERIES_MAX)
-		st.seed = LIST / QUERIES_MAX;
+	if (st.seed > LIST)
+		st.seed = LIST;
 	st.lanes = make_lanes(&st, n, what->k, ids, keys);
 	if (!st.lanes)
 		return TQ_ERR_NOMEM;

@@ -7,8 +7,7 @@
 
 #include "kv.h"
 
-#define HUGE_PAGE ((size_t)2 << 20)
-#define SLAB_MOST (4 * HUGE_PAGE)
+#define SLAB_MOST (4 * TQ_HUGE_PAGE)
 
 /**
  * struct tq_kv_slab - pages of one size; in its cache's list while one of them is free
@@ -58,7 +57,7 @@ static size_t slab_bytes(const struct tq_kv *kv, size_t page_bytes)
 #ifdef __SANITIZE_ADDRESS__
 	most = 0; /* each page alone, for what lies around it */
 #endif
-	return most < HUGE_PAGE || most < page_bytes ? page_bytes : most / HUGE_PAGE * HUGE_PAGE;
+	return most < TQ_HUGE_PAGE || most < page_bytes ? page_bytes : most / TQ_HUGE_PAGE * TQ_HUGE_PAGE;
 }
 
 static struct tq_kv_slab *new_slab(struct tq_kv *kv, size_t page_bytes)

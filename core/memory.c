@@ -11,7 +11,6 @@
 #include "context.h"
 
 #define ALIGNMENT 64
-#define HUGE_PAGE ((size_t)2 << 20)
 #define LOG_LINE_MAX 1024
 
 static void *default_alloc(void *arg, size_t size, size_t align)
@@ -43,8 +42,8 @@ void *tq_alloc(struct tq_context *ctx, size_t size)
 
 void *tq_alloc_huge(struct tq_context *ctx, size_t size)
 {
-	bool huge = ctx->allocator.alloc == default_alloc && size % HUGE_PAGE == 0;
-	void *ptr = ctx->allocator.alloc(ctx->allocator.arg, size, huge ? HUGE_PAGE : ALIGNMENT);
+	bool huge = ctx->allocator.alloc == default_alloc && size % TQ_HUGE_PAGE == 0;
+	void *ptr = ctx->allocator.alloc(ctx->allocator.arg, size, huge ? TQ_HUGE_PAGE : ALIGNMENT);
 
 	if (!ptr)
 		tq_fail(TQ_ERR_NOMEM, "out of memory: %zu bytes", size);
