@@ -33,6 +33,11 @@ struct tqo_section {
 	uint32_t width, shift, at, bytes;
 };
 
+/* Fractions of a bit: struct tq_radix. Without, digits is 0. */
+struct tqo_radix {
+	uint32_t digits, words, count[5], place[5], base[5];
+};
+
 struct tqo_plan {
 	uint32_t dim, padded, index_bits, correction;
 	uint32_t effort, center, scale, query;
@@ -40,6 +45,7 @@ struct tqo_plan {
 	uint32_t count, planes, nsections;
 	float half_step, coef, centre_norm2;
 	struct tqo_section section[3];
+	struct tqo_radix radix;
 	uint32_t odd_at, bounds_at, centre_at, reserved;
 };
 

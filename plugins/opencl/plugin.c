@@ -37,11 +37,13 @@ static int supports(const struct tq_plan *plan, char *why, size_t why_size)
 	.memory = TQ_MEM_OPENCL, .flags = TQ_DRV_BITEXACT | TQ_DRV_CONCURRENT
 
 /* Effort 2 walks a row coordinate by coordinate: not for a device. Decode does not ask for the effort. */
+#define TQO_STAGE(generic, own, effort, stage_ops)                                                 \
+	{TQO_DRIVER(generic, own), .effort_max = (effort), .supports = supports, .ops = &(stage_ops)}
 #define TQO_CODEC(rotation)                                                                        \
-	{TQO_DRIVER("encode(" rotation ",grid)", "encode-" rotation "-opencl"), .effort_max = 1,   \
-	 .supports = supports, .ops = &tqo_encode_ops},                                            \
-	{TQO_DRIVER("decode(" rotation ",grid)", "decode-" rotation "-opencl"), .effort_max = 2,   \
-	 .supports = supports, .ops = &tqo_decode_ops}
+	TQO_STAGE("encode(" rotation ",grid)", "encode-" rotation "-opencl", 1, tqo_encode_ops),   \
+	TQO_STAGE("decode(" rotation ",grid)", "decode-" rotation "-opencl", 2, tqo_decode_ops),   \
+	TQO_STAGE("encode(" rotation ",radix)", "encode-" rotation "-radix-opencl", 1, tqo_encode_ops),\
+	TQO_STAGE("decode(" rotation ",radix)", "decode-" rotation "-radix-opencl", 2, tqo_decode_ops)
 
 static const struct tq_driver drivers[] = {
 	{TQO_DRIVER("rotate(rht)", "rht-opencl"), .rotation_ops = &tqo_rotation_ops},
@@ -50,6 +52,7 @@ static const struct tq_driver drivers[] = {
 	TQO_CODEC("givens"),
 	TQO_CODEC("none"),
 	{TQO_DRIVER("score(grid)", "score-opencl"), .effort_max = 2, .ops = &tqo_score_ops},
+	{TQO_DRIVER("score(radix)", "score-radix-opencl"), .effort_max = 2, .ops = &tqo_score_ops},
 };
 
 TQ_PLUGIN_DEFINE(opencl) = {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include "state.h"
 #include "stream.h"
+#include "tq/radix.h"
 
 /* The kernels' arguments: packed queries of @bytes each, or rows packed as such if @pairs */
 struct score_call {
@@ -64,6 +65,7 @@ static void pack_row(const struct tq_plan *plan, const struct tqo_plan *p, const
 {
 	struct tqo_head head = {.scale = tq_load_scale(plan, row)};
 	int8_t *hi = (int8_t *)packed + TQO_HEAD_BYTES, *lo = hi + p->padded;
+	int16_t level[256];
 	uint8_t index[256];
 	uint32_t at, n, i;
 	int odd, high;
@@ -74,9 +76,12 @@ static void pack_row(const struct tq_plan *plan, const struct tqo_plan *p, const
 	memcpy(packed, &head, sizeof(head));
 	for (at = 0; at < p->dim; at += n) {
 		n = p->dim - at < sizeof(index) ? p->dim - at : (uint32_t)sizeof(index);
-		tq_unpack_indices(plan, row, at, n, index);
+		if (plan->radix)
+			tq_radix_odd(plan, row, at, n, level);
+		else
+			tq_unpack_indices(plan, row, at, n, index);
 		for (i = 0; i < n; i++) {
-			odd = plan->codebook.odd[index[i]];
+			odd = plan->radix ? level[i] : plan->codebook.odd[index[i]];
 			high = p->planes == 2 ? (odd + 128) >> 8 : odd;
 			hi[at + i] = (int8_t)high;
 			if (p->planes == 2)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A plan's tables on a device: laid out in host memory once, copied in one piece. */
 #include "tables.h"
+#include "tq/radix.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -52,6 +53,19 @@ static struct tqo_rotation put_rotation(struct image *im, const struct tq_rotati
 	return r;
 }
 
+static void put_radix(const struct tq_radix *x, struct tqo_radix *to)
+{
+	uint32_t j;
+
+	to->digits = x->digits;
+	to->words = x->words;
+	for (j = 0; j < x->digits; j++) {
+		to->count[j] = x->count[j];
+		to->place[j] = x->place[j];
+		to->base[j] = x->base[j];
+	}
+}
+
 static void put_plan(struct image *im, const struct tq_plan *p, struct tqo_plan *dp)
 {
 	const struct tq_codebook *book = &p->codebook;
@@ -78,6 +92,8 @@ static void put_plan(struct image *im, const struct tq_plan *p, struct tqo_plan 
 	for (i = 0; i < p->layout.nsections; i++)
 		dp->section[i] = (struct tqo_section){p->layout.section[i].width, p->layout.section[i].shift,
 						      p->layout.section[i].at, p->layout.section[i].bytes};
+	if (p->radix)
+		put_radix(p->radix, &dp->radix);
 	dp->half_step = book->half_step;
 	dp->centre_norm2 = p->centre_norm2;
 	if (p->correction == TQ_CORR_QJL_GAUSS)

@@ -8,7 +8,7 @@
  *	backends [--full] [--dim D] [--min-dim D] [--max-dim D] [--sparse N] PLUGIN...
  *
  * The product is every dimension x rotation x correction x code x bits; of trellis codes, which scalar searches
- * slowly, one point in TRELLIS_SPARSE, of large dimensions LARGE_SPARSE. What else a spec has
+ * slowly, one point in TRELLIS_SPARSE, of large dimensions LARGE_SPARSE; of fractions of a bit one in FRACTION_SPARSE. What else a spec has
  * (effort, centre, scale, query) and the type of the input follow from a hash of the point, so a
  * point is the same on every machine and in every run. Dense maps (haar, qjl:gauss, qjl:ortho) take
  * O(d^3) to make and O(d^2) a row: without --full they stop at DENSE_DIM. --sparse takes about one point in N.
@@ -33,6 +33,7 @@
 #define SPARSE 16
 #define TRELLIS_SPARSE 32
 #define LARGE_SPARSE 192
+#define FRACTION_SPARSE 8
 #define QUERIES 3
 #define GAP 3
 #define SKIPPED 77
@@ -48,6 +49,7 @@ static const char *const corrections[] = {"none",      "norm",	    "ls",     "un
 					  "qjl:gauss", "qjl:ortho", "qjl:rht"};
 static const char *const codes[] = {"lm", "uniform", "sign"};
 static const char *const trellises[] = {"tcq:8", "tcq:9"};
+static const char *const fractions[] = {"lm:1.6", "lm:2.33", "lm:2.5", "lm:3.5", "lm:4.5"};
 #define TRELLIS_BITS 4
 #define TRELLIS_CORRECTIONS 4
 static const char *const centers[] = {"off", "data", "both"};
@@ -425,6 +427,18 @@ static void trellis_points(struct run *r, const char *rotation, int full, unsign
 				point(r, rotation, corrections[c], bits, trellises[k], sparse, sums);
 }
 
+static void fraction_points(struct run *r, const char *rotation, int full, unsigned sparse, struct sums *sums)
+{
+	static const unsigned bits[] = {2, 3, 3, 4, 5};
+	unsigned c, k;
+
+	if (!full && r->dim > DENSE_DIM && is_dense(rotation, ""))
+		return;
+	for (c = 0; c < TRELLIS_CORRECTIONS; c++)
+		for (k = 0; k < COUNT(fractions); k++)
+			point(r, rotation, corrections[c], bits[k], fractions[k], sparse * FRACTION_SPARSE, sums);
+}
+
 static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 {
 	struct tq_quantizer *keep[2] = {NULL, NULL};
@@ -446,6 +460,7 @@ static void run_dim(struct run *r, uint32_t dim, int full, unsigned sparse)
 					      sparse, sums);
 		}
 		trellis_points(r, rotations[i], full, sparse, sums);
+		fraction_points(r, rotations[i], full, sparse, sums);
 		for (p = 0; p < r->count; p++)
 			if (sums[p].specs)
 				printf("d=%u rotation=%s specs=%u codes=%08x files=%08x decoded=%08x scores=%08x %s\n",

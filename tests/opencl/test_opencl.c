@@ -175,6 +175,19 @@ START_TEST(long_rows_and_float_queries)
 }
 END_TEST
 
+/* Each of the level counts, rows whose last word has digits beyond them, and rows with rows */
+START_TEST(fractions_of_a_bit)
+{
+	static const char *const specs[] = {"bits=1.6 correction=ls effort=1", "bits=2.33 correction=norm query=f32",
+					    "bits=2.5 correction=unbiased center=both", "bits=3.5",
+					    "bits=4.5 correction=ls"};
+	size_t i;
+
+	for (i = 0; i < sizeof(specs) / sizeof(specs[0]); i++)
+		against_scalar(specs[i], 300, 5, i % 2 ? 128 : 97);
+}
+END_TEST
+
 struct worker {
 	const struct tq_quantizer *q;
 	const struct input *in;
@@ -497,6 +510,7 @@ int main(void)
 	tcase_add_test(same, batches_go_through_both_queues);
 	tcase_add_test(same, many_queries_go_in_parts);
 	tcase_add_test(same, long_rows_and_float_queries);
+	tcase_add_test(same, fractions_of_a_bit);
 	tcase_add_test(same, threads_share_a_quantizer);
 	tcase_add_test(kept, kernels_are_compiled_once);
 	tcase_add_test(kept, a_cache_that_cannot_be_written_costs_time_only);

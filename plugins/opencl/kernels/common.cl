@@ -173,8 +173,8 @@ inline float sum16(__local const float *lane)
 	return s[0] + s[1];
 }
 
-/* The index of coordinate i in a row of codes */
-inline uint row_index(__global const struct tqo_plan *p, __global const uchar *row, uint i)
+/* Field by field, number i of those that a row of codes holds */
+inline uint row_field(__global const struct tqo_plan *p, __global const uchar *row, uint i)
 {
 	uint k = 0, f, w, bit;
 
@@ -185,4 +185,16 @@ inline uint row_index(__global const struct tqo_plan *p, __global const uchar *r
 		     << p->section[f].shift;
 	}
 	return k;
+}
+
+/* The index of coordinate i in a row of codes; of a fraction of a bit, among the levels of all its digits */
+inline uint row_index(__global const struct tqo_plan *p, __global const uchar *row, uint i)
+{
+	__global const struct tqo_radix *x = &p->radix;
+	uint j;
+
+	if (!x->digits)
+		return row_field(p, row, i);
+	j = i / x->words;
+	return x->base[j] + row_field(p, row, i - j * x->words) / x->place[j] % x->count[j];
 }

@@ -67,6 +67,35 @@ inline uint level_of(__global const float *bounds, uint count, float r, float y)
 	return k;
 }
 
+/* The same of any count */
+inline uint level_among(__global const float *bounds, uint count, float r, float y)
+{
+	uint k = 0, left = count - 1, part;
+
+	while (left) {
+		part = left / 2;
+		if (y >= bounds[k + part] * r) {
+			k += part + 1;
+			left -= part + 1;
+		} else {
+			left = part;
+		}
+	}
+	return k;
+}
+
+/* The index of coordinate i */
+inline uint index_of(__global const struct tqo_plan *p, __global const float *bounds, float r, float y, uint i)
+{
+	__global const struct tqo_radix *x = &p->radix;
+	uint j;
+
+	if (!x->digits)
+		return level_of(bounds, p->count, r, y);
+	j = i / x->words;
+	return x->base[j] + level_among(bounds + x->base[j], x->count[j], r, y);
+}
+
 inline long sum_long(__local const long *lane)
 {
 	long s = 0;
@@ -138,7 +167,7 @@ KERNEL void tqo_quantize(__global const uchar *tables, __global float *y,
 		a = 0.0f;
 		c = 0;
 		for (i = lane; i < d; i += TQO_LANES) {
-			int o = odd[level_of(bounds, count, rr, y[i])];
+			int o = odd[index_of(p, bounds, rr, y[i], i)];
 
 			a = a + y[i] * (float)o;
 			c += o * o;
@@ -154,7 +183,7 @@ KERNEL void tqo_quantize(__global const uchar *tables, __global float *y,
 		for (i = lane; i < d; i += TQO_LANES) {
 			int o;
 
-			k = level_of(bounds, count, rr, y[i]);
+			k = index_of(p, bounds, rr, y[i], i);
 			o = odd[k];
 			index[i] = (uchar)k;
 			a = a + y[i] * (float)o;
@@ -184,20 +213,34 @@ KERNEL void tqo_quantize(__global const uchar *tables, __global float *y,
 		store_scale(p, codes + p->rnorm_at, scale_up(sqrt(sum16(square + first)), exponent));
 }
 
+/* What field number i of a row holds: an index or, of a fraction of a bit, a word of digits */
+inline uint word_of(__global const struct tqo_plan *p, __global const uchar *index, uint i)
+{
+	__global const struct tqo_radix *x = &p->radix;
+	uint j, word = 0, at;
+
+	if (!x->digits)
+		return index[i];
+	for (j = 0, at = i; j < x->digits && at < p->dim; j++, at += x->words)
+		word += (index[at] - x->base[j]) * x->place[j];
+	return word;
+}
+
 /* One field of the indices, a work-item per byte of it */
 KERNEL void tqo_pack(__global const uchar *tables, __global const uchar *index, uint n, uint section,
 		     __global uchar *codes)
 {
 	__global const struct tqo_plan *p = PLAN(tables);
-	uint width = p->section[section].width, shift = p->section[section].shift, d = p->dim;
+	uint width = p->section[section].width, shift = p->section[section].shift;
+	uint d = p->dim, fields = p->radix.digits ? p->radix.words : d;
 	uint per = 8 / width, bytes = p->section[section].bytes, id = get_global_id(0), k, v = 0;
 	uint row = id / bytes, b = id % bytes;
 
 	if (row >= n)
 		return;
 	index += row * d;
-	for (k = 0; k < per && b * per + k < d; k++)
-		v |= (((uint)index[b * per + k] >> shift) & ((1u << width) - 1u)) << (k * width);
+	for (k = 0; k < per && b * per + k < fields; k++)
+		v |= ((word_of(p, index, b * per + k) >> shift) & ((1u << width) - 1u)) << (k * width);
 	codes[row * p->row_bytes + p->section[section].at + b] = (uchar)v;
 }
 
