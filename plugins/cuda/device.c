@@ -14,13 +14,13 @@
 
 #define TQC_MAX_DEVICES 16
 
-extern const unsigned char tqc_fatbin[], tqc_kv_fatbin[], tqc_tcq_fatbin[];
+extern const unsigned char tqc_fatbin[], tqc_kv_fatbin[], tqc_tcq_fatbin[], tqc_radix_fatbin[];
 
 #define TQC_KERNEL_NAME(name, ...) #name,
 static const char *const kernel_names[TQC_KERNELS] = {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_NAME) TQC_ENCODE_KERNELS(TQC_KERNEL_NAME)
 		TQC_DECODE_KERNELS(TQC_KERNEL_NAME) TQC_SCORE_KERNELS(TQC_KERNEL_NAME) TQC_KV_KERNELS(TQC_KERNEL_NAME)
-			TQC_TCQ_KERNELS(TQC_KERNEL_NAME)};
+			TQC_TCQ_KERNELS(TQC_KERNEL_NAME) TQC_RADIX_KERNELS(TQC_KERNEL_NAME)};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tqc_device devices[TQC_MAX_DEVICES];
@@ -161,8 +161,10 @@ static CUresult load_kernels(struct tqc_device *d, const char **failed)
 		STEP(module_load(&mod[1], tqc_kv_fatbin));
 	if (!err)
 		STEP(module_load(&mod[2], tqc_tcq_fatbin));
+	if (!err)
+		STEP(module_load(&mod[3], tqc_radix_fatbin));
 	for (k = 0; !err && k < TQC_KERNELS; k++) {
-		STEP(module_function(&d->fn[k], mod[(k >= id_tqc_kv_append) + (k >= id_tqc_decode_tcq)],
+		STEP(module_function(&d->fn[k], mod[(k >= id_tqc_kv_append) + (k >= id_tqc_decode_tcq) + (k >= id_tqc_encode_radix)],
 				     kernel_names[k]));
 		if (!err)
 			STEP(function_get(&d->registers[k], CU_FUNC_ATTRIBUTE_NUM_REGS, d->fn[k]));

@@ -7,18 +7,19 @@
 #include "api.h"
 #include "kernel_list.h"
 #include "kv_list.h"
+#include "radix_list.h"
 #include "tcq_list.h"
 
 #define TQC_KERNEL_ID(name, ...) id_##name,
 enum tqc_kernel {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_ID) TQC_ENCODE_KERNELS(TQC_KERNEL_ID)
 		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KV_KERNELS(TQC_KERNEL_ID)
-			TQC_TCQ_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
+			TQC_TCQ_KERNELS(TQC_KERNEL_ID) TQC_RADIX_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
 };
 #undef TQC_KERNEL_ID
 
-/* kernels.cu; kv.cu, from id_tqc_kv_append on; tcq.cu, from id_tqc_decode_tcq on */
-#define TQC_MODULES 3
+/* kernels.cu; kv.cu, from id_tqc_kv_append on; tcq.cu, from id_tqc_decode_tcq on; radix.cu, from id_tqc_encode_radix on */
+#define TQC_MODULES 4
 
 /** Buffers of TQC_CHUNK_BYTES for one chunk of rows from host memory: pinned, and the GPU's. */
 #define TQC_CHUNK_BYTES (4u << 20)

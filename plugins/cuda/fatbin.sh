@@ -13,7 +13,7 @@
 set -eu
 export LC_ALL=C
 cd "$(dirname "$0")"
-modules='kernels kv tcq'
+modules='kernels kv tcq radix'
 
 # compile NVCC NAME OUTPUT
 compile()

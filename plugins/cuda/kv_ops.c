@@ -52,6 +52,15 @@ static size_t page_bytes(const struct tile *t, const struct tq_device_kv_options
 	return (size_t)t->bytes * o->kv_heads * (o->page_tokens / TILE_TOKENS);
 }
 
+/* Codes of whole bits: a level to each number of them */
+static int is_served_code(const struct tqc_plan *p, char *why, size_t size)
+{
+	if (p->count == 1u << p->index_bits)
+		return 1;
+	snprintf(why, size, "attention: trellis codes and fractions of a bit are not served");
+	return 0;
+}
+
 /* The kernel for keys that are values too; -1 with the reason if there is none */
 static int mla_kernel_of(const struct tqc_plan *keys, uint32_t raw, char *why, size_t size)
 {
@@ -60,6 +69,8 @@ static int mla_kernel_of(const struct tqc_plan *keys, uint32_t raw, char *why, s
 			 keys->dim, raw, MLA_DIM, MLA_RAW);
 		return -1;
 	}
+	if (!is_served_code(keys, why, size))
+		return -1;
 	if (keys->index_bits < 2 || keys->index_bits > 4) {
 		snprintf(why, size, "attention: %u-bit keys: 2 to 4 bits are served", keys->index_bits);
 		return -1;
@@ -108,10 +119,8 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 			 keys->dim, values->dim, WIDE_DIM);
 		return -1;
 	}
-	if (keys->count != 1u << keys->index_bits || values->count != 1u << values->index_bits) {
-		snprintf(why, size, "attention: trellis codes are not served");
+	if (!is_served_code(keys, why, size) || !is_served_code(values, why, size))
 		return -1;
-	}
 	if (keys->center || values->center || keys->has_sketch || values->has_sketch) {
 		snprintf(why, size, "attention: codes with a centre or a sketch are not served");
 		return -1;

@@ -18,8 +18,8 @@ static int probe(const struct tq_host *host, char *device, size_t device_size, c
 
 static int supports(const struct tq_plan *plan, char *why, size_t why_size)
 {
-	if (plan->polar || plan->radix) {
-		snprintf(why, why_size, "does not serve %s codes", plan->polar ? "polar" : "radix");
+	if (plan->polar) {
+		snprintf(why, why_size, "does not serve polar codes");
 		return 0;
 	}
 	if (plan->rotation.kind == TQ_ROT_PLUGIN) {
@@ -54,6 +54,14 @@ static const struct tq_driver drivers[] = {
 	TQC_DRIVER("decode(dense,tcq)", "decode-dense-tcq-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(givens,tcq)", "decode-givens-tcq-cuda", tqc_decode_ops),
 	TQC_DRIVER("decode(none,tcq)", "decode-none-tcq-cuda", tqc_decode_ops),
+	TQC_DRIVER("encode(rht,radix)", "encode-rht-radix-cuda", tqc_encode_ops),
+	TQC_DRIVER("encode(dense,radix)", "encode-dense-radix-cuda", tqc_encode_ops),
+	TQC_DRIVER("encode(givens,radix)", "encode-givens-radix-cuda", tqc_encode_ops),
+	TQC_DRIVER("encode(none,radix)", "encode-none-radix-cuda", tqc_encode_ops),
+	TQC_DRIVER("decode(rht,radix)", "decode-rht-radix-cuda", tqc_decode_ops),
+	TQC_DRIVER("decode(dense,radix)", "decode-dense-radix-cuda", tqc_decode_ops),
+	TQC_DRIVER("decode(givens,radix)", "decode-givens-radix-cuda", tqc_decode_ops),
+	TQC_DRIVER("decode(none,radix)", "decode-none-radix-cuda", tqc_decode_ops),
 	{
 		.struct_size = sizeof(struct tq_driver),
 		.priority = 50,

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include "radix_plan.h"
+#include "tq/radix.h"
 #include "tq/trellis.h"
 
 /* An image of the device's tables under construction; with @bytes NULL it only counts. */
@@ -71,6 +73,20 @@ static void put_trellis(struct image *im, const struct tq_plan *p, struct tqc_pl
 	for (i = 0; i < dp->count; i++)
 		odd[i] = p->trellis[i];
 	dp->odd = put(im, odd, sizeof(*odd) * dp->count);
+}
+
+static void put_radix(struct image *im, const struct tq_radix *x, struct tqc_plan *dp)
+{
+	struct tqc_radix r = { .digits = x->digits, .words = x->words };
+	uint32_t j;
+
+	for (j = 0; j < x->digits; j++) {
+		r.count[j] = x->count[j];
+		r.place[j] = x->place[j];
+		r.base[j] = x->base[j];
+		memcpy(r.level[j], x->level[j], sizeof(r.level[j]));
+	}
+	dp->buckets = put(im, &r, sizeof(r));
 }
 
 static uint32_t query_bytes(const struct tq_plan *p)
@@ -166,6 +182,8 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 	dp->centre = put(im, p->centre, sizeof(float) * p->dim);
 	if (p->window)
 		put_trellis(im, p, dp);
+	if (p->radix)
+		put_radix(im, p->radix, dp);
 	dp->rot = put_rotation(im, &p->rotation);
 	dp->sketch = put_rotation(im, &p->sketch);
 }
@@ -219,6 +237,7 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 	host->free(host, im.bytes);
 	pack_levels(&plan->codebook, state->levels);
 	state->window = plan->window;
+	state->radix = plan->radix != NULL;
 	state->threads = plan->dim > 1024 ? 256 : 128;
 	state->encode_shared =
 		sizeof(float) * (2 * (size_t)plan->dim + (plan->effort ? 17 * 256 : 256));

@@ -11,14 +11,14 @@
 
 /**
  * A plan on a device: its tables in one allocation. @levels: up to 16 one-plane grid values, a byte each;
- * @window: bits of a trellis code's states, else 0
+ * @window: bits of a trellis code's states, else 0; @radix: a fraction of a bit
  */
 struct tqc_plan_state {
 	struct tqc_device *dev;
 	struct tqc_plan plan;
 	CUdeviceptr tables;
 	size_t encode_shared, decode_shared;
-	unsigned threads, window;
+	unsigned threads, window, radix;
 	uint32_t levels[4];
 };
 

@@ -34,7 +34,7 @@ static int is_short_rht(const struct tqc_plan_state *s)
 {
 	const struct tqc_plan *p = &s->plan;
 
-	return !s->window && p->rot.kind == TQC_ROT_RHT && (p->dim == 64 || p->dim == 128) &&
+	return !s->window && !s->radix && p->rot.kind == TQC_ROT_RHT && (p->dim == 64 || p->dim == 128) &&
 	       p->index_bits >= 1 && p->index_bits <= 4 && p->planes == 1 && p->center == 0 &&
 	       !p->has_sketch;
 }
@@ -93,7 +93,7 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 			 size_t stride, size_t n, CUdeviceptr codes)
 {
 	const struct tqc_plan *p = &s->plan;
-	struct tqc_launch l = {id_tqc_encode, "encode", 0, 1, s->threads, s->encode_shared, stream};
+	struct tqc_launch l = {s->radix ? id_tqc_encode_radix : id_tqc_encode, "encode", 0, 1, s->threads, s->encode_shared, stream};
 	unsigned together = 1, share;
 	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes, &together};
 	int first, fit = p->correction >= TQ_CORR_NORM && p->correction <= TQ_CORR_UNBIASED;
@@ -119,7 +119,7 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 			 size_t n, CUdeviceptr x, int dtype, size_t stride)
 {
 	const struct tqc_plan *p = &s->plan;
-	struct tqc_launch l = {id_tqc_decode, "decode", 0, 1, s->threads, s->decode_shared, stream};
+	struct tqc_launch l = {s->radix ? id_tqc_decode_radix : id_tqc_decode, "decode", 0, 1, s->threads, s->decode_shared, stream};
 	void *params[] = {(void *)&s->plan, &codes, &n, &x, &dtype, &stride};
 
 	if (n == 0)
@@ -177,7 +177,7 @@ static int is_for_mma(const struct tqc_plan_state *s, CUdeviceptr codes, size_t 
 {
 	const struct tqc_plan *p = &s->plan;
 
-	return p->query != TQ_QUERY_F32 && p->index_bits >= 1 && !p->has_sketch &&
+	return !s->radix && p->query != TQ_QUERY_F32 && p->index_bits >= 1 && !p->has_sketch &&
 	       n < (1ull << 31) && is_aligned(codes, batch->code_stride) && !(s->window && p->dim % 8);
 }
 
@@ -251,7 +251,7 @@ CUresult tqc_work_score(const struct tqc_plan_state *s, CUstream stream, CUdevic
 			size_t nq, CUdeviceptr codes, size_t n, CUdeviceptr scores, size_t ld,
 			size_t count, const struct tqc_batch *batch)
 {
-	struct tqc_launch l = {s->window ? id_tqc_score_tcq : id_tqc_score, "score", 0, 1, 256, 0, stream};
+	struct tqc_launch l = {s->window ? id_tqc_score_tcq : s->radix ? id_tqc_score_radix : id_tqc_score, "score", 0, 1, 256, 0, stream};
 	unsigned some = (unsigned)nq, tiles, room;
 	CUresult err = CU_SUCCESS;
 	CUdeviceptr ids = 0;

@@ -30,10 +30,10 @@ static int is(const char *name, const char *start)
 	return !strncmp(name, start, strlen(start));
 }
 
-/* The two that score any plan take other arguments than those that are made for some */
+/* The three that score any plan take other arguments than those that are made for some */
 static int scores_any(const char *name)
 {
-	return !strcmp(name, "tqc_score") || !strcmp(name, "tqc_score_tcq");
+	return !strcmp(name, "tqc_score") || !strcmp(name, "tqc_score_tcq") || !strcmp(name, "tqc_score_radix");
 }
 
 static void query(void **params)

@@ -202,6 +202,8 @@ static const struct {
 	{"code=tcq:9 bits=4 correction=ls", 16},
 	{"code=tcq:8 bits=1 correction=none query=s16", 24},
 	{"code=tcq:8 bits=3 center=both", 13},
+	{"bits=2.5 correction=ls", 64},
+	{"bits=4.5 query=f32 center=both", 33},
 };
 
 START_TEST(device_calls_give_the_hosts_answers)

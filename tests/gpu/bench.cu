@@ -376,6 +376,29 @@ static void check_trellises(bool brief)
 			}
 }
 
+/* Fractions of a bit likewise: rows whose last word lacks digits, of one block and of many */
+static void check_fractions(bool brief)
+{
+	static const uint32_t dims[] = { 128, 33, 97, 1000, 1536 };
+	static const char *const bits[] = { "1.6", "2.33", "2.5", "3.5", "4.5" };
+	static const char *const scales[] = { "f32", "f16", "bf16" }, *const fits[] = { "ls", "none", "unbiased", "norm" };
+	static const char *const more[] = { "", " query=s16 effort=1", " query=f32", " center=both", " center=data effort=1",
+					    " rotation=haar", " rotation=givens:3" };
+	char text[160];
+	unsigned turn = 0;
+
+	for (uint32_t d : dims)
+		for (const char *b : bits) {
+			if (brief && d != 128 && d != 97)
+				continue;
+			for (int k = 0; k < (brief ? 1 : 3); k++, turn++) {
+				snprintf(text, sizeof(text), "bits=%s scale=%s correction=%s%s", b, scales[turn % 3], fits[turn / 3 % 4],
+					 more[turn % 7]);
+				check(text, d, brief ? 77 : d > 300 ? 301 : 3001, 1 + turn * 7 % 20, 10);
+			}
+		}
+}
+
 /* ---- time ---- */
 
 static double read_rate;
@@ -541,6 +564,17 @@ static void time_trellises(void)
 	time_rows("code=tcq bits=4", 1536, TQ_BF16, (size_t)1 << 28);
 }
 
+static void time_fractions(void)
+{
+	static const char *const specs[] = { "bits=1.6", "bits=2.33", "bits=2.5", "bits=3.5", "bits=4.5", "bits=3", "bits=4", "bits=5" };
+
+	for (const char *s : specs)
+		for (size_t nq : { 1, 4 })
+			time_logits(s, nq);
+	for (const char *s : specs)
+		time_rows(s, 128, TQ_BF16, (size_t)1 << 28);
+}
+
 #include "kv.cuh"
 #include "kv_mla.cuh"
 
@@ -580,6 +614,13 @@ int main(int argc, char **argv)
 		check_short(!strcmp(argv[1], "check-brief"));
 		check_all(!strcmp(argv[1], "check-brief"));
 		check_trellises(!strcmp(argv[1], "check-brief"));
+		check_fractions(!strcmp(argv[1], "check-brief"));
+	}
+	if (argc > 1 && !strcmp(argv[1], "radix-check"))
+		check_fractions(false);
+	if (argc > 1 && !strcmp(argv[1], "radix-time")) {
+		time_memory();
+		time_fractions();
 	}
 	if (argc > 1 && !strcmp(argv[1], "tcq-check"))
 		check_trellises(false);
