@@ -24,6 +24,8 @@ extern const struct tq_quantizer_ops avxvnni_trellis_score_ops;
 extern const struct tq_quantizer_ops avx2_radix_ops;
 extern const struct tq_quantizer_ops avx2_radix_score_ops;
 extern const struct tq_quantizer_ops avxvnni_radix_score_ops;
+extern const struct tq_quantizer_ops avx2_radix_attend_ops;
+extern const struct tq_quantizer_ops avxvnni_radix_attend_ops;
 extern const struct tq_quantizer_ops avx2_trellis_attend_ops;
 extern const struct tq_quantizer_ops avxvnni_trellis_attend_ops;
 
@@ -175,6 +177,22 @@ static const struct tq_driver drivers[] = {
 		.effort_max = 2,
 		.supports = radix_score_supports,
 		.ops = &avxvnni_radix_score_ops,
+	},
+	{
+		AVX2_DRIVER("attend(radix)", "attend-radix-avx2", PRIORITY),
+		.need = NEED_V3,
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = radix_supports,
+		.ops = &avx2_radix_attend_ops,
+	},
+	{
+		AVX2_DRIVER("attend(radix)", "attend-radix-avxvnni", PRIORITY + 50),
+		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
+		.dim_max = 4096,
+		.effort_max = 2,
+		.supports = radix_supports,
+		.ops = &avxvnni_radix_attend_ops,
 	},
 };
 

@@ -119,19 +119,26 @@ AVX2_INLINE void add_products(__m256i (*tile)[2 * REGISTERS], size_t j, size_t g
 	}
 }
 
-/* All products of a tile with @planes planes of levels, whose first row is number @first */
-AVX2_INLINE void add_tile(__m256i (*tile)[2 * REGISTERS], uint32_t planes, size_t groups, const struct weights *w, int nw,
-			  size_t first, struct chunk_sums *sums)
+/* All products of @registers of a tile, whose first row is number @first */
+AVX2_INLINE void add_registers(__m256i (*tile)[2 * REGISTERS], size_t registers, size_t groups, const struct weights *w,
+			       int nw, size_t first, struct chunk_sums *sums)
 {
 	size_t j;
 	int i;
 
-	for (j = 0; j < REGISTERS * planes; j += 2) {
+	for (j = 0; j < registers; j += 2) {
 		for (i = 0; i + 2 <= nw; i += 2)
 			add_products(tile, j, groups, w, i, 2, first, sums->at[j / REGISTERS][i]);
 		if (i < nw)
 			add_products(tile, j, groups, w, i, 1, first, sums->at[j / REGISTERS][i]);
 	}
+}
+
+/* ... with @planes planes of levels */
+AVX2_INLINE void add_tile(__m256i (*tile)[2 * REGISTERS], uint32_t planes, size_t groups, const struct weights *w, int nw,
+			  size_t first, struct chunk_sums *sums)
+{
+	add_registers(tile, REGISTERS * planes, groups, w, nw, first, sums);
 }
 
 #endif
