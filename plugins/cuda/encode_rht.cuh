@@ -3,15 +3,16 @@
  * Encode, fast: rht, D = 64 or 128, 1 to 4 bits, effort 0, no centre, no sketch; rows aligned to 16.
  *
  * Instructions bound it, their number and that they have to be fetched: those of comparison, selection and logic (half
- * a warp a cycle) more than additions and products (a whole one). So signs come with the butterflies, indices
- * are summed as floats, and a look-up leaves one comparison of 4 with thresholds. Warps do not wait for each other: the loop
- * fits the instruction cache, which is why two threads share a row of 128; one thread's loop would not.
+ * a warp a cycle) more than additions and products (a whole one). So signs come with the butterflies, the first with the
+ * conversion. Warps do not wait for each other: the loop fits the instruction cache, which is why two threads share a
+ * row of 128; one thread's loop would not.
  *
  * The row is not scaled to [1, 2): every step but the last is indifferent to a power of two as long as
- * nothing leaves the range of normal floats. A warp with a row longer than 2^35 or shorter than 2^-35, or with an element
- * below 2^-40 of the row's largest (which has to become 0), scales its rows as the definition says.
+ * nothing leaves the range of normal floats. A warp with a row longer than 2^35 or shorter than 2^-35, or with an
+ * element below 2^-40 of the row's largest (which has to become 0), scales its rows as the definition says.
  */
 #pragma once
+#include "quantize_rht.cuh"
 #include "rows_rht.cuh"
 
 /* the smaller magnitudes of 16-bit pairs, with any sign; @b: what this made, or without sign */
@@ -34,10 +35,15 @@ template <bool BF> static __device__ __forceinline__ uint32_t pair_least(uint32_
 	return least;
 }
 
-template <bool BF> static __device__ __forceinline__ float half_value(uint32_t pair, int upper)
+/*
+ * One of a pair; @flip: both signs of a pair, to be changed, or 0. A sum does to the topmost bit what exclusive or
+ * does, and comes with the shift.
+ */
+template <bool BF> static __device__ __forceinline__ float half_value(uint32_t pair, int upper, uint32_t flip)
 {
 	if (BF)
-		return __uint_as_float(upper ? pair & 0xffff0000u : pair << 16);
+		return __uint_as_float(upper ? (pair & 0xffff0000u) ^ (flip & 0xffff0000u) : pair * 65536u + (flip & 0xffff0000u));
+	pair ^= flip;
 	return __half2float(__ushort_as_half((unsigned short)(upper ? pair >> 16 : pair)));
 }
 
@@ -56,16 +62,16 @@ static __device__ __forceinline__ void load_half(const uint8_t *row, uint32_t fl
 #pragma unroll
 	for (int i = 0; i < D / P; i += 8) {
 		uint4 v = *(const uint4 *)(row + 2 * P * i);
-		uint32_t w[4] = { v.x ^ flip, v.y ^ flip, v.z ^ flip, v.w ^ flip };
+		uint32_t w[4] = { v.x, v.y, v.z, v.w };
 #pragma unroll
 		for (int j = 0; j < 4; j++) {
 			low[j] = pair_least<BF>(w[j], low[j]);
-			y[i + 2 * j] = half_value<BF>(w[j], 0);
-			y[i + 2 * j + 1] = half_value<BF>(w[j], 1);
+			y[i + 2 * j] = half_value<BF>(w[j], 0, flip);
+			y[i + 2 * j + 1] = half_value<BF>(w[j], 1, flip);
 		}
 	}
 	low[0] = pair_least<BF>(pair_least<BF>(low[0], low[1]), pair_least<BF>(low[2], low[3]));
-	least = row_least<P>(fminf(fabsf(half_value<BF>(low[0], 0)), fabsf(half_value<BF>(low[0], 1))));
+	least = row_least<P>(fminf(fabsf(half_value<BF>(low[0], 0, 0)), fabsf(half_value<BF>(low[0], 1, 0))));
 }
 
 template <int D, int P>
@@ -131,137 +137,6 @@ template <int N, int P, bool EXACT> static __device__ __forceinline__ float squa
 	return shared_tree<P>(lane);
 }
 
-/* What a row's coordinates are compared with: r, and for 3 and 4 bits the unit of buckets; for 2 the threshold */
-struct row_thresholds {
-	float r, unit, t;
-	const uint8_t *buckets;
-};
-
-/*
- * 2^23 and the indices of 4 coordinates, as float: by nibbles of 3 and 4 bits, else @shift places up by what they
- * have. @level, for 2 bits: those chosen, of @odd0 and @odd1.
- */
-template <int BITS>
-static __device__ __forceinline__ float quantize4(const float *y, const row_thresholds &t, int shift, float odd0, float odd1,
-						  float *level)
-{
-	float sum = shift ? 0.0f : 8388608.0f;
-
-#pragma unroll
-	for (int j = 0; j < 4; j++) {
-		float one = (float)(1u << ((BITS < 3 ? BITS : 4) * j + shift));
-
-		if (BITS >= 3) {
-			float place = __fmaf_rn(y[j], t.unit, 12582912.0f + 4 * TQC_BUCKETS + 4);
-			float2 e = *(const float2 *)(t.buckets + (__float_as_uint(place) & (8 * TQC_BUCKETS - 8)));
-
-			sum = j ? __fmaf_rn(e.y, one, sum) : sum + e.y;
-			asm("{.reg .pred p;\n"
-			    "setp.ge.f32 p, %1, %2;\n"
-			    "@p add.rn.f32 %0, %0, %3;}"
-			    : "+f"(sum)
-			    : "f"(y[j]), "f"(e.x * t.r), "f"(one));
-		} else if (BITS == 2) {
-			asm("{.reg .pred p, q, r;\n"
-			    "setp.ge.f32 p, %2, %3;\n"
-			    "setp.ge.and.f32 q, %2, %4, !p;\n"
-			    "setp.ge.f32 r, %2, 0f00000000;\n"
-			    "@p add.rn.f32 %0, %0, %6;\n"
-			    "@q add.rn.f32 %0, %0, %5;\n"
-			    "@r add.rn.f32 %0, %0, %5;\n"
-			    "selp.f32 %1, %7, %8, q;}"
-			    : "+f"(sum), "=f"(level[j])
-			    : "f"(y[j]), "f"(t.t), "f"(-t.t), "f"(one), "f"(2.0f * one), "f"(odd0), "f"(odd1));
-		} else {
-			asm("{.reg .pred p;\n"
-			    "setp.ge.f32 p, %1, 0f00000000;\n"
-			    "@p add.rn.f32 %0, %0, %2;}"
-			    : "+f"(sum)
-			    : "f"(y[j]), "f"(one));
-		}
-	}
-	return sum;
-}
-
-/* Indices of 8 coordinates: a byte, 16 bits, or 8 nibbles */
-template <int BITS>
-static __device__ __forceinline__ uint32_t quantize8(const float *y, const row_thresholds &t, float odd0, float odd1, float *level)
-{
-	if (BITS >= 3)
-		return prmt(__float_as_uint(quantize4<BITS>(y, t, 0, odd0, odd1, level)),
-			    __float_as_uint(quantize4<BITS>(y + 4, t, 0, odd0, odd1, level + 4)), 0x5410);
-	return __float_as_uint(quantize4<BITS>(y, t, 0, odd0, odd1, level) +
-			       quantize4<BITS>(y + 4, t, 4 * BITS, odd0, odd1, level + 4)) & 0xffffu;
-}
-
-/* Magnitudes of levels, up to 8 of at most 127: as bytes, and the upper two bytes of them as floats */
-struct level_bytes {
-	uint32_t odd[2], upper[2], lower[2];
-
-	__device__ __forceinline__ void put(unsigned m, unsigned value)
-	{
-		uint32_t f = __float_as_uint((float)value);
-
-		odd[m / 4] |= value << 8 * (m & 3);
-		upper[m / 4] |= (f >> 24) << 8 * (m & 3);
-		lower[m / 4] |= (f >> 16 & 255) << 8 * (m & 3);
-	}
-};
-
-/* The magnitudes of 8 levels, and their squares into @cc. prmt's sign mode makes zeros of a float's positive sign. */
-template <int BITS>
-static __device__ __forceinline__ void levels8(uint32_t w, const level_bytes &l, float *level, unsigned &cc)
-{
-	constexpr uint32_t top = 0x11111111u << (BITS - 1), low = top - 0x11111111u;
-	uint32_t magnitude = ~(w ^ ((w & top) - ((w & top) >> (BITS - 1)))) & low;
-
-#pragma unroll
-	for (int h = 0; h < 2; h++) {
-		uint32_t m = magnitude >> 16 * h, four = prmt(l.odd[0], l.odd[1], m);
-		uint32_t upper = prmt(l.upper[0], l.upper[1], m), lower = prmt(l.lower[0], l.lower[1], m);
-
-		cc = __dp4a(four, four, cc);
-#pragma unroll
-		for (int j = 0; j < 4; j++)
-			level[4 * h + j] = __uint_as_float(prmt(lower, upper, 0x40cc + 0x1111 * j));
-	}
-}
-
-/* the low two bits of 8 nibbles to 16 bits, the third to 8: the product moves each to its place, and none meet */
-static __device__ __forceinline__ uint32_t gather2(uint32_t x)
-{
-	x = (x & 0x03030303u) | (x >> 2 & 0x0c0c0c0cu);
-	x = (x & 0x000f000fu) | (x >> 4 & 0x00f000f0u);
-	return prmt(x, 0, 0x4420);
-}
-
-static __device__ __forceinline__ uint32_t gather1(uint32_t x)
-{
-	x = (x & 0x44444444u) * 0x249u;
-	return (x >> 11 & 0xfu) | (x >> 23 & 0xf0u);
-}
-
-static __device__ __forceinline__ void put16(uint8_t *at, uint32_t v)
-{
-	*(uint16_t *)at = (uint16_t)v;
-}
-
-/* The fields of coordinates i .. i + 7 */
-template <int BITS> static __device__ __forceinline__ void put8(uint8_t *first, uint8_t *second, int i, uint32_t w)
-{
-	if (BITS == 4) {
-		put16(first + i / 2, w);
-		put16(first + i / 2 + 2, w >> 16);
-	} else if (BITS == 3) {
-		first[i / 8] = (uint8_t)gather1(w);
-		put16(second + i / 4, gather2(w));
-	} else if (BITS == 2) {
-		put16(first + i / 4, w);
-	} else {
-		first[i / 8] = (uint8_t)w;
-	}
-}
-
 /* store_scale() for rows aligned to 2 */
 static __device__ __forceinline__ void put_scale(const tqc_plan &p, uint8_t *row, float s)
 {
@@ -273,6 +148,21 @@ static __device__ __forceinline__ void put_scale(const tqc_plan &p, uint8_t *row
 	} else {
 		put16(row, bf16_bits(s > 3.3895313892515355e38f ? 3.3895313892515355e38f : s));
 	}
+}
+
+/* Copy rows' codes out, by one warp: of @bytes, which are at most 3 times 512, whole pieces of 16 and what is left */
+static __device__ __forceinline__ void store_rows(uint8_t *to, const uint8_t *from, unsigned bytes)
+{
+	const unsigned lane = threadIdx.x & 31, whole = bytes & ~15u;
+
+	to += 16 * lane;
+	from += 16 * lane;
+#pragma unroll
+	for (unsigned i = 0; i < 1536; i += 512)
+		if (16 * lane + i < whole)
+			*(uint4 *)(to + i) = *(const uint4 *)(from + i);
+	if (whole < bytes && lane < bytes - whole)
+		(to - 15 * lane)[whole] = (from - 15 * lane)[whole];
 }
 
 /* P threads to a row; FIT: the correction needs the sums over the chosen levels */
@@ -288,40 +178,38 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 	uint8_t *buckets = smem;
 	float *rounds = (float *)(smem + TQC_BUCKETS * sizeof(tqc_bucket));
 	uint8_t *in = (uint8_t *)(rounds + p.rot.rounds * P * F) + warp * ROWS * (pitch + p.row_bytes), *out = in + ROWS * pitch;
-	const size_t ntiles = (n + ROWS - 1) / ROWS, pace = (size_t)gridDim.x * warps;
+	const size_t pace = (size_t)gridDim.x * warps * ROWS, skip = ((size_t)blockIdx.x * warps + warp) * ROWS;
 	const bool words = !(p.row_bytes & 3) && !(p.section[0].at & 3);
 	level_bytes levels = {};
 	const float odd0 = BITS == 2 ? p.odd[H] : 0.0f, odd1 = BITS == 2 ? p.odd[H + 1] : p.odd[H];
 	const row_pieces<D> piece(lane, es);
-	const size_t down = piece.step * stride * es;
-	const uint8_t *const column = x + piece.first * stride * es + piece.column;
+	const size_t down = piece.step * stride * es, leap = pace * stride * es, codes_leap = pace * p.row_bytes;
+	const uint8_t *next = x + (piece.first + skip) * stride * es + piece.column;
 	uint8_t *const to = in + piece.first * pitch + piece.column;
+	const bool dense = es == 2 && stride == D;
+	long long rest = (long long)(n - skip);
 
-	auto fetch = [&](size_t tile) {
-		unsigned left = n - ROWS * tile < ROWS ? (unsigned)(n - ROWS * tile) : ROWS;
-
-		if (tile < ntiles && es == 2 && left == ROWS) {
-			const uint8_t *from = column + ROWS * tile * stride * 2;
-
+	/* starts copying rows of which there are @some, if they are positive */
+	auto fetch = [&](long long some) {
+		if (dense && some >= ROWS) {
 #pragma unroll
-			for (int k = 0; k < (int)ROWS * D / 256; k++) {
-				async16(to + k * (256 / D) * (2 * D + 16), from);
-				from += down;
-			}
-		} else if (tile < ntiles) {
-			const uint8_t *from = column + ROWS * tile * stride * es;
+			for (int k = 0; k < (int)ROWS * D / 256; k++)
+				async16(to + k * (256 / D) * (2 * D + 16), next + 512 * k);
+		} else {
+			const uint8_t *from = next;
 
 #pragma unroll 1
-			for (unsigned r = piece.first; r < left; r += piece.step) {
+			for (unsigned r = piece.first; r < ROWS && r < some; r += piece.step) {
 				async16(to + (r - piece.first) * pitch, from);
 				from += down;
 			}
 		}
+		next += leap;
 		async_commit();
 	};
-	size_t tile = (size_t)blockIdx.x * warps + warp;
 
-	fetch(tile);
+	fetch(rest);
+	codes += skip * p.row_bytes;
 	const float unit = load_rounds<D, P>(p, rounds, part), power2 = fabsf(unit);
 	const uint32_t flip = unit < 0.0f ? 0x80008000u : 0;
 
@@ -330,13 +218,13 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 			((float2 *)buckets)[i] = ((const float2 *)p.buckets)[i];
 	if (FIT && BITS >= 3)
 #pragma unroll
-		for (int m = 0; m < H; m++)
-			levels.put(m, p.odd[H + m]);
+		for (int m = 0; m < 8; m++)
+			levels.put(m, BITS == 3 ? abs(p.odd[m]) : p.odd[H + m]);
 	__syncthreads();
-	for (; tile < ntiles; tile += pace) {
+	for (; rest > 0; rest -= pace) {
 		float y[N], least, norm2;
 		int power = 0;
-		unsigned left = n - ROWS * tile < ROWS ? (unsigned)(n - ROWS * tile) : ROWS;
+		unsigned left = rest < ROWS ? (unsigned)rest : ROWS;
 		const uint8_t *from = in + mine * pitch + 8 * es * part;
 
 		async_wait<0>();
@@ -348,7 +236,7 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 		else
 			load_half<D, P, false>(from, flip, y, least);
 		__syncwarp();
-		fetch(tile + pace);
+		fetch(rest - (long long)pace);
 
 		norm2 = dtype == F32 ? square_sum<N, P, false>(y) : square_sum<N, P, true>(y);
 		least = least * pow2(38);
@@ -379,24 +267,36 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 		first += part * (BITS == 3 ? 1 : BITS);
 		second += part * 2;
 #pragma unroll
-		for (int i = 0; i < N; i += 8) {
+		for (int g = 0; g < N / 8; g++) {
+			/* eight in a row; of 3 bits those of four words in turn */
+			constexpr int S = BITS == 3 ? 4 : 1;
+			const int i = BITS == 3 ? g / 4 * 32 + g % 4 : 8 * g;
 			float level[8];
-			const uint32_t w = quantize8<BITS>(y + i, t, odd0, odd1, level);
+			uint32_t w;
 
-			if (BITS == 4)
-				index[i / 8] = w;
+			if (BITS >= 3)
+				w = prmt(__float_as_uint(quantize4<S>(y + i, t)), __float_as_uint(quantize4<S>(y + i + 4 * S, t)), 0x5410);
 			else
-				put8<BITS>(first, second, P * i, w);
+				w = BITS == 2 ? quantize2(y + i, t, odd0, odd1, level, cc) : quantize1(y + i);
+
+			index[g] = w;
+			if (BITS < 3)
+				put8<BITS>(first, P * i, w);
 			if (!FIT)
 				continue;
 			if (BITS >= 3)
 				levels8<BITS>(w, levels, level, cc);
-			else if (BITS == 2)
-				cc += __popc((w ^ w >> 1) & 0x5555u);
 #pragma unroll
-			for (int j = 0; j < 8; j++)
-				fit[(i + j) % (16 / P)] = fit[(i + j) % (16 / P)] + fabsf(y[i + j]) * (BITS == 1 ? odd1 : level[j]);
+			for (int j = 0; j < 8; j++) {
+				float &lane = fit[(i + S * j) % (16 / P)];
+
+				lane = lane + fabsf(y[i + S * j]) * (BITS == 1 ? odd1 : level[j]);
+			}
 		}
+		if (BITS == 3)
+#pragma unroll
+			for (int g = 0; g < N / 8; g += 4)
+				put32<P>(first + g * P, second + 2 * g * P, { index[g], index[g + 1], index[g + 2], index[g + 3] });
 		if (BITS == 4 && words)
 #pragma unroll
 			for (int i = 0; i < N; i += 8)
@@ -404,7 +304,7 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 		else if (BITS == 4)
 #pragma unroll
 			for (int i = 0; i < N; i += 8)
-				put8<BITS>(first, second, P * i, index[i / 8]);
+				put8<BITS>(first, P * i, index[i / 8]);
 		if (FIT) {
 			if (P == 2)
 				cc += __shfl_xor_sync(~0u, cc, 16);
@@ -416,7 +316,8 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 		if (part == 0)
 			put_scale(p, row, s);
 		__syncwarp();
-		warp_store(codes + ROWS * tile * p.row_bytes, out, left * p.row_bytes);
+		store_rows(codes, out, left * p.row_bytes);
+		codes += codes_leap;
 		__syncwarp();
 	}
 	async_wait<0>();
