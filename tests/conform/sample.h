@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include "../scale.h"
 
 enum sample_kind {
 	SAMPLE_GAUSS = 0,
@@ -53,19 +54,10 @@ static inline void sample_vector(struct sample *s, int kind, float *x, uint32_t 
 		x[i] = (float)(kind == SAMPLE_LOGNORMAL ? exp(sample_normal(s)) : sample_normal(s));
 }
 
-/** sample_scale - TQ_TEST_SCALE, the part of the vectors to draw: 1, or less under an emulator */
-static inline double sample_scale(void)
-{
-	const char *text = getenv("TQ_TEST_SCALE");
-	double scale = text ? atof(text) : 1.0;
-
-	return scale > 0.0 && scale < 1.0 ? scale : 1.0;
-}
-
 /** sample_tolerance - a relative tolerance, wider where fewer vectors are drawn */
 static inline double sample_tolerance(double tolerance)
 {
-	return tolerance / sqrt(sample_scale());
+	return tolerance / sqrt(test_scale());
 }
 
 #endif

@@ -67,7 +67,7 @@ static struct figures measure(const char *text, unsigned bits, uint32_t d, int k
 	struct figures sum = { 0 };
 	float *x = malloc(2 * BATCH * d * sizeof(*x)), *z = x + (size_t)BATCH * d;
 	unsigned char *codes = malloc((size_t)BATCH * (2 * d + 16));
-	size_t per = (size_t)(sample_scale() * (double)n / seeds / BATCH) + 1, i, j;
+	size_t per = (size_t)(test_scale() * (double)n / seeds / BATCH) + 1, i, j;
 	struct tq_quantizer *q;
 	unsigned seed;
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include "tq/rules.h"
 #include "tq/tq.h"
+#include "../scale.h"
 
 #define K 10
 
@@ -66,10 +67,7 @@ static int read_rows(const char *name, size_t most, struct rows *r)
 
 static size_t queries_wanted(void)
 {
-	const char *scale = getenv("TQ_TEST_SCALE");
-	double part = scale ? atof(scale) : 1.0;
-
-	return part < 1.0 ? (size_t)(2000 * part) + 1 : 2000;
+	return test_scale() < 1.0 ? (size_t)(2000 * test_scale()) + 1 : 2000;
 }
 
 /* The ten of the largest inner products in f64 */

@@ -304,7 +304,7 @@ static double bias(uint32_t rounds, int kind, uint32_t d, uint32_t seeds)
 START_TEST(two_rounds_are_unbiased_and_one_is_not)
 {
 	static const uint32_t dims[] = { 128, 256, 100, 512 };
-	uint32_t seeds = (uint32_t)(20000 * sample_scale()), d = dims[_i];
+	uint32_t seeds = (uint32_t)(20000 * test_scale()), d = dims[_i];
 	double floor = 0.571 / seeds, got;
 	int kind;
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "tq/tq.h"
+#include "../scale.h"
 
 #define DIM 40
 #define ROWS 9
@@ -111,8 +112,7 @@ static int run_once(operation op, const char *argument, size_t fail_at)
  */
 static void run_all(operation op, const char *argument)
 {
-	const char *scale = getenv("TQ_TEST_SCALE");
-	size_t step = scale && atof(scale) > 0 && atof(scale) < 1 ? (size_t)(1 / atof(scale)) : 1, i;
+	size_t step = (size_t)(1 / test_scale()), i;
 
 	for (i = 1; run_once(op, argument, i); i += i == 1 ? 1 + (argument ? strlen(argument) : 0) % step : step)
 		ck_assert_uint_lt(i, RUNS_MAX);

@@ -6,6 +6,7 @@
 
 #include "index_search.h"
 #include "index_world.h"
+#include "../scale.h"
 
 #define DIM 48
 #define ROWS 3000
@@ -96,7 +97,7 @@ START_TEST(results_are_the_same_on_every_backend_and_for_any_threads)
 	static const char *const backends[] = {"scalar", "avx2", "avx512", "neon"};
 	static const uint32_t threads[] = {1, 2, 7};
 	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = cases[_i].nprobe};
-	size_t k = cases[_i].k, b, t, n = QUERIES * k, tried = 0;
+	size_t rows = test_scale() < 1 ? ROWS / 3 : ROWS, k = cases[_i].k, b, t, n = QUERIES * k, tried = 0;
 	int64_t *first = malloc(n * sizeof(*first)), *ids = malloc(n * sizeof(*ids));
 	float *want = malloc(n * sizeof(*want)), *scores = malloc(n * sizeof(*scores));
 	float *x = draw(ROWS + QUERIES, DIM);
@@ -112,9 +113,9 @@ START_TEST(results_are_the_same_on_every_backend_and_for_any_threads)
 				tq_context_destroy(ctx);
 				continue;
 			}
-			OK(tq_index_train(ix, x, DIM, ROWS));
-			OK(tq_index_add(ix, x, DIM, 1000, NULL));
-			OK(tq_index_add(ix, x + 1000 * DIM, DIM, ROWS - 1000, NULL));
+			OK(tq_index_train(ix, x, DIM, rows));
+			OK(tq_index_add(ix, x, DIM, rows / 3, NULL));
+			OK(tq_index_add(ix, x + rows / 3 * DIM, DIM, rows - rows / 3, NULL));
 			OK(tq_index_search(ix, x + ROWS * DIM, DIM, QUERIES, k, &o, ids, scores));
 			if (!tried++) {
 				memcpy(first, ids, n * sizeof(*ids));
@@ -176,8 +177,8 @@ static int by_id(const void *a, const void *b)
 START_TEST(the_nearest_partitions_are_looked_at)
 {
 	static const size_t probes[] = {1, 2, 15, 16, 40, 199, 399};
-	struct tq_context *ctx = context(_i % 2 ? "scalar" : NULL, 2);
-	struct tq_index *ix = index_of(ctx, "preset=search bits=2", DIM, _i < 2 ? TQ_METRIC_L2 : TQ_METRIC_IP, 400);
+	struct tq_context *ctx = context(_i < 2 ? NULL : "scalar", 2);
+	struct tq_index *ix = index_of(ctx, "preset=search bits=2", DIM, _i % 2 ? TQ_METRIC_IP : TQ_METRIC_L2, 400);
 	float *x = draw(ROWS, DIM);
 	int64_t lists[QUERIES * 400], want[QUERIES * 400];
 	size_t p, i, n;
@@ -398,7 +399,8 @@ int main(void)
 	tcase_add_loop_test(tc, results_are_the_same_on_every_backend_and_for_any_threads, 0,
 			    sizeof(cases) / sizeof(cases[0]));
 	tcase_add_loop_test(tc, a_batch_is_its_queries_one_by_one, 0, 2);
-	tcase_add_loop_test(tc, the_nearest_partitions_are_looked_at, 0, 4);
+	/* by scalar as well where that is no matter of minutes */
+	tcase_add_loop_test(tc, the_nearest_partitions_are_looked_at, 0, test_scale() < 1 ? 2 : 4);
 	tcase_add_loop_test(tc, filters_leave_what_they_allow, 0, 2);
 	tcase_add_loop_test(tc, exact_scores_put_the_best_right, 0, 3);
 	tcase_add_loop_test(tc, partitions_keep_recall, 0, 3);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "index_world.h"
+#include "../scale.h"
 
 #define DIM 32
 #define ROWS 2000
@@ -356,7 +357,6 @@ static void *write_on(void *arg)
 
 START_TEST(searches_go_on_while_the_index_changes)
 {
-	const char *scale = getenv("TQ_TEST_SCALE");
 	struct tq_context *ctx = context(NULL, 2);
 	struct stage s = {.ix = index_of(ctx, "preset=search bits=4", DIM, TQ_METRIC_L2, _i ? 8 : 0)};
 	pthread_t readers[3], writer;
@@ -365,7 +365,7 @@ START_TEST(searches_go_on_while_the_index_changes)
 	int i;
 
 	s.x = x;
-	s.steps = scale && atof(scale) < 1 ? 300 : 1500;
+	s.steps = test_scale() < 1 ? 300 : 1500;
 	OK(tq_index_train(s.ix, x, DIM, ROWS));
 	OK(tq_index_add(s.ix, x, DIM, 500, NULL));
 	for (i = 0; i < 3; i++)

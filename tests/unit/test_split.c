@@ -12,6 +12,7 @@
 #include <string.h>
 #include "tq/tq.h"
 #include "normal.h"
+#include "../scale.h"
 
 #define D 128
 #define N 32
@@ -239,7 +240,7 @@ END_TEST
 /* What the test's number of rows lets an error be off by: a few times its deviation. */
 static double tolerance(void)
 {
-	return getenv("TQ_TEST_SCALE") && atof(getenv("TQ_TEST_SCALE")) < 1 ? .08 : .02;
+	return test_scale() < 1 ? .08 : .02;
 }
 
 /*
@@ -249,9 +250,9 @@ static double tolerance(void)
 static void errors(const char *first, const char *rest, double gain, double *error)
 {
 	enum { A = 64, B = 96, ALL = A + B, M = 50 };
-	double scale = getenv("TQ_TEST_SCALE") ? atof(getenv("TQ_TEST_SCALE")) : 1, e[2] = {0}, n[2] = {0}, d;
+	double e[2] = {0}, n[2] = {0}, d;
 	static float rows[M * ALL], back[M * ALL];
-	int batches = scale < 1 ? 6 : 50, b, i;
+	int batches = test_scale() < 1 ? 6 : 50, b, i;
 	uint32_t list[A], c;
 	struct tq_spec spec[2];
 	struct tq_split *s;
