@@ -137,20 +137,6 @@ AVX2_INLINE void sum_chunk(const struct source *s, const struct weights *w, int 
 	}
 }
 
-/* Four lanes of the sums of two planes, in double */
-AVX2_INLINE __m128 combine_wide(const struct chunk_sums *s, int w, int j, int upper, int64_t sum)
-{
-#define PART(p, q)                                                                                 \
-	_mm256_cvtepi32_pd(upper ? _mm256_extracti128_si256(s->at[p][w][q][j], 1)                   \
-				 : _mm256_castsi256_si128(s->at[p][w][q][j]))
-	__m256d v = _mm256_mul_pd(PART(0, 0), _mm256_set1_pd(16384.0));
-
-	v = _mm256_add_pd(v, _mm256_mul_pd(_mm256_add_pd(PART(0, 1), PART(1, 0)), _mm256_set1_pd(128.0)));
-	v = _mm256_add_pd(v, PART(1, 1));
-#undef PART
-	return _mm256_cvtpd_ps(_mm256_sub_pd(_mm256_add_pd(v, v), _mm256_set1_pd(16383.0 * (double)sum)));
-}
-
 /* f32(A) of the coordinates of register @j */
 AVX2_INLINE __m256 combine(const struct source *s, const struct chunk_sums *sums, int w, int j, int64_t sum,
 			   uint32_t bits)
@@ -159,8 +145,7 @@ AVX2_INLINE __m256 combine(const struct source *s, const struct chunk_sums *sums
 	__m256i a;
 
 	if (bits > 4)
-		return _mm256_insertf128_ps(_mm256_castps128_ps256(combine_wide(sums, w, j, 0, sum)),
-					    combine_wide(sums, w, j, 1, sum), 1);
+		return combine_wide(sums, w, j, 16383.0 * (double)sum);
 	a = _mm256_add_epi32(_mm256_slli_epi32(sums->at[0][w][0][j], 7), sums->at[0][w][1][j]);
 	if (bits == 1)
 		a = _mm256_mullo_epi32(a, _mm256_set1_epi32(odd));

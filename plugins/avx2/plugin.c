@@ -43,20 +43,6 @@ extern const struct tq_quantizer_ops avxvnni_trellis_attend_ops;
 		.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3                                    \
 	}
 
-/* Level numbers that fit a byte: up to 3.5 bits */
-static int radix_supports(const struct tq_plan *plan, char *why, size_t why_size)
-{
-	if (plan->codebook.planes == 1)
-		return 1;
-	snprintf(why, why_size, "does not serve code=lm:4.5");
-	return 0;
-}
-
-static int radix_score_supports(const struct tq_plan *plan, char *why, size_t why_size)
-{
-	return integer_query_supports(plan, why, why_size) && radix_supports(plan, why, why_size);
-}
-
 static const struct tq_driver drivers[] = {
 	{
 		AVX2_DRIVER("rotate(rht)", "rht-avx2", PRIORITY),
@@ -159,7 +145,6 @@ static const struct tq_driver drivers[] = {
 		.need = NEED_V3,
 		.dim_max = 4096,
 		.effort_max = 2,
-		.supports = radix_supports,
 		.ops = &avx2_radix_ops,
 	},
 	{
@@ -167,7 +152,7 @@ static const struct tq_driver drivers[] = {
 		.need = NEED_V3,
 		.dim_max = 4096,
 		.effort_max = 2,
-		.supports = radix_score_supports,
+		.supports = integer_query_supports,
 		.ops = &avx2_radix_score_ops,
 	},
 	{
@@ -175,7 +160,7 @@ static const struct tq_driver drivers[] = {
 		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
 		.dim_max = 4096,
 		.effort_max = 2,
-		.supports = radix_score_supports,
+		.supports = integer_query_supports,
 		.ops = &avxvnni_radix_score_ops,
 	},
 	{
@@ -183,7 +168,6 @@ static const struct tq_driver drivers[] = {
 		.need = NEED_V3,
 		.dim_max = 4096,
 		.effort_max = 2,
-		.supports = radix_supports,
 		.ops = &avx2_radix_attend_ops,
 	},
 	{
@@ -191,7 +175,6 @@ static const struct tq_driver drivers[] = {
 		.need = {.arch = TQ_ARCH_X86_64, .cpu = TQ_CPU_X86_64_V3 | TQ_CPU_AVX_VNNI},
 		.dim_max = 4096,
 		.effort_max = 2,
-		.supports = radix_supports,
 		.ops = &avxvnni_radix_attend_ops,
 	},
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Weighted sums of rows of codes of a fraction of a bit up to 3.5, FORMAT.md section 8: attend.c, but a chunk is 32
- * words, and each digit of them is a register of a row. Two digits are a unit, as 64 coordinates are elsewhere; an odd
- * one is a unit alone. A whole sum fits into 32 bits: 1024 * 16256 * 127 < 2^31. Compiled twice, as score.c is.
+ * Weighted sums of rows of codes of a fraction of a bit, FORMAT.md section 8: attend.c, but a chunk is 32 words, and
+ * each digit of them is a register of a row, at 4.5 bits two of them. Two digits are a unit, as 64 coordinates are
+ * elsewhere; an odd one is a unit alone. Up to 3.5 bits a whole sum fits into 32 bits: 1024 * 16256 * 127 < 2^31. Compiled twice, as score.c is.
  */
 
 #include "attend.h"
@@ -43,20 +43,55 @@ AVX2_INLINE void fill(const struct radix_tables *t, uint32_t digits, const uint8
 	}
 }
 
+/* Words of 4.5 bits likewise */
+AVX2_INLINE void fill_wide(const struct radix_tables *t, const uint8_t *codes, size_t k, size_t first, size_t n,
+			   size_t groups, struct unit_tile *tile)
+{
+	const struct tq_plan *plan = t->plan;
+	__m256i value[4][2], rows[4];
+	size_t g, r, at;
+	uint32_t j;
+
+	for (g = 0; g < groups; g++) {
+		for (r = 0; r < 4; r++) {
+			at = first + 4 * g + r < n ? first + 4 * g + r : n - 1;
+			radix_wide_values(t, codes + at * plan->layout.row_bytes, k, plan->radix->words - k, value[r]);
+		}
+		for (j = 0; j < 2; j++) {
+			for (r = 0; r < 4; r++)
+				rows[r] = radix_look_up(t->hi[j], value[r][j]);
+			interleave(rows, tile->group[g] + 4 * j);
+			for (r = 0; r < 4; r++)
+				rows[r] = radix_look_up(t->lo[j], value[r][j]);
+			interleave(rows, tile->group[g] + REGISTERS + 4 * j);
+		}
+	}
+}
+
+/* f32(A) of register @j of a unit; @off: beta times the weights */
+AVX2_INLINE __m256 whole_sum(const struct chunk_sums *sums, int w, int j, uint32_t planes, int64_t off)
+{
+	__m256i a;
+
+	if (planes == 2)
+		return combine_wide(sums, w, j, (double)off);
+	a = _mm256_add_epi32(_mm256_slli_epi32(sums->at[0][w][0][j], 7), sums->at[0][w][1][j]);
+	return _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_add_epi32(a, a), _mm256_set1_epi32((int32_t)off)));
+}
+
 /* One digit of 32 words, the lower or upper half of a unit, to floats */
-static void finish(const struct chunk_sums *sums, size_t w, uint32_t half, int32_t off, float step, float *out, size_t n)
+static void finish(const struct chunk_sums *sums, int w, int half, uint32_t planes, int64_t off, float step, float *out,
+		   size_t n)
 {
 	_Alignas(32) float ordered[RADIX_WORDS];
-	__m256i a;
+	__m256 a;
 	size_t c;
 	int j;
 
 	for (j = 0; j < 4; j++) {
-		a = _mm256_add_epi32(_mm256_slli_epi32(sums->at[0][w][0][4 * half + (uint32_t)j], 7),
-				     sums->at[0][w][1][4 * half + (uint32_t)j]);
-		a = _mm256_sub_epi32(_mm256_add_epi32(a, a), _mm256_set1_epi32(off));
-		_mm_store_ps(ordered + 4 * j, _mm256_castps256_ps128(_mm256_cvtepi32_ps(a)));
-		_mm_store_ps(ordered + 16 + 4 * j, _mm256_extractf128_ps(_mm256_cvtepi32_ps(a), 1));
+		a = whole_sum(sums, w, 4 * half + j, planes, off);
+		_mm_store_ps(ordered + 4 * j, _mm256_castps256_ps128(a));
+		_mm_store_ps(ordered + 16 + 4 * j, _mm256_extractf128_ps(a, 1));
 	}
 	for (c = 0; c < n; c++)
 		out[c] = out[c] + ordered[c] * step;
@@ -73,12 +108,12 @@ static void finish_digit(const struct radix_tables *t, uint32_t j, size_t k, con
 	n = t->plan->dim - at < n ? t->plan->dim - at : n;
 	for (i = 0; i < nw; i++)
 		if (w->unit[i] > 0.0f)
-			finish(sums, i, j % 2, (int32_t)(t->beta[j > 0] * w->sum[i]),
+			finish(sums, (int)i, (int)(j % 2), t->planes, t->beta[j > 0] * w->sum[i],
 			       w->unit[i] * t->plan->codebook.half_step, out + i * ld + at, n);
 }
 
-AVX2_INLINE void mix_digits(const struct radix_tables *t, uint32_t digits, const struct weights *w, size_t nw,
-			    const uint8_t *codes, size_t n, float *sums, size_t ld)
+AVX2_INLINE void mix_digits(const struct radix_tables *t, uint32_t digits, uint32_t planes, const struct weights *w,
+			    size_t nw, const uint8_t *codes, size_t n, float *sums, size_t ld)
 {
 	struct chunk_sums part[UNITS];
 	struct unit_tile tile[UNITS];
@@ -87,13 +122,17 @@ AVX2_INLINE void mix_digits(const struct radix_tables *t, uint32_t digits, const
 
 	for (k = 0; k < t->plan->radix->words; k += RADIX_WORDS) {
 		for (u = 0; u < (digits + 1) / 2; u++)
-			memset(part[u].at[0], 0, nw * sizeof(part[u].at[0][0]));
+			for (j = 0; j < planes; j++)
+				memset(part[u].at[j], 0, nw * sizeof(part[u].at[j][0]));
 		for (first = 0; first < n; first += 4 * GROUPS) {
 			groups = (n - first + 3) / 4 < GROUPS ? (n - first + 3) / 4 : GROUPS;
-			fill(t, digits, codes, k, first, n, groups, tile);
+			if (planes == 2)
+				fill_wide(t, codes, k, first, n, groups, tile);
+			else
+				fill(t, digits, codes, k, first, n, groups, tile);
 			for (u = 0; u < (digits + 1) / 2; u++)
-				add_registers(tile[u].group, 2 * u + 1 < digits ? REGISTERS : REGISTERS / 2, groups, w, (int)nw,
-					      first, &part[u]);
+				add_registers(tile[u].group, 2 * u + 1 < digits ? planes * REGISTERS : REGISTERS / 2, groups, w,
+					      (int)nw, first, &part[u]);
 		}
 		for (j = 0; j < digits; j++)
 			finish_digit(t, j, k, w, nw, &part[j / 2], sums, ld);
@@ -105,13 +144,16 @@ static void mix_some(const struct radix_tables *t, const struct weights *w, size
 {
 	switch (t->plan->radix->digits) {
 	case 2:
-		mix_digits(t, 2, w, nw, codes, n, sums, ld);
+		if (t->planes == 2)
+			mix_digits(t, 2, 2, w, nw, codes, n, sums, ld);
+		else
+			mix_digits(t, 2, 1, w, nw, codes, n, sums, ld);
 		break;
 	case 3:
-		mix_digits(t, 3, w, nw, codes, n, sums, ld);
+		mix_digits(t, 3, 1, w, nw, codes, n, sums, ld);
 		break;
 	default:
-		mix_digits(t, 5, w, nw, codes, n, sums, ld);
+		mix_digits(t, 5, 1, w, nw, codes, n, sums, ld);
 		break;
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Scores of rows of codes of a fraction of a bit, up to 3.5: score_decoded.h, where the sum of a query has each
- * coordinate beta times (radix.h). Compiled twice, as score.c is.
+ * Scores of rows of codes of a fraction of a bit: score_decoded.h, where the sum of a query has each coordinate beta times
+ * (radix.h). Compiled twice, as score.c is.
  */
 
 #include "score.h"
@@ -9,14 +9,15 @@
 
 static void decode(const struct shape *s, const uint8_t *const *row, size_t first, size_t chunks, struct tile *tile)
 {
-	uint8_t g[RADIX_ROOM] __attribute__((aligned(32)));
-	size_t r, v;
+	struct radix_levels levels;
+	size_t r, v, at = QUERY_CHUNK * first;
 
 	for (r = 0; r < ROWS; r++) {
-		avx2_radix_row(s->trellis, row[r], g);
+		avx2_radix_row(s->trellis, row[r], &levels);
 		for (v = 0; v < 2 * chunks; v++)
-			_mm256_store_si256(&tile->hi[v][r],
-					   _mm256_load_si256((const __m256i *)(const void *)(g + QUERY_CHUNK * first + 32 * v)));
+			_mm256_store_si256(&tile->hi[v][r], _mm256_load_si256((const __m256i *)(const void *)(levels.hi + at + 32 * v)));
+		for (v = 0; s->bits > 4 && v < 2 * chunks; v++)
+			_mm256_store_si256(&tile->lo[v][r], _mm256_load_si256((const __m256i *)(const void *)(levels.lo + at + 32 * v)));
 	}
 }
 
@@ -24,29 +25,41 @@ static void code_shape(const struct tq_plan *plan, const void *state, struct sha
 {
 	s->decode = decode;
 	s->trellis = state;
-	s->bits = 4;
+	s->bits = plan->codebook.planes == 2 ? 5 : 4;
 	s->dim = plan->dim;
 	s->alpha = 2.0;
 	s->beta = 1.0;
 }
 
-static size_t unpacked_bytes(const struct tq_plan *plan)
+static uint32_t unpacked_planes(const struct tq_plan *plan)
 {
-	return ((size_t)plan->dim + QUERY_CHUNK - 1) / QUERY_CHUNK * QUERY_CHUNK;
+	return plan->codebook.planes;
 }
 
+static size_t unpacked_bytes(const struct tq_plan *plan)
+{
+	return query_chunks(plan->dim) * QUERY_CHUNK * unpacked_planes(plan);
+}
+
+/* A level of two planes is 128 times its upper one and its lower one, both of its sign */
 static int64_t unpack(const struct tq_plan *plan, const void *state, const uint8_t *row, int8_t *to)
 {
+	uint32_t planes = unpacked_planes(plan);
 	const struct radix_tables *t = state;
-	uint8_t g[RADIX_ROOM];
+	struct radix_levels levels;
 	int64_t sum = 0;
-	size_t i;
+	size_t i, at;
+	int odd;
 
-	avx2_radix_row(t, row, g);
+	avx2_radix_row(t, row, &levels);
 	memset(to, 0, unpacked_bytes(plan));
 	for (i = 0; i < plan->dim; i++) {
-		to[i] = (int8_t)(2 * g[i] - radix_beta(t, i));
-		sum += radix_beta(t, i) * to[i];
+		odd = radix_level(t, &levels, i);
+		at = i / QUERY_CHUNK * QUERY_CHUNK * planes + i % QUERY_CHUNK;
+		to[at] = (int8_t)(planes == 2 ? odd / 128 : odd);
+		if (planes == 2)
+			to[at + QUERY_CHUNK] = (int8_t)(odd % 128);
+		sum += t->beta[i >= plan->radix->words] * odd;
 	}
 	return sum;
 }

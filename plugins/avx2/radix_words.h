@@ -61,6 +61,12 @@ AVX2_INLINE __m256i radix_single_bits(const uint8_t *p)
 	return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(four), spread), bit), bit);
 }
 
+/* Up to 32 likewise */
+AVX2_INLINE __m256i radix_load_32(const uint8_t *row, const uint8_t *p, ptrdiff_t n)
+{
+	return _mm256_set_m128i(radix_load_16(row, p + 16, n - 16), radix_load_16(row, p, n));
+}
+
 /** radix_words_at - words @k .. @k + 31, of which @n exist; anything beyond */
 AVX2_INLINE __m256i radix_words_at(const struct tq_plan *plan, const uint8_t *row, size_t k, size_t n)
 {
@@ -71,7 +77,7 @@ AVX2_INLINE __m256i radix_words_at(const struct tq_plan *plan, const uint8_t *ro
 	__m256i word;
 
 	if (width == 8)
-		return _mm256_set_m128i(radix_load_16(row, p + 16, (ptrdiff_t)n - 16), radix_load_16(row, p, (ptrdiff_t)n));
+		return radix_load_32(row, p, (ptrdiff_t)n);
 	word = radix_single_bits(radix_field(plan, row, row + s[0].at + k / 8, (n + 7) / 8, 4, room[0]));
 	word = _mm256_and_si256(word, _mm256_set1_epi8(width == 7 ? 64 : 16));
 	if (width == 7)
@@ -107,6 +113,39 @@ AVX2_INLINE void radix_digits(const struct radix_tables *t, __m256i word, uint32
 		}
 		digit[j] = _mm256_shuffle_epi8(table, value);
 	}
+}
+
+/** radix_wide_values - the two digits of words @k .. @k + 31 of nine bits, of which @n exist; anything beyond */
+AVX2_INLINE void radix_wide_values(const struct radix_tables *t, const uint8_t *row, size_t k, size_t n, __m256i *value)
+{
+	const __m256i factor = _mm256_set1_epi16((short)t->inverse[0]);
+	const __m256i count = _mm256_set1_epi16((short)t->plan->radix->count[0]);
+	const struct tq_section *s = t->plan->layout.section;
+	__m256i low, top, word[2], next[2];
+	uint8_t room[8] = { 0 };
+	int i;
+
+	low = radix_load_32(row, row + s[1].at + k, (ptrdiff_t)n);
+	top = radix_single_bits(radix_field(t->plan, row, row + s[0].at + k / 8, (n + 7) / 8, 4, room));
+	top = _mm256_and_si256(top, _mm256_set1_epi8(1));
+	word[0] = _mm256_unpacklo_epi8(low, top);
+	word[1] = _mm256_unpackhi_epi8(low, top);
+	for (i = 0; i < 2; i++) {
+		next[i] = _mm256_mulhi_epu16(word[i], factor);
+		word[i] = _mm256_sub_epi16(word[i], _mm256_mullo_epi16(next[i], count));
+	}
+	value[0] = _mm256_packus_epi16(word[0], word[1]);
+	value[1] = _mm256_packus_epi16(next[0], next[1]);
+}
+
+/* Bytes of a table of 32 */
+AVX2_INLINE __m256i radix_look_up(const uint8_t *table, __m256i value)
+{
+	__m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)table));
+	__m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(table + 16)));
+
+	low = _mm256_shuffle_epi8(low, _mm256_add_epi8(value, _mm256_set1_epi8(0x70)));
+	return _mm256_or_si256(low, _mm256_shuffle_epi8(high, _mm256_sub_epi8(value, _mm256_set1_epi8(16))));
 }
 
 #endif

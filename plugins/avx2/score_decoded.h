@@ -7,7 +7,7 @@
  * with a tile that the code fills, and queries in that order. The file that includes this one has
  *
  *	code_shape	how the code fills a tile
- *	unpack		a row as a query of one plane, unpacked_bytes() bytes; returns what sum_tile() takes for its sum
+ *	unpack		a row as a query of unpacked_planes(), unpacked_bytes() bytes; returns what sum_tile() takes for its sum
  */
 
 /* Room for the queries of one pass over the other side: eight rows or more */
@@ -79,7 +79,7 @@ static void pairs_some(const struct score_job *job, const void *state, const uin
 		sum[i] = unpack(job->plan, state, a + i * row_bytes, query + i * size);
 	for (j = 0; j < job->n; j += ROWS) {
 		load_rows(job, j, &rows);
-		sum_tile(&shape, rows.row, (const char *)query, size, 1, sum, na, sums);
+		sum_tile(&shape, rows.row, (const char *)query, size, unpacked_planes(job->plan), sum, na, sums);
 		for (i = 0; i < na; i++) {
 			_mm256_store_ps(value, sums[i]);
 			for (r = 0; r < ROWS && j + r < job->n; r++)

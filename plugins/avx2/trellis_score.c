@@ -48,6 +48,12 @@ static void code_shape(const struct tq_plan *plan, const void *state, struct sha
 	s->beta = 127.0;
 }
 
+static uint32_t unpacked_planes(const struct tq_plan *plan)
+{
+	(void)plan;
+	return 1;
+}
+
 static size_t unpacked_bytes(const struct tq_plan *plan)
 {
 	return lanes_padded(plan);

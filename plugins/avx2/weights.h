@@ -141,4 +141,24 @@ AVX2_INLINE void add_tile(__m256i (*tile)[2 * REGISTERS], uint32_t planes, size_
 	add_registers(tile, REGISTERS * planes, groups, w, nw, first, sums);
 }
 
+/* Four lanes of the sums of two planes less @off, in double */
+AVX2_INLINE __m128 combine_wide4(const struct chunk_sums *s, int w, int j, int upper, double off)
+{
+#define PART(p, q)                                                                                 \
+	_mm256_cvtepi32_pd(upper ? _mm256_extracti128_si256(s->at[p][w][q][j], 1)                   \
+				 : _mm256_castsi256_si128(s->at[p][w][q][j]))
+	__m256d v = _mm256_mul_pd(PART(0, 0), _mm256_set1_pd(16384.0));
+
+	v = _mm256_add_pd(v, _mm256_mul_pd(_mm256_add_pd(PART(0, 1), PART(1, 0)), _mm256_set1_pd(128.0)));
+	v = _mm256_add_pd(v, PART(1, 1));
+#undef PART
+	return _mm256_cvtpd_ps(_mm256_sub_pd(_mm256_add_pd(v, v), _mm256_set1_pd(off)));
+}
+
+/* f32(A) of register @j where levels have two planes, 2 (128 hi + lo) - beta; @off: beta times the weights */
+AVX2_INLINE __m256 combine_wide(const struct chunk_sums *s, int w, int j, double off)
+{
+	return _mm256_insertf128_ps(_mm256_castps128_ps256(combine_wide4(s, w, j, 0, off)), combine_wide4(s, w, j, 1, off), 1);
+}
+
 #endif
