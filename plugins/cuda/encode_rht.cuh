@@ -178,12 +178,12 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 	uint8_t *buckets = smem;
 	float *rounds = (float *)(smem + TQC_BUCKETS * sizeof(tqc_bucket));
 	uint8_t *in = (uint8_t *)(rounds + p.rot.rounds * P * F) + warp * ROWS * (pitch + p.row_bytes), *out = in + ROWS * pitch;
-	const size_t pace = (size_t)gridDim.x * warps * ROWS, skip = ((size_t)blockIdx.x * warps + warp) * ROWS;
+	const unsigned pace = gridDim.x * warps * ROWS, skip = (blockIdx.x * warps + warp) * ROWS;
 	const bool words = !(p.row_bytes & 3) && !(p.section[0].at & 3);
 	level_bytes levels = {};
 	const float odd0 = BITS == 2 ? p.odd[H] : 0.0f, odd1 = BITS == 2 ? p.odd[H + 1] : p.odd[H];
 	const row_pieces<D> piece(lane, es);
-	const size_t down = piece.step * stride * es, leap = pace * stride * es, codes_leap = pace * p.row_bytes;
+	const size_t down = piece.step * stride * es, leap = pace * stride * es;
 	const uint8_t *next = x + (piece.first + skip) * stride * es + piece.column;
 	uint8_t *const to = in + piece.first * pitch + piece.column;
 	const bool dense = es == 2 && stride == D;
@@ -209,7 +209,7 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 	};
 
 	fetch(rest);
-	codes += skip * p.row_bytes;
+	codes += (size_t)skip * p.row_bytes;
 	const float unit = load_rounds<D, P>(p, rounds, part), power2 = fabsf(unit);
 	const uint32_t flip = unit < 0.0f ? 0x80008000u : 0;
 
@@ -236,7 +236,7 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 		else
 			load_half<D, P, false>(from, flip, y, least);
 		__syncwarp();
-		fetch(rest - (long long)pace);
+		fetch(rest - pace);
 
 		norm2 = dtype == F32 ? square_sum<N, P, false>(y) : square_sum<N, P, true>(y);
 		least = least * pow2(38);
@@ -317,7 +317,7 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 			put_scale(p, row, s);
 		__syncwarp();
 		store_rows(codes, out, left * p.row_bytes);
-		codes += codes_leap;
+		codes += (size_t)pace * p.row_bytes;
 		__syncwarp();
 	}
 	async_wait<0>();

@@ -58,7 +58,7 @@ static __device__ __forceinline__ uint32_t quantize2(const float *y, const row_t
 		    : "+f"(sign), "+f"(between), "=f"(level[j])
 		    : "f"(y[j]), "f"(t.t), "f"(-t.t), "f"(one), "f"(3.0f * one), "f"(odd0), "f"(odd1));
 	}
-	inner += __popc(__float_as_uint(between) & 0xffffu);
+	inner += __popc(__float_as_uint(between)) - 4; /* 2^23 has four */
 	return (__float_as_uint(sign) ^ __float_as_uint(between)) & 0xffffu;
 }
 
