@@ -20,7 +20,8 @@
  * place of the area in one call. Its codes are those that it would have later, so that no token has to be coded when
  * others have made it an old one: an attention call takes from each store what its options say.
  *
- * Keys and values: any multiple of 32 coordinates up to 256 and 1 to 8 bits of either; no trellis, centre or sketch. Fastest:
+ * Keys and values: any multiple of 8 coordinates up to 256 and 1 to 8 bits of either; no trellis, centre or sketch. Pages have
+ * room for the next multiple of 32 coordinates, and calls take as long as with so many. Fastest:
  * 8 bits of both; up to 4, values no more than keys, at 64, 96, 128 or 256 coordinates of both. Keys may be coded less a
  * vector per head (@centre of rows and calls): exact under softmax.
  *

@@ -31,7 +31,7 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 	uint8_t *tile = a.pages + page * a.page_bytes +
 			(head * (size_t)(a.page_tokens / TQC_TILE_TOKENS) + in_page / TQC_TILE_TOKENS) * a.tile_bytes;
 	uint8_t *codes = tile + (value ? a.value_at : 0), *scale = tile + (value ? a.value_scale_at : a.key_scale_at);
-	unsigned place = 4 * (token & 7) + (token >> 3);
+	unsigned place = 4 * (token & 7) + (token >> 3), padded = TQC_KV_PADDED(p.dim);
 	float norm2, cross;
 	int e;
 
@@ -45,7 +45,7 @@ static __device__ void append_row(const tqc_plan &p, const tqc_append &a, const 
 	quantize_row(p, y, spare, bound, row, e, norm2, cross, box);
 	__syncthreads();
 	for (unsigned i = threadIdx.x; i < p.dim; i += blockDim.x)
-		put_code(codes, p.dim, p.index_bits, value ? value_place(token, i) : key_place(p.dim, token, i), code_of(p, row, i));
+		put_code(codes, padded, p.index_bits, value ? value_place(token, i) : key_place(padded, token, i), code_of(p, row, i));
 	if (!value && a.raw_dim)
 		raw_append(a, x, p.dim, tile, token);
 	if (threadIdx.x)

@@ -94,9 +94,9 @@ extern "C" __global__ void __launch_bounds__(128) tqc_kv_query(tqc_plan p, tqc_a
 		return;
 	}
 	const unit_place u(a, blockIdx.x / 4);
-	const unsigned d = p.dim, i0 = blockIdx.x & 3, row = u.row + i0, token = row / a.group;
-	int8_t *out = (int8_t *)a.queries + blockIdx.x / 4 * unit_bytes(d, a.raw_dim), *high = out + 2 * i0 * d, *low = high + d;
-	query_scale *scale = (query_scale *)(out + 8 * d) + i0;
+	const unsigned d = p.dim, padded = TQC_KV_PADDED(d), i0 = blockIdx.x & 3, row = u.row + i0, token = row / a.group;
+	int8_t *out = (int8_t *)a.queries + blockIdx.x / 4 * unit_bytes(padded, a.raw_dim), *high = out + 2 * i0 * padded, *low = high + padded;
+	query_scale *scale = (query_scale *)(out + 8 * padded) + i0;
 	const size_t from = (u.sequence * (size_t)a.tokens + token) * a.query_stride +
 			    (u.head * a.group + row % a.group) * (size_t)(d + a.raw_dim);
 	float *y = shared;
@@ -119,8 +119,8 @@ extern "C" __global__ void __launch_bounds__(128) tqc_kv_query(tqc_plan p, tqc_a
 		top = max(top, __float_as_uint(y[i]) & 0x7fffffffu);
 	float m = __uint_as_float(block_max(top, &box)), inv = m >= 9.094947017729282e-13f ? 16256.0f / m : 0.0f;
 
-	for (unsigned i = threadIdx.x; i < d; i += blockDim.x) {
-		int q = __float2int_rn(y[i] * inv), h = (q + 64) >> 7;
+	for (unsigned i = threadIdx.x; i < padded; i += blockDim.x) {
+		int q = i < d ? __float2int_rn(y[i] * inv) : 0, h = (q + 64) >> 7;
 
 		total += q;
 		high[i] = (int8_t)h;

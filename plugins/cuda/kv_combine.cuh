@@ -12,13 +12,13 @@ extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_
 {
 	extern __shared__ __align__(16) float combine_room[];
 	__shared__ float whole[4]; /* of all weights: sum relative to the top of keys; sum and top of the lse; without the sink's */
-	const unsigned d = p.dim, heads = a.kv_heads * a.group, head = blockIdx.x % heads;
+	const unsigned d = p.dim, padded = TQC_KV_PADDED(d), heads = a.kv_heads * a.group, head = blockIdx.x % heads;
 	const size_t query = blockIdx.x / heads;
 	const unsigned token = (unsigned)(query % a.tokens), row = token * a.group + head % a.group;
 	const size_t unit = (query / a.tokens * a.kv_heads + head / a.group) * a.passes + row / 4;
 	const float2 *tops = (const float2 *)a.tops + 4 * unit * a.splits + (row & 3);
 	const unsigned groups = TQC_KV_COMBINE / (d / 4), group = threadIdx.x / (d / 4), i4 = threadIdx.x % (d / 4);
-	const float4 *sums = (const float4 *)(a.sums + (4 * unit * a.splits + (row & 3)) * d) + i4;
+	const float4 *sums = (const float4 *)(a.sums + (4 * unit * a.splits + (row & 3)) * padded) + i4;
 	const float2 *raw_tops = (const float2 *)a.raw_tops + 4 * unit * a.raw_chunks + (row & 3);
 	const unsigned parts = a.splits + a.raw_chunks;
 	float *room = combine_room, *y = room + 4 * TQC_KV_COMBINE, *factor = y + 2 * d;
@@ -65,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(TQC_KV_COMBINE) tqc_kv_combine(tqc_
 
 #pragma unroll 8
 		for (unsigned s = group; s < a.splits; s += groups) {
-			float4 x = sums[(size_t)s * d];
+			float4 x = sums[(size_t)s * padded];
 			float f = factor[s];
 
 			v.x += x.x * f;

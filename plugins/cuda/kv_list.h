@@ -7,6 +7,8 @@
 /* Tiles that a warp of an attend kernel has in shared memory; blocks that a processor should hold */
 #define TQC_KV_STAGES 3
 #define TQC_TILE_TOKENS 32
+/* Coordinates in a tile of a row of @d: what is more belongs to queries of zeros and to sums that nobody reads */
+#define TQC_KV_PADDED(d) (((d) + 31) & ~31u)
 /* Tokens in 16 bits that a block attends to */
 #define TQC_RAW_CHUNK 32
 /* Shared memory of such a block: padded keys, of which 1024 floats take the place; values, four queries */

@@ -29,19 +29,25 @@ static uint32_t scale_bytes(const struct tqc_plan *p)
 	return TILE_TOKENS * (p->scale == TQ_F32 ? 4 : 2);
 }
 
+/* Bytes of the codes of a tile's rows */
+static uint32_t code_bytes(const struct tqc_plan *p)
+{
+	return TILE_TOKENS / 8 * TQC_KV_PADDED(p->dim) * p->index_bits;
+}
+
 /* @values: NULL where keys are the values too, and have a part in 16 bits */
 static struct tile tile_of(const struct tqc_plan *keys, const struct tqc_plan *values)
 {
 	struct tile t = { 0 };
 
 	if (!values) {
-		t.key_scale_at = 4 * keys->dim * keys->index_bits;
+		t.key_scale_at = code_bytes(keys);
 		t.raw_at = t.key_scale_at + scale_bytes(keys);
 		t.bytes = (t.raw_at + TILE_TOKENS * MLA_RAW * 2 + 127) & ~127u;
 		return t;
 	}
-	t.value_at = 4 * keys->dim * keys->index_bits;
-	t.key_scale_at = t.value_at + 4 * values->dim * values->index_bits;
+	t.value_at = code_bytes(keys);
+	t.key_scale_at = t.value_at + code_bytes(values);
 	t.value_scale_at = t.key_scale_at + scale_bytes(keys);
 	t.bytes = t.value_scale_at + scale_bytes(values);
 	return t;
@@ -104,18 +110,20 @@ static int own_kernel(uint32_t dim, uint32_t key_bits, uint32_t value_bits)
 	return known[i].first + (int)(key_bits - 2) * (int)(key_bits - 1) / 2 + (int)value_bits - 2;
 }
 
+/* Rows in 16 bits are copied by pieces of eight coordinates: kv_raw.cuh */
 static int is_served_dim(uint32_t dim)
 {
-	return dim >= 32 && dim <= WIDE_DIM && dim % 32 == 0;
+	return dim <= WIDE_DIM && dim % 8 == 0;
 }
 
 /* The kernel for two plans; -1 with the reason if there is none */
 static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values, char *why, size_t size)
 {
+	uint32_t key_dim = TQC_KV_PADDED(keys->dim), dim = TQC_KV_PADDED(values->dim);
 	int kernel;
 
 	if (!is_served_dim(keys->dim) || !is_served_dim(values->dim)) {
-		snprintf(why, size, "attention: keys of %u and values of %u coordinates: multiples of 32 up to %d are served",
+		snprintf(why, size, "attention: keys of %u and values of %u coordinates: multiples of 8 up to %d are served",
 			 keys->dim, values->dim, WIDE_DIM);
 		return -1;
 	}
@@ -125,11 +133,11 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 		snprintf(why, size, "attention: codes with a centre or a sketch are not served");
 		return -1;
 	}
-	kernel = keys->dim == values->dim ? own_kernel(keys->dim, keys->index_bits, values->index_bits) : -1;
+	kernel = key_dim == dim ? own_kernel(dim, keys->index_bits, values->index_bits) : -1;
 	if (kernel >= 0)
 		return kernel;
 	kernel = keys->index_bits == 8 && values->index_bits == 8 ? id_tqc_kv_bytes_64 : id_tqc_kv_wide_64;
-	return kernel + (values->dim > 64) + (values->dim > 128);
+	return kernel + (dim > 64) + (dim > 128);
 }
 
 /* Shared memory of an attend kernel. Tiles of f16 and f32 scales have the same room; @v: NULL for MLA */
@@ -138,12 +146,12 @@ static size_t attend_shared(int kernel, const struct tqc_plan *k, const struct t
 	size_t codes, table, sums;
 
 	if (!v)
-		return TQC_KV_STAGES * ((4 * (size_t)k->dim * k->index_bits + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
-	codes = 4 * ((size_t)k->dim * k->index_bits + (size_t)v->dim * v->index_bits) + 256;
+		return TQC_KV_STAGES * (((size_t)code_bytes(k) + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
+	codes = (size_t)code_bytes(k) + code_bytes(v) + 256;
 	if (kernel < id_tqc_kv_wide_64)
 		return 4 * TQC_KV_STAGES * codes;
 	table = (size_t)TQC_WIDE_STEP << (k->index_bits > v->index_bits ? k->index_bits : v->index_bits);
-	table += 8 * (size_t)k->dim + 4 * TQC_WIDE_STAGES * codes;
+	table += 8 * (size_t)TQC_KV_PADDED(k->dim) + 4 * TQC_WIDE_STAGES * codes;
 	/* what the warps put together in the end: store_split() */
 	sums = (16 * (size_t)(WIDE_DIM + 8) + 32) * sizeof(float);
 	return table > sums ? table : sums;
@@ -282,8 +290,8 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 		c->pages = (uint32_t)(((uint64_t)call->max_tokens + o->page_tokens - 1) / o->page_tokens);
 		c->tiles = c->pages * (o->page_tokens / TILE_TOKENS);
 	}
-	c->sums_at = (c->units * UNIT_BYTES(kp->dim, o->key_raw_dim) + 255) & ~(size_t)255;
-	c->tops_at = c->sums_at + c->units * c->splits * 4 * dim * sizeof(float);
+	c->sums_at = (c->units * UNIT_BYTES(TQC_KV_PADDED(kp->dim), o->key_raw_dim) + 255) & ~(size_t)255;
+	c->tops_at = c->sums_at + c->units * c->splits * 4 * TQC_KV_PADDED(dim) * sizeof(float);
 	c->raw_sums_at = c->tops_at + c->units * c->splits * 4 * 2 * sizeof(float);
 	c->raw_tops_at = c->raw_sums_at + c->units * c->chunks * 4 * dim * sizeof(float);
 	c->weights_at = c->raw_tops_at + c->units * c->chunks * 4 * 2 * sizeof(float);

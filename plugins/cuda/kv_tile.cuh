@@ -3,7 +3,7 @@
  * Tiles of a KV cache in device memory: 32 tokens of one head, keys and values in the order in which the
  * fragments of mma.m16n8k32 want them. tq/device_kv.h has the order of tiles in a page.
  *
- *	key codes	4 * dim * bits bytes
+ *	key codes	4 * dim * bits bytes, dim rounded up to a multiple of 32, here as below
  *	value codes	likewise
  *	key scales	32 of the codec's type: token k at place 4 * (k % 8) + k / 8
  *	value scales	likewise

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attention (kv_attend.cuh) over codes of any 1 to 8 bits, keys and values of any multiple of 32 coordinates each.
+ * Attention (kv_attend.cuh) over codes of any 1 to 8 bits, keys and values of any multiple of 32 coordinates each in tiles.
  *
  * Levels of more than 4 bits take 16 bits. They are looked up in shared memory: an entry is a word for each lane, so that
  * lanes meet no bank twice, the key's grid value of a code in its low half, the value's as a half in its high half.
@@ -137,7 +137,7 @@ template <int VMAX, int BITS> static __device__ __forceinline__ void kv_wide(con
 	extern __shared__ __align__(128) uint8_t smem[];
 	let_next_begin();
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, lane4 = 4 * lane, g = lane >> 2, t = lane & 3;
-	const unsigned kd = a.key_dim, vd = a.dim, kb = BITS ? BITS : a.key_bits, vb = BITS ? BITS : a.value_bits;
+	const unsigned kd = TQC_KV_PADDED(a.key_dim), vd = TQC_KV_PADDED(a.dim), kb = BITS ? BITS : a.key_bits, vb = BITS ? BITS : a.value_bits;
 	const unsigned values_at = 4 * kd * kb, room = values_at + 4 * vd * vb + 256;
 	const warp_run run(a);
 	const unit_place u(a, run.unit);

@@ -34,7 +34,7 @@ static struct side side_of(int value, uint32_t value_at, uint32_t key_scale_at, 
 /* The bit of a tile's codes that holds bit @b of the code of coordinate @i of token @k */
 static size_t bit_of(const struct side *s, uint32_t k, uint32_t i, uint32_t b)
 {
-	uint32_t d = s->plan->dim, bits = s->plan->index_bits, quarter = d / 4, step, lane, r, j;
+	uint32_t d = TQC_KV_PADDED(s->plan->dim), bits = s->plan->index_bits, quarter = d / 4, step, lane, r, j;
 	size_t at, begin = 0;
 
 	if (s->value) {
@@ -196,13 +196,13 @@ static double weight(const struct tqc_attend *a, const struct row *w, const floa
 /* One row of a unit over its split's tiles; @together units have theirs in common */
 static void attend_row(const struct tqc_attend *a, size_t unit, uint32_t split, uint32_t r, uint32_t together)
 {
-	struct side keys = side_of(0, 0, a->key_scale_at, 0), values = side_of(1, 4 * keys.plan->dim * keys.plan->index_bits, 0,
+	struct side keys = side_of(0, 0, a->key_scale_at, 0), values = side_of(1, 4 * TQC_KV_PADDED(keys.plan->dim) * keys.plan->index_bits, 0,
 									       a->value_scale_at);
 	struct row row = row_of(a, unit, r), first = row_of(a, unit - unit % a->passes % together, 0),
 		   last = row_of(a, unit - unit % a->passes % together + together - 1, 3);
 	uint32_t kd = row.d, d = a->dim, begin = first.from / TILE, tiles = (last.to + TILE - 1) / TILE, k, i;
 	size_t place = unit * a->splits + split;
-	float x[MAX_DIM + 64], *sums = a->sums + (4 * place + r) * d, *tops = a->tops + 2 * (4 * place + r), *mass = NULL;
+	float x[MAX_DIM + 64], *sums = a->sums + (4 * place + r) * TQC_KV_PADDED(d), *tops = a->tops + 2 * (4 * place + r), *mass = NULL;
 	double total = 0.0, w, out[MAX_DIM] = { 0 };
 
 	tops[0] = -1e30f;
@@ -292,9 +292,10 @@ static void attend(unsigned gx, const struct tqc_attend *a, unsigned together)
 static const float *partial(const struct tqc_attend *a, size_t unit, uint32_t r, uint32_t s, const float **values)
 {
 	size_t place = s < a->splits ? 4 * (unit * a->splits + s) + r : 4 * (unit * a->raw_chunks + s - a->splits) + r;
+	size_t d = scalar_kernels.values->plan->dim;
 
 	if (values)
-		*values = (s < a->splits ? a->sums : a->raw_sums) + place * scalar_kernels.values->plan->dim;
+		*values = s < a->splits ? a->sums + place * TQC_KV_PADDED(d) : a->raw_sums + place * d;
 	return (s < a->splits ? a->tops : a->raw_tops) + 2 * place;
 }
 
@@ -399,7 +400,7 @@ void scalar_kv_kernel(const char *name, unsigned gx, void **params)
 		units = a->sequences * a->kv_heads * a->passes;
 		attend_raw(gx - 4 * units, a);
 		memset(a->queries, 0x5b,
-		       units * (8 * (size_t)scalar_kernels.pipe->plan->dim + 64 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
+		       units * (8 * (size_t)TQC_KV_PADDED(scalar_kernels.pipe->plan->dim) + 64 + (a->raw_dim ? 16 * a->raw_dim + 16 : 0)));
 	} else if (!strcmp(name, "tqc_kv_combine")) {
 		combine(gx, params[1]);
 	} else if (!strcmp(name, "tqc_kv_mass")) {

@@ -238,6 +238,8 @@ static const struct {
 	{ "bits=6 effort=1", "bits=7", 192, 0, 32 },
 	{ "bits=1 code=uniform", "bits=3", 32, 0, 0 },
 	{ "bits=3", "bits=1 correction=unbiased", 128, 0, 0 },
+	{ "bits=4 correction=ls", "bits=3 scale=bf16", 80, 0, 72 },
+	{ "bits=5", "bits=8", 40, 0, 112 },
 	{ "bits=4 correction=ls", "bits=4 correction=ls", 512, 64, 0 },
 	{ "bits=3 scale=f16", "bits=3 scale=f16", 512, 64, 0 },
 };
@@ -384,7 +386,7 @@ static const struct {
 	const char *text;
 	uint32_t raw;
 } unserved[] = {
-	{ "bits=4", "bits=4", 48, 48, "keys of 48 and values of 48 coordinates: multiples of 32 up to 256 are served", 0 },
+	{ "bits=4", "bits=4", 52, 52, "keys of 52 and values of 52 coordinates: multiples of 8 up to 256 are served", 0 },
 	{ "bits=4", "bits=4", 64, 512, "keys of 64 and values of 512", 0 },
 	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch", 0 },
 	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch", 0 },

@@ -397,6 +397,8 @@ static void kv_check_all(bool brief)
 		kv_check("bits=3 scale=f16", "bits=2 correction=ls", 64, 2, 6, 32, 2, 200, 1.0f);
 		kv_check("bits=8 scale=bf16", "bits=8 correction=unbiased", 64, 2, 8, 64, 1, 200, 1.0f);
 		kv_check("bits=5", "bits=1 scale=f16", 96, 2, 8, 64, 1, 200, 1.0f, 160);
+		kv_check("bits=4 scale=bf16", "bits=4 correction=ls", 80, 2, 8, 64, 1, 200, 1.0f);
+		kv_check("bits=6", "bits=3 scale=f16", 24, 2, 8, 64, 1, 200, 1.0f, 72);
 		return;
 	}
 	kv_check_dtypes();
@@ -426,6 +428,13 @@ static void kv_check_all(bool brief)
 	for (size_t d : { 64, 128 })
 		for (const char *s : { "bits=1 correction=ls", "bits=2", "bits=3", "bits=4" })
 			kv_check(s, "bits=1 correction=unbiased scale=f16", d, 2, 8, 64, 1, 200, 1.0f);
+	/* sizes between: of own kernels, of bytes, of those for any bits, and keys and values apart */
+	for (size_t d : { 16, 40, 72, 80, 112, 136, 200, 248 })
+		for (const char *s : { "bits=2", "bits=3 scale=f16", "bits=4 correction=ls scale=bf16", "bits=6", "bits=8" }) {
+			kv_check(s, s, d, 2, 8, 64, 1 + d % 3, 300, 1.0f);
+			kv_check(s, "bits=4 correction=ls", d, 2, 6, 32, 1, 200, 1.0f, 264 - d);
+		}
+	kv_check("bits=4 correction=ls", "bits=4 correction=ls", 80, 2, 8, 64, 1, 20000, 1.0f);
 	kv_check("bits=4 scale=bf16", "bits=4 scale=bf16", 192, 2, 8, 64, 1, 400, 1.0f, 128);
 	kv_check("bits=8 scale=bf16", "bits=8 correction=unbiased scale=bf16", 128, 2, 8, 64, 1, 40000, 1.0f);
 	kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 40000, 1.0f);
@@ -557,6 +566,8 @@ static void kv_time_wide(void)
 	kv_time("bits=3 correction=ls", 128, 8, 32, 8, 32768, 64, false, false, four);
 	kv_time(four, 192, 8, 32, 8, 32768, 64, false, false, four, 128);
 	kv_time(four, 128, 8, 32, 8, 32768, 64, false, false, four, 64);
+	for (size_t d : { 80, 96, 112, 72 })
+		kv_time(four, d, 8, 32, 8, 32768, 64);
 }
 
 static void kv_time_all(void)
