@@ -18,9 +18,7 @@ int avx2_radix_create(const struct tq_host *host, const struct tq_plan *plan, vo
 	memset(t, 0, sizeof(*t));
 	t->plan = plan;
 	t->planes = plan->codebook.planes;
-	t->books = x->base[1] ? 2 : 1;
-	for (j = 0; j < t->books; j++)
-		radix_book(plan, j, &t->book[j].levels);
+	radix_books(plan, t);
 	for (j = 0; j < x->digits; j++) {
 		beta = (t->planes == 2 ? 16383 : 127) + (x->count[j] & 1);
 		t->beta[j > 0] = (uint16_t)beta;

@@ -56,11 +56,9 @@ int avx512_radix_create(const struct tq_host *host, const struct tq_plan *plan, 
 	if (!t)
 		return TQ_ERR_NOMEM;
 	memset(t, 0, sizeof(*t));
-	t->books = x->base[1] ? 2 : 1;
-	for (j = 0; j < t->books; j++) {
-		radix_book(plan, j, &t->book[j].levels);
+	radix_books(plan, t);
+	for (j = 0; j < t->books; j++)
 		avx512_tables_fill(&t->book[j].levels, plan->codebook.planes > 1 ? 5 : 4, &t->book[j].tables);
-	}
 	if (plan->codebook.planes == 1)
 		fill_words(plan, t);
 	for (j = 0; j < x->digits && plan->codebook.planes == 1; j++)

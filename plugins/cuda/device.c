@@ -16,6 +16,17 @@
 
 extern const unsigned char tqc_fatbin[], tqc_kv_fatbin[], tqc_tcq_fatbin[], tqc_radix_fatbin[];
 
+/* The modules, and the first kernel of each */
+static const struct {
+	const unsigned char *fatbin;
+	int first;
+} modules[TQC_MODULES] = {
+	{tqc_fatbin, 0},
+	{tqc_kv_fatbin, id_tqc_kv_append},
+	{tqc_tcq_fatbin, id_tqc_decode_tcq},
+	{tqc_radix_fatbin, id_tqc_encode_radix},
+};
+
 #define TQC_KERNEL_NAME(name, ...) #name,
 static const char *const kernel_names[TQC_KERNELS] = {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_NAME) TQC_ENCODE_KERNELS(TQC_KERNEL_NAME)
@@ -151,21 +162,15 @@ static void unload_kernels(struct tqc_device *d)
 /* The kernels of a device whose context is current; called with the lock held. */
 static CUresult load_kernels(struct tqc_device *d, const char **failed)
 {
-	CUmodule *mod = d->mod;
-	const char *step;
-	CUresult err;
-	int k;
+	CUresult err = CU_SUCCESS;
+	const char *step = NULL;
+	int k, m;
 
-	STEP(module_load(&mod[0], tqc_fatbin));
-	if (!err)
-		STEP(module_load(&mod[1], tqc_kv_fatbin));
-	if (!err)
-		STEP(module_load(&mod[2], tqc_tcq_fatbin));
-	if (!err)
-		STEP(module_load(&mod[3], tqc_radix_fatbin));
-	for (k = 0; !err && k < TQC_KERNELS; k++) {
-		STEP(module_function(&d->fn[k], mod[(k >= id_tqc_kv_append) + (k >= id_tqc_decode_tcq) + (k >= id_tqc_encode_radix)],
-				     kernel_names[k]));
+	for (m = 0; !err && m < TQC_MODULES; m++)
+		STEP(module_load(&d->mod[m], modules[m].fatbin));
+	for (k = m = 0; !err && k < TQC_KERNELS; k++) {
+		m += m + 1 < TQC_MODULES && k == modules[m + 1].first;
+		STEP(module_function(&d->fn[k], d->mod[m], kernel_names[k]));
 		if (!err)
 			STEP(function_get(&d->registers[k], CU_FUNC_ATTRIBUTE_NUM_REGS, d->fn[k]));
 		if (!err)

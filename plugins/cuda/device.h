@@ -18,7 +18,7 @@ enum tqc_kernel {
 };
 #undef TQC_KERNEL_ID
 
-/* kernels.cu; kv.cu, from id_tqc_kv_append on; tcq.cu, from id_tqc_decode_tcq on; radix.cu, from id_tqc_encode_radix on */
+/* kernels.cu, kv.cu, tcq.cu and radix.cu, in the order of their kernels above */
 #define TQC_MODULES 4
 
 /** Buffers of TQC_CHUNK_BYTES for one chunk of rows from host memory: pinned, and the GPU's. */

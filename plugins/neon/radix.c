@@ -19,9 +19,7 @@ int neon_radix_create(const struct tq_host *host, const struct tq_plan *plan, vo
 	memset(t, 0, sizeof(*t));
 	t->plan = plan;
 	t->planes = plan->codebook.planes;
-	t->books = x->base[1] ? 2 : 1;
-	for (j = 0; j < t->books; j++)
-		radix_book(plan, j, &t->book[j].levels);
+	radix_books(plan, t);
 	for (j = 0; j < x->digits; j++) {
 		while (x->count[j] >> (t->shift[j] + 1))
 			t->shift[j]++;
