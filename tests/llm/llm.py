@@ -55,9 +55,9 @@ Q4_BYTES = 2 * LAYERS * KV_HEADS * (DIM // 32 * 18)
 LEARN = {"center": caches.CENTER_LEARN, "center_tokens": 128}
 
 
-def spec(bits, correction="ls", effort=0, code=None):
+def spec(bits, correction="ls", effort=0, code=None, more=""):
     what = f"code={code} " if code else ""
-    return f"{what}bits={bits} correction={correction} scale=bf16 effort={effort}"
+    return f"{what}bits={bits} correction={correction} scale=bf16 effort={effort} {more}".rstrip()
 
 
 def tq(key, value=None, **options):
@@ -114,6 +114,17 @@ def variants(plan):
         v[f"keys {bits}, unbiased values {bits}, effort 1"] = tq(spec(bits, effort=1), spec(bits, "unbiased", 1), **LEARN)
     for key, value in (4.5, 2.5), (3.5, 1.6):
         v[f"keys {key}, unbiased values {value}, effort 1"] = tq(spec(key, effort=1), spec(value, "unbiased", 1), **LEARN)
+    for seed in 2, 3:  # how much of a row is the luck of a rotation
+        v[f"tcq keys 3, unbiased values 3, seed {seed}"] = \
+            tq(spec(3, code="tcq", more=f"seed={seed}"), spec(3, "unbiased", code="tcq", more=f"seed={seed}"), **LEARN)
+        v[f"keys 3.5, unbiased values 3.5, effort 1, seed {seed}"] = \
+            tq(spec(3.5, effort=1, more=f"seed={seed}"), spec(3.5, "unbiased", 1, more=f"seed={seed}"), **LEARN)
+    for rotation in "rht:2", "haar":
+        v[f"tcq keys 3, unbiased values 3, {rotation}"] = \
+            tq(spec(3, code="tcq", more=f"rotation={rotation}"),
+               spec(3, "unbiased", code="tcq", more=f"rotation={rotation}"), **LEARN)
+    v["tcq keys 3, unbiased values 3, centre of 512"] = \
+        tq(spec(3, code="tcq"), spec(3, "unbiased", code="tcq"), **{**LEARN, "center_tokens": 512})
     v["polar:4"] = tq("code=polar:4 scale=bf16", **LEARN)
     for effort in 0, 1:  # 3.6 bits: 18 of 30 layers at 4, 12 at 3
         some = [n for n in range(LAYERS) if n % 5 in (1, 3)]
