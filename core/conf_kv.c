@@ -139,13 +139,12 @@ static bool read_word(const config_setting_t *s, const struct member *m, uint32_
 static int read_spec(const struct reader *r, const config_setting_t *s, const struct member *m, const char **to)
 {
 	const char *text = config_setting_get_string(s);
-	struct tq_spec spec;
-	bool raw;
+	struct tq_kv_code code;
 	int ret;
 
 	if (!text)
 		return fail_member(r, s, m);
-	ret = tq_kv_spec(text, m->name, m->kind == VALUE_SPEC, &spec, &raw);
+	ret = tq_kv_spec(text, m->name, m->kind == VALUE_SPEC, &code);
 	if (ret)
 		return ret == TQ_ERR_NOMEM ? ret : fail(r, s, tq_error_text());
 	*to = tq_conf_strdup(r->ctx, r->config, text, strlen(text));

@@ -148,6 +148,19 @@ int tq_kv_create(struct tq_context *ctx, const struct tq_kv_options *options, st
 	return TQ_OK;
 }
 
+/* Where value_dim is 0 a value is its key */
+static void free_heads(struct tq_kv *kv, struct tq_kv_head *heads)
+{
+	uint32_t h;
+
+	for (h = 0; heads && h < kv->o.kv_heads; h++) {
+		tq_free(kv->ctx, heads[h].key.order);
+		if (kv->o.value_dim)
+			tq_free(kv->ctx, heads[h].value.order);
+	}
+	tq_free(kv->ctx, heads);
+}
+
 void tq_kv_destroy(struct tq_kv *kv)
 {
 	struct tq_kv_codec *c;
@@ -156,7 +169,7 @@ void tq_kv_destroy(struct tq_kv *kv)
 	if (!kv)
 		return;
 	for (i = 0; kv->layers && i < kv->o.layers; i++) {
-		tq_free(kv->ctx, kv->layers[i].heads);
+		free_heads(kv, kv->layers[i].heads);
 		tq_free(kv->ctx, kv->layers[i].centre);
 	}
 	tq_free(kv->ctx, kv->layers);

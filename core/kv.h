@@ -3,8 +3,8 @@
 #define TQ_CORE_KV_H
 
 /*
- * The parts of a KV cache. kv.c makes it, kv_format.c says where rows lie in a page, kv_page.c has the
- * pages, kv_slab.c where they lie, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done with them, kv_file.c saves.
+ * The parts of a KV cache. kv.c makes it, kv_spec.c reads its specs, kv_format.c says where rows lie in a page,
+ * kv_page.c has the pages, kv_slab.c where they lie, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done with them, kv_file.c saves.
  *
  * Two kinds of pages:
  *
@@ -29,9 +29,29 @@ struct tq_kv_codec {
 	struct tq_served attend;
 };
 
-/** Keys or values of one head: coded by @codec, or in 16 bits where that is NULL. */
-struct tq_kv_part {
+/**
+ * struct tq_kv_group - channels of a part that share a codec
+ * @first:     where they begin in the part's order
+ * @row_bytes: of a row of theirs
+ * @at:        where their rows, of a whole page, begin in the part's
+ */
+struct tq_kv_group {
 	struct tq_kv_codec *codec;
+	uint32_t first;
+	size_t row_bytes;
+	size_t at;
+};
+
+/**
+ * struct tq_kv_part - keys or values of one head
+ * @groups:    0: in 16 bits; 1; 2: split
+ * @order:     @dim channels, the first group's, then the rest's, each ascending; NULL unless split
+ * @row_bytes: of a row, all groups
+ */
+struct tq_kv_part {
+	uint32_t groups;
+	struct tq_kv_group group[2];
+	uint32_t *order;
 	uint32_t dim;
 	size_t row_bytes;
 };
@@ -62,6 +82,8 @@ struct tq_kv {
 	uint32_t key_width; /* key_dim + key_raw_dim */
 	uint32_t out_dim;   /* of an output: value_dim, or key_dim where that is 0 */
 	size_t raw_bytes;   /* of a 16-bit page */
+	size_t query_bytes; /* of a query prepared for all groups of a key: the most of any head */
+	bool split;	    /* some part has two groups */
 	struct tq_kv_codec *codecs;
 	struct tq_kv_codec *base; /* serves 16-bit rows, and names files */
 	struct tq_kv_layer *layers;
@@ -110,15 +132,37 @@ static inline uint32_t tq_kv_index(uint32_t i, uint32_t n)
 }
 
 /**
- * tq_kv_spec - what a spec of options, an override or a profile means
- * @text:  over preset=cache; TQ_KV_RAW; NULL
+ * struct tq_kv_code - what a spec of options, an override or a profile means
+ * @groups:   0: rows stay in 16 bits; 1; 2: split
+ * @spec:     of each group
+ * @channels: a list of the first group's, up to a blank; in the text that was read
+ */
+struct tq_kv_code {
+	uint32_t groups;
+	struct tq_spec spec[2];
+	const char *channels;
+};
+
+/**
+ * tq_kv_spec - read a spec
+ * @text:  over preset=cache; TQ_KV_RAW; NULL; "split=CHANNELS SPEC / SPEC"
  * @what:  for error texts
  * @value: of values, which take no qjl
- * @raw:   receives whether rows stay in 16 bits
  *
  * Return: TQ_OK; TQ_ERR_SPEC; TQ_ERR_UNSUPPORTED.
  */
-int tq_kv_spec(const char *text, const char *what, bool value, struct tq_spec *spec, bool *raw);
+int tq_kv_spec(const char *text, const char *what, bool value, struct tq_kv_code *code);
+
+/**
+ * tq_kv_order - the channels of a split
+ * @code:  split
+ * @what:  for error texts
+ * @order: room for @dim channels: the first group's, then the rest's
+ * @n:     receives how many the first group has
+ *
+ * Return: TQ_OK; TQ_ERR_SPEC.
+ */
+int tq_kv_order(const struct tq_kv_code *code, const char *what, uint32_t dim, uint32_t *order, uint32_t *n);
 
 /** tq_kv_layout - specs to codecs, and the places of rows in pages */
 int tq_kv_layout(struct tq_kv *kv);

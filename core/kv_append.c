@@ -149,20 +149,27 @@ static int open_page(struct tq_kv *kv, uint32_t layer, struct tq_kv_run *run)
 
 /* ---- coding a page ---- */
 
-static int encode_centred(struct tq_kv *kv, const struct tq_kv_part *part, const float *centre,
-			  const uint16_t *from, size_t stride, uint32_t n, unsigned char *to)
+/* Rows less the centre, and in the order of their groups */
+static int encode_moved(struct tq_kv *kv, const struct tq_kv_part *part, const float *centre,
+			const uint16_t *from, size_t stride, uint32_t n, unsigned char *to)
 {
-	size_t d = part->dim, i;
-	float *x = tq_alloc(kv->ctx, n * d * sizeof(*x));
+	size_t d = part->dim, channel, i;
+	float *x = tq_alloc(kv->ctx, n * d * sizeof(*x)), v;
+	const struct tq_kv_group *g;
+	int ret = TQ_OK;
 	uint32_t t;
-	int ret;
 
 	if (!x)
 		return TQ_ERR_NOMEM;
-	for (t = 0; t < n; t++)
-		for (i = 0; i < d; i++)
-			x[t * d + i] = tq_load_element(from + t * stride, (int)kv->o.raw_type, i) - centre[i];
-	ret = tq_encode(part->codec->q, x, d, n, to);
+	for (t = 0; t < n; t++) {
+		for (i = 0; i < d; i++) {
+			channel = part->order ? part->order[i] : i;
+			v = tq_load_element(from + t * stride, (int)kv->o.raw_type, channel);
+			x[t * d + i] = centre ? v - centre[channel] : v;
+		}
+	}
+	for (g = part->group; !ret && g < part->group + part->groups; g++)
+		ret = tq_encode(g->codec->q, x + g->first, d, n, to + g->at);
 	tq_free(kv->ctx, x);
 	return ret;
 }
@@ -178,13 +185,13 @@ static void copy_rows(const uint16_t *from, size_t stride, uint32_t n, size_t wi
 static int encode_part(struct tq_kv *kv, const struct tq_kv_part *part, const float *centre,
 		       const uint16_t *from, size_t stride, uint32_t n, unsigned char *to)
 {
-	if (!part->codec) {
+	if (!part->groups) {
 		copy_rows(from, stride, n, part->dim, to);
 		return TQ_OK;
 	}
-	if (centre)
-		return encode_centred(kv, part, centre, from, stride, n, to);
-	return tq_encode_as(part->codec->q, from, (int)kv->o.raw_type, stride, n, to);
+	if (centre || part->order)
+		return encode_moved(kv, part, centre, from, stride, n, to);
+	return tq_encode_as(part->group[0].codec->q, from, (int)kv->o.raw_type, stride, n, to);
 }
 
 static int encode_head(struct tq_kv *kv, uint32_t layer, uint32_t head, const struct tq_kv_entry *e,

@@ -24,17 +24,6 @@ static void *carve(struct carver *c, size_t bytes)
 	return p;
 }
 
-static size_t query_bytes(const struct tq_kv *kv)
-{
-	const struct tq_kv_codec *c;
-	size_t most = 64;
-
-	for (c = kv->codecs; c; c = c->next)
-		if (c->q->pipe.query_bytes > most)
-			most = c->q->pipe.query_bytes;
-	return most;
-}
-
 /* Lays the arrays of a block out for @entries entries: as many parts at the most */
 static size_t lay_out(const struct tq_kv *kv, size_t entries, bool pages, unsigned char *scratch,
 		      struct tq_kv_block *b, struct tq_kv_cut **cuts)
@@ -44,7 +33,7 @@ static size_t lay_out(const struct tq_kv *kv, size_t entries, bool pages, unsign
 
 	*cuts = carve(&c, entries * sizeof(**cuts));
 	b->queries = carve(&c, rows * kv->key_width * sizeof(float));
-	b->prepared_bytes = TQ_KV_ROWS * query_bytes(kv);
+	b->prepared_bytes = TQ_KV_ROWS * kv->query_bytes;
 	b->prepared = carve(&c, heads * b->prepared_bytes);
 	b->bias = carve(&c, rows * sizeof(float));
 	b->work = carve(&c, heads * (3 * TQ_KV_ROWS + 1) * kv->out_dim * sizeof(float));
@@ -142,24 +131,45 @@ static void load_queries(const struct tq_kv_block *b, uint32_t head, float *to)
 	}
 }
 
+/* A group's channels of each query, or all, prepared for its codec */
+static int prepare_group(const struct tq_kv_block *b, const struct tq_kv_part *key, const struct tq_kv_group *g,
+			 const float *queries, unsigned char *to)
+{
+	const struct tq_pipeline *pipe = &g->codec->q->pipe;
+	size_t width = b->kv->key_width;
+	float x[TQ_KV_MAX_DIM];
+	uint32_t r, i;
+	int ret = TQ_OK;
+
+	if (!key->order)
+		return tq_pipeline_prepare(pipe, queries, width, b->rows, to);
+	for (r = 0; !ret && r < b->rows; r++, queries += width, to += pipe->query_bytes) {
+		for (i = 0; i < tq_dim(g->codec->q); i++)
+			x[i] = queries[key->order[g->first + i]];
+		ret = tq_pipeline_prepare(pipe, x, tq_dim(g->codec->q), 1, to);
+	}
+	return ret;
+}
+
 static int prepare_head(const struct tq_kv_block *b, uint32_t head)
 {
-	const struct tq_kv_codec *codec = b->layer->heads[head].key.codec;
+	const struct tq_kv_part *key = &b->layer->heads[head].key;
+	unsigned char *to = b->prepared + head * b->prepared_bytes;
 	const struct tq_kv *kv = b->kv;
 	float *queries = b->queries + (size_t)head * TQ_KV_ROWS * kv->key_width;
 	float *bias = b->bias + (size_t)head * TQ_KV_ROWS;
 	bool centred = b->layer->centre && atomic_load(&b->layer->centred);
-	uint32_t r;
+	int ret = TQ_OK;
+	uint32_t r, g;
 
 	load_queries(b, head, queries);
 	for (r = 0; r < b->rows; r++)
 		bias[r] = !centred ? 0.0f :
 				     tq_dot16(queries + r * (size_t)kv->key_width,
 					      b->layer->centre + (size_t)head * kv->o.key_dim, kv->o.key_dim);
-	if (!codec)
-		return TQ_OK;
-	return tq_pipeline_prepare(&codec->q->pipe, queries, kv->key_width, b->rows,
-				   b->prepared + head * b->prepared_bytes);
+	for (g = 0; !ret && g < key->groups; g++)
+		ret = prepare_group(b, key, &key->group[g], queries, to + tq_kv_prepared_at(key, g));
+	return ret;
 }
 
 /* acc = acc + mix * factor over a head's row */
@@ -202,7 +212,7 @@ static float gather_row(const struct tq_kv_block *b, uint32_t head, uint32_t row
 			float *turned, float *plain)
 {
 	size_t place = head * b->ncuts * TQ_KV_ROWS + row, d = b->kv->out_dim, s;
-	bool codes = b->layer->heads[head].value.codec;
+	bool codes = b->layer->heads[head].value.groups;
 	float total = sink > -INFINITY ? tq_exp(sink - most) : 0.0f, coded = 0.0f, factor;
 	const struct tq_kv_entry *e;
 
@@ -239,13 +249,48 @@ static void store_row(const struct tq_kv_block *b, uint32_t head, uint32_t row, 
 			total > 0.0f ? (float)((double)most + log((double)total)) : -INFINITY;
 }
 
+/* What coded values of one codec add up to, back from its rotation, to what is in @to */
+static void add_turned(const struct tq_kv_codec *codec, const float *turned, uint32_t rows, float *back,
+		       const uint32_t *order, float *to)
+{
+	const struct tq_map *map = &codec->q->pipe.rotation;
+	const float *scales = codec->q->pipe.scales;
+	size_t d = tq_dim(codec->q), i;
+
+	map->ops->unrotate(map->rot, map->state, turned, back, rows, back + rows * d);
+	for (i = 0; scales && i < rows * d; i++)
+		back[i] = back[i] * scales[i % d];
+	for (i = 0; i < rows * d; i++)
+		to[order ? order[i] : i] = to[order ? order[i] : i] + back[i];
+}
+
+/* A split's groups one after another, in memory that is aligned as a codec's rows are */
+static void add_values(const struct tq_kv_block *b, const struct tq_kv_part *value, const float *turned, float *back,
+		       float *plain)
+{
+	_Alignas(64) float own[TQ_KV_MAX_DIM];
+	const struct tq_kv_group *g;
+	size_t d = value->dim;
+	uint32_t r;
+
+	if (!value->order) {
+		add_turned(value->group[0].codec, turned, b->rows, back, NULL, plain);
+		return;
+	}
+	for (r = 0; r < b->rows; r++) {
+		for (g = value->group; g < value->group + value->groups; g++) {
+			memcpy(own, turned + r * d + g->first, tq_dim(g->codec->q) * sizeof(*own));
+			add_turned(g->codec, own, 1, back, value->order + g->first, plain + r * d);
+		}
+	}
+}
+
 static void combine_head(const struct tq_kv_block *b, uint32_t head)
 {
-	const struct tq_kv_codec *codec = b->layer->heads[head].value.codec;
+	const struct tq_kv_part *value = &b->layer->heads[head].value;
 	size_t d = b->kv->out_dim, room = TQ_KV_ROWS * d;
 	float *turned = b->work + head * (3 * room + d), *plain = turned + room, *back = plain + room;
 	float total[TQ_KV_ROWS], most[TQ_KV_ROWS], sink;
-	const struct tq_map *map;
 	uint32_t r;
 
 	for (r = 0; r < b->rows; r++) {
@@ -261,15 +306,8 @@ static void combine_head(const struct tq_kv_block *b, uint32_t head)
 		memset(turned + r * d, 0, d * sizeof(*turned));
 		memset(plain + r * d, 0, d * sizeof(*plain));
 	}
-	if (codec) {
-		map = &codec->q->pipe.rotation;
-		map->ops->unrotate(map->rot, map->state, turned, back, b->rows, back + room);
-		if (codec->q->pipe.scales)
-			for (r = 0; r < b->rows * d; r++)
-				back[r] = back[r] * codec->q->pipe.scales[r % d];
-		for (r = 0; r < b->rows; r++)
-			add_scaled(plain + r * d, back + r * d, 1.0f, d);
-	}
+	if (value->groups)
+		add_values(b, value, turned, back, plain);
 	for (r = 0; r < b->rows; r++)
 		store_row(b, head, r, plain + r * d, total[r], most[r]);
 }
@@ -314,6 +352,17 @@ static int combine_heads(void *arg, uint32_t lane, size_t first, size_t n)
 	return TQ_OK;
 }
 
+/* Has a driver of a part's codecs failed? */
+static int part_failed(const struct tq_kv_part *part)
+{
+	int ret = TQ_OK;
+	uint32_t g;
+
+	for (g = 0; !ret && g < part->groups; g++)
+		ret = tq_pipeline_failed(&part->group[g].codec->q->pipe);
+	return ret;
+}
+
 static int attend_block(struct tq_kv_block *b)
 {
 	uint32_t heads = b->kv->o.kv_heads, h, r;
@@ -329,12 +378,9 @@ static int attend_block(struct tq_kv_block *b)
 		for (r = 0; r < b->rows; r++)
 			add_page_masses(b, h, r);
 	for (h = 0; !ret && h < heads; h++) {
-		const struct tq_kv_head *head = &b->layer->heads[h];
-
-		if (head->key.codec)
-			ret = tq_pipeline_failed(&head->key.codec->q->pipe);
-		if (!ret && head->value.codec)
-			ret = tq_pipeline_failed(&head->value.codec->q->pipe);
+		ret = part_failed(&b->layer->heads[h].key);
+		if (!ret)
+			ret = part_failed(&b->layer->heads[h].value);
 	}
 	return ret;
 }

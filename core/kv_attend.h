@@ -22,10 +22,10 @@ struct tq_kv_cut {
  * @first:    first query row of the block
  * @rows:     how many
  * @queries:  [head][row][key_width] floats
- * @prepared: [head] prepared queries of the head's codec, @prepared_bytes apart
+ * @prepared: [head] queries prepared for each group of the head's keys, @prepared_bytes apart
  * @bias:     [head][row]: <query, centre>
  * @top, @sum: [head][part][row]: largest logit, and sum of weights relative to it
- * @mix:      [head][part][row][out_dim]: weighted values, rotated if the part is coded
+ * @mix:      [head][part][row][out_dim]: weighted values, rotated and in their groups' order if the part is coded
  * @page_sum: [head][entry][row]: sum of weights; NULL unless page_mass is wanted
  * @work:     [head]: 3 x rows x out_dim floats, and out_dim more
  */
@@ -49,10 +49,10 @@ struct tq_kv_block {
 /** tq_kv_part_attend - logits, weights and weighted values of one head and part */
 void tq_kv_part_attend(const struct tq_kv_block *b, uint32_t head, size_t part);
 
-/** tq_kv_ops - the attend operations for a part of a page: its codec's, or those for 16-bit rows */
-static inline const struct tq_served *tq_kv_ops(const struct tq_kv *kv, const struct tq_kv_codec *c)
+/** tq_kv_prepared_at - where a block's queries that are prepared for a group of keys begin in the head's */
+static inline size_t tq_kv_prepared_at(const struct tq_kv_part *key, uint32_t group)
 {
-	return c ? &c->attend : &kv->base->attend;
+	return group ? TQ_KV_ROWS * key->group[0].codec->q->pipe.query_bytes : 0;
 }
 
 /** tq_kv_query_token - the query token of a block's row */

@@ -10,6 +10,8 @@
 #include <stdint.h>
 
 #define TQ_KV_FILE_VERSION 1
+/* Where some keys or values are split: each names a second codec, and the first's channels. */
+#define TQ_KV_FILE_SPLIT 2
 /* Number of a head's codec where its rows stay in 16 bits. */
 #define TQ_KV_FILE_RAW UINT32_MAX
 

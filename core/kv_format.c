@@ -1,24 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the rows of each layer and head are: specs, overrides, and the places in a coded page. Heads with
- * the same spec share one quantizer.
+ * What the rows of each layer and head are: overrides, codecs, and the places in a coded page. Heads with
+ * the same spec share one quantizer. Of a split a page has all rows of the first group, then all of the rest's.
  */
 
 #include "kv.h"
-
-static int check_spec(const struct tq_spec *spec, const char *what, bool value)
-{
-	int ret = tq_spec_check(spec, 0);
-
-	if (ret)
-		return tq_fail(ret, "%s: %.400s", what, tq_error_text());
-	if (spec->center != TQ_CENTER_OFF)
-		return tq_fail(TQ_ERR_SPEC, "%s: center must be off: options.center centres keys", what);
-	if (value && spec->correction >= TQ_CORR_QJL_GAUSS)
-		return tq_fail(TQ_ERR_UNSUPPORTED, "%s: qjl corrections estimate inner products; values need rows",
-			       what);
-	return TQ_OK;
-}
 
 static bool same_spec(const struct tq_spec *a, const struct tq_spec *b)
 {
@@ -76,41 +62,63 @@ static int codec_for(struct tq_kv *kv, const struct tq_spec *spec, uint32_t dim,
 	return serve(kv, c);
 }
 
-int tq_kv_spec(const char *text, const char *what, bool value, struct tq_spec *spec, bool *raw)
+/* A group of @n channels from place @first of the order on, behind the groups that are there */
+static int add_group(struct tq_kv *kv, struct tq_kv_part *part, struct tq_spec *spec, uint32_t first, uint32_t n)
 {
+	struct tq_kv_group *g = &part->group[part->groups];
 	int ret;
 
-	*raw = text && !strcmp(text, TQ_KV_RAW);
-	tq_spec_init(spec);
-	ret = tq_spec_parse(spec, "preset=cache");
-	if (ret || !text || *raw)
-		return ret;
-	ret = tq_spec_parse(spec, text);
+	/* 8-bit queries would cost more accuracy than 4-bit keys leave in the softmax */
+	if (spec->query == TQ_QUERY_AUTO)
+		spec->query = TQ_QUERY_S16;
+	ret = codec_for(kv, spec, n, &g->codec);
 	if (ret)
-		return tq_fail(ret, "%s: %.400s", what, tq_error_text());
-	return check_spec(spec, what, value);
+		return ret;
+	g->first = first;
+	g->row_bytes = tq_code_size(g->codec->q);
+	g->at = part->row_bytes * kv->o.page_tokens;
+	part->row_bytes += g->row_bytes;
+	part->groups++;
+	return TQ_OK;
+}
+
+static int split_init(struct tq_kv *kv, struct tq_kv_code *code, const char *what, struct tq_kv_part *part)
+{
+	char why[256];
+	uint32_t n, g;
+	int ret;
+
+	kv->split = true;
+	part->order = tq_alloc(kv->ctx, part->dim * sizeof(*part->order));
+	if (!part->order)
+		return TQ_ERR_NOMEM;
+	ret = tq_kv_order(code, what, part->dim, part->order, &n);
+	if (ret)
+		return ret;
+	for (g = 0; !ret && g < 2; g++)
+		ret = add_group(kv, part, &code->spec[g], g ? n : 0, g ? part->dim - n : n);
+	if (!ret || ret == TQ_ERR_NOMEM)
+		return ret;
+	snprintf(why, sizeof(why), "%s", tq_error_text());
+	return tq_fail(ret, "%s: group %u: %s", what, part->groups, why);
 }
 
 static int part_init(struct tq_kv *kv, const char *text, const char *what, uint32_t dim, bool value,
 		     struct tq_kv_part *part)
 {
-	struct tq_spec spec;
-	bool raw;
+	struct tq_kv_code code;
 	int ret;
 
 	part->dim = dim;
-	part->codec = NULL;
-	part->row_bytes = 2 * (size_t)dim;
-	ret = tq_kv_spec(text, what, value, &spec, &raw);
-	if (ret || raw)
+	ret = tq_kv_spec(text, what, value, &code);
+	if (ret)
 		return ret;
-	/* 8-bit queries would cost more accuracy than 4-bit keys leave in the softmax */
-	if (spec.query == TQ_QUERY_AUTO)
-		spec.query = TQ_QUERY_S16;
-	ret = codec_for(kv, &spec, dim, &part->codec);
-	if (!ret)
-		part->row_bytes = tq_code_size(part->codec->q);
-	return ret;
+	if (code.groups == 2)
+		return split_init(kv, &code, what, part);
+	if (code.groups == 1)
+		return add_group(kv, part, &code.spec[0], 0, dim);
+	part->row_bytes = 2 * (size_t)dim;
+	return TQ_OK;
 }
 
 static bool covers(const struct tq_kv *kv, const struct tq_kv_override *v, uint32_t layer, uint32_t head)
@@ -156,10 +164,10 @@ static int head_init(struct tq_kv *kv, uint32_t layer, uint32_t head)
 static int layer_init(struct tq_kv *kv, uint32_t layer)
 {
 	struct tq_kv_layer *l = &kv->layers[layer];
-	size_t at = 0, tokens = kv->o.page_tokens;
+	size_t at = 0, tokens = kv->o.page_tokens, query;
 	struct tq_kv_head *h;
 	bool coded = false;
-	uint32_t i;
+	uint32_t i, g;
 	int ret;
 
 	l->heads = tq_alloc(kv->ctx, kv->o.kv_heads * sizeof(*l->heads));
@@ -176,7 +184,11 @@ static int layer_init(struct tq_kv *kv, uint32_t layer)
 		h->value_at = kv->o.value_dim ? at : h->key_at;
 		if (kv->o.value_dim)
 			at += tq_round_up(tokens * h->value.row_bytes, 64);
-		coded |= h->key.codec || h->value.codec;
+		coded |= h->key.groups || h->value.groups;
+		query = 0;
+		for (g = 0; g < h->key.groups; g++)
+			query += h->key.group[g].codec->q->pipe.query_bytes;
+		kv->query_bytes = query > kv->query_bytes ? query : kv->query_bytes;
 	}
 	l->coded_bytes = coded ? at : 0;
 	return TQ_OK;
@@ -184,19 +196,19 @@ static int layer_init(struct tq_kv *kv, uint32_t layer)
 
 int tq_kv_layout(struct tq_kv *kv)
 {
-	struct tq_spec spec;
+	struct tq_kv_code code;
 	uint32_t layer;
-	bool raw;
 	int ret;
 
 	kv->group = kv->o.query_heads / kv->o.kv_heads;
 	kv->key_width = kv->o.key_dim + kv->o.key_raw_dim;
 	kv->out_dim = kv->o.value_dim ? kv->o.value_dim : kv->o.key_dim;
+	kv->query_bytes = 64;
 	kv->raw_bytes = 2 * (size_t)kv->o.page_tokens * kv->o.kv_heads *
 			((size_t)kv->key_width + kv->o.value_dim);
-	ret = tq_kv_spec(NULL, "", false, &spec, &raw);
+	ret = tq_kv_spec(NULL, "", false, &code);
 	if (!ret)
-		ret = codec_for(kv, &spec, kv->o.key_dim, &kv->base);
+		ret = codec_for(kv, &code.spec[0], kv->o.key_dim, &kv->base);
 	for (layer = 0; !ret && layer < kv->o.layers; layer++)
 		ret = layer_init(kv, layer);
 	return ret;

@@ -7,6 +7,9 @@
 #include <math.h>
 #include "kv_attend.h"
 
+/* Tokens of a split's second group that are scored at a time */
+#define SCORES 64
+
 /* Positions that a query row sees: from @first (and the sinks) up to @last */
 struct view {
 	uint64_t first, last, sinks;
@@ -40,16 +43,37 @@ static const float *queries_of(const struct tq_kv_block *b, uint32_t head)
 	return b->queries + (size_t)head * TQ_KV_ROWS * b->kv->key_width;
 }
 
+/* Scores of @n tokens of an entry from its @first on, for a group of channels */
+static void score_group(const struct tq_kv_block *b, const struct tq_kv_group *g, const unsigned char *prepared,
+			const unsigned char *keys, size_t first, size_t n, float *scores, size_t ld)
+{
+	const struct tq_quantizer *q = g->codec->q;
+	const struct tq_served *score = &q->pipe.op[TQ_OP_SCORE];
+
+	score->ops->score(q->plan, score->state, prepared, b->rows, keys + g->at + first * g->row_bytes, n, scores, ld);
+}
+
+/* Of a split, the score of the first group plus that of the rest */
 static void logits_coded(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
 			 float *logits)
 {
-	const struct tq_kv_head *h = &b->layer->heads[head];
-	const struct tq_quantizer *q = h->key.codec->q;
-	const struct tq_served *score = &q->pipe.op[TQ_OP_SCORE];
+	const struct tq_kv_part *key = &b->layer->heads[head].key;
+	const unsigned char *keys = e->page->data + b->layer->heads[head].key_at;
+	const unsigned char *prepared = b->prepared + head * b->prepared_bytes;
+	float rest[TQ_KV_ROWS * SCORES];
+	size_t t, n, i, r;
 
-	score->ops->score(q->plan, score->state, b->prepared + head * b->prepared_bytes, b->rows,
-			  e->page->data + h->key_at + e->offset * h->key.row_bytes, e->count, logits,
-			  TQ_KV_SPLIT);
+	score_group(b, &key->group[0], prepared, keys, e->offset, e->count, logits, TQ_KV_SPLIT);
+	if (key->groups == 1)
+		return;
+	prepared += tq_kv_prepared_at(key, 1);
+	for (t = 0; t < e->count; t += n) {
+		n = e->count - t < SCORES ? e->count - t : SCORES;
+		score_group(b, &key->group[1], prepared, keys, e->offset + t, n, rest, SCORES);
+		for (r = 0; r < b->rows; r++)
+			for (i = 0; i < n; i++)
+				logits[r * TQ_KV_SPLIT + t + i] = logits[r * TQ_KV_SPLIT + t + i] + rest[r * SCORES + i];
+	}
 }
 
 static void add_tails(const struct tq_kv_block *b, uint32_t head, const struct tq_kv_entry *e,
@@ -80,7 +104,7 @@ static void logits_entry(const struct tq_kv_block *b, uint32_t head, const struc
 	const uint16_t *rows;
 	size_t stride;
 
-	if (e->page->coded && h->key.codec) {
+	if (e->page->coded && h->key.groups) {
 		logits_coded(b, head, e, logits);
 	} else if (e->page->coded) {
 		rows = (const uint16_t *)(const void *)(e->page->data + h->key_at);
@@ -111,7 +135,7 @@ static float finish(const struct tq_kv_block *b, uint32_t head, uint32_t row, co
 		    size_t n, float *logits)
 {
 	const struct tq_kv_entry *e = b->run->entries + cut->first, *end = e + cut->n;
-	bool coded = e->page->coded && b->layer->heads[head].key.codec;
+	bool coded = e->page->coded && b->layer->heads[head].key.groups;
 	float bias = coded ? b->bias[(size_t)head * TQ_KV_ROWS + row] : 0.0f;
 	float softcap = b->call->softcap, top, x;
 	struct view v = view_of(b, row);
@@ -135,14 +159,15 @@ static void mix_entry(const struct tq_kv_block *b, uint32_t head, const struct t
 {
 	const struct tq_kv_head *h = &b->layer->heads[head];
 	const struct tq_kv *kv = b->kv;
-	const struct tq_served *s = tq_kv_ops(kv, h->value.codec);
+	const struct tq_kv_group *g;
 	const uint16_t *rows;
 	size_t stride = kv->out_dim;
 
-	if (e->page->coded && h->value.codec) {
-		s->ops->mix(h->value.codec->q->plan, s->state, weights, TQ_KV_SPLIT, b->rows,
-			    e->page->data + h->value_at + e->offset * h->value.row_bytes, e->count, mix,
-			    kv->out_dim);
+	if (e->page->coded && h->value.groups) {
+		for (g = h->value.group; g < h->value.group + h->value.groups; g++)
+			g->codec->attend.ops->mix(g->codec->q->plan, g->codec->attend.state, weights, TQ_KV_SPLIT, b->rows,
+						  e->page->data + h->value_at + g->at + e->offset * g->row_bytes,
+						  e->count, mix + g->first, kv->out_dim);
 		return;
 	}
 	if (e->page->coded)

@@ -16,10 +16,18 @@ static void load_raw(const struct tq_kv *kv, const uint16_t *from, size_t n, flo
 static int load_part(const struct tq_kv *kv, const struct tq_kv_part *part, const unsigned char *rows,
 		     uint32_t row, float *to)
 {
-	if (part->codec)
-		return tq_decode(part->codec->q, rows + row * part->row_bytes, 1, to, part->dim);
-	load_raw(kv, (const uint16_t *)(const void *)rows + (size_t)row * part->dim, part->dim, to);
-	return TQ_OK;
+	float x[TQ_KV_MAX_DIM], *own = part->order ? x : to;
+	const struct tq_kv_group *g;
+	int ret = TQ_OK;
+	uint32_t i;
+
+	if (!part->groups)
+		load_raw(kv, (const uint16_t *)(const void *)rows + (size_t)row * part->dim, part->dim, to);
+	for (g = part->group; !ret && g < part->group + part->groups; g++)
+		ret = tq_decode(g->codec->q, rows + g->at + row * g->row_bytes, 1, own + g->first, part->dim);
+	for (i = 0; !ret && part->order && i < part->dim; i++)
+		to[part->order[i]] = own[i];
+	return ret;
 }
 
 static int read_coded(const struct tq_kv *kv, uint32_t layer, uint32_t head, const struct tq_kv_page *page,
@@ -31,7 +39,7 @@ static int read_coded(const struct tq_kv *kv, uint32_t layer, uint32_t head, con
 	int ret;
 
 	ret = load_part(kv, &h->key, page->data + h->key_at, row, key);
-	for (i = 0; h->key.codec && l->centre && i < d; i++)
+	for (i = 0; h->key.groups && l->centre && i < d; i++)
 		key[i] = key[i] + l->centre[head * d + i];
 	load_raw(kv, (const uint16_t *)(const void *)(page->data + h->tail_at) + (size_t)row * kv->o.key_raw_dim,
 		 kv->o.key_raw_dim, key + d);

@@ -59,9 +59,12 @@ static int check_header(const struct tq_kv *kv, struct cursor *c, struct tq_kv_f
 	ret = take(c, h, sizeof(*h));
 	if (ret)
 		return ret;
-	if (h->version != TQ_KV_FILE_VERSION)
-		return tq_fail(TQ_ERR_VERSION, "%s: kv version %u, this library knows %d", c->path,
-			       h->version, TQ_KV_FILE_VERSION);
+	if (h->version != TQ_KV_FILE_VERSION && h->version != TQ_KV_FILE_SPLIT)
+		return tq_fail(TQ_ERR_VERSION, "%s: kv version %u, this library knows %d and %d", c->path,
+			       h->version, TQ_KV_FILE_VERSION, TQ_KV_FILE_SPLIT);
+	if ((h->version == TQ_KV_FILE_SPLIT) != kv->split)
+		return tq_fail(TQ_ERR_UNSUPPORTED, "%s: %s, the cache has %s", c->path,
+			       kv->split ? "no head is split" : "some heads are split", kv->split ? "some" : "none");
 	const struct {
 		const char *what;
 		uint32_t got, want;
@@ -103,33 +106,62 @@ static bool is_codec(const struct tq_kv_codec *codec, const struct tq_kv_file_co
 	       !strcmp(got, want);
 }
 
-/* Each head's codec in the file must be the cache's */
-static int check_codecs(const struct tq_kv *kv, struct cursor *c, uint32_t ncodecs)
+/* The file's codecs */
+struct codecs {
+	const unsigned char *at;
+	uint32_t n;
+};
+
+static bool same_codec(const struct codecs *codecs, uint32_t number, const struct tq_kv_codec *want)
 {
-	const unsigned char *codecs = c->at;
 	struct tq_kv_file_codec f;
-	uint32_t number[2], layer, head, k;
-	const struct tq_kv_codec *want;
+
+	if (!want || number >= codecs->n)
+		return !want && number == TQ_KV_FILE_RAW;
+	memcpy(&f, codecs->at + number * sizeof(f), sizeof(f));
+	return is_codec(want, &f);
+}
+
+/* A head's keys or values: codecs, and channels of a split, must be the cache's. UNSUPPORTED has no text yet. */
+static int check_part(const struct tq_kv *kv, struct cursor *c, const struct codecs *codecs,
+		      const struct tq_kv_part *part)
+{
+	uint32_t number[2] = { 0, TQ_KV_FILE_RAW }, order[TQ_KV_MAX_DIM], g;
+	size_t bytes = part->order ? part->group[1].first * sizeof(*order) : 0;
 	int ret;
 
-	if (ncodecs > c->left / sizeof(f))
+	ret = take(c, number, (kv->split ? 2 : 1) * sizeof(number[0]));
+	if (ret)
+		return ret;
+	for (g = 0; g < 2; g++)
+		if (!same_codec(codecs, number[g], g < part->groups ? part->group[g].codec : NULL))
+			return TQ_ERR_UNSUPPORTED;
+	ret = take(c, order, bytes);
+	if (ret || !bytes)
+		return ret;
+	return memcmp(order, part->order, bytes) ? TQ_ERR_UNSUPPORTED : TQ_OK;
+}
+
+static int check_codecs(const struct tq_kv *kv, struct cursor *c, uint32_t ncodecs)
+{
+	const struct codecs codecs = { c->at, ncodecs };
+	size_t size = sizeof(struct tq_kv_file_codec);
+	const struct tq_kv_head *h;
+	uint32_t layer, head, k;
+	int ret = TQ_OK;
+
+	if (ncodecs > c->left / size)
 		return tq_fail(TQ_ERR_FORMAT, "%s: section kv ends too early", c->path);
-	c->at += ncodecs * sizeof(f);
-	c->left -= ncodecs * sizeof(f);
+	c->at += ncodecs * size;
+	c->left -= ncodecs * size;
 	for (layer = 0; layer < kv->o.layers; layer++) {
 		for (head = 0; head < kv->o.kv_heads; head++) {
-			ret = take(c, number, sizeof(number));
-			for (k = 0; !ret && k < 2; k++) {
-				want = k ? kv->layers[layer].heads[head].value.codec :
-					   kv->layers[layer].heads[head].key.codec;
-				if (number[k] < ncodecs)
-					memcpy(&f, codecs + number[k] * sizeof(f), sizeof(f));
-				if (want ? number[k] >= ncodecs || !is_codec(want, &f) :
-					   number[k] != TQ_KV_FILE_RAW)
-					ret = tq_fail(TQ_ERR_UNSUPPORTED,
-						      "%s: layer %u, head %u: another %s spec", c->path, layer,
-						      head, k ? "value" : "key");
-			}
+			h = &kv->layers[layer].heads[head];
+			for (k = 0; !ret && k < 2; k++)
+				ret = check_part(kv, c, &codecs, k ? &h->value : &h->key);
+			if (ret == TQ_ERR_UNSUPPORTED)
+				return tq_fail(ret, "%s: layer %u, head %u: another %s spec", c->path, layer, head,
+					       k == 1 ? "key" : "value");
 			if (ret)
 				return ret;
 		}
@@ -185,21 +217,30 @@ static bool scale_ok(const struct tq_plan *plan, const unsigned char *at)
 	return s >= 0.0f && s <= 3.4028234e38f;
 }
 
+static bool group_ok(const struct tq_kv_group *g, const unsigned char *rows, const struct tq_kv_entry *e)
+{
+	const unsigned char *at = rows + g->at + e->offset * g->row_bytes;
+	const struct tq_plan *plan = g->codec->q->plan;
+	uint32_t t;
+
+	for (t = 0; t < e->count; t++, at += g->row_bytes)
+		if (!scale_ok(plan, at + plan->layout.scale_at) ||
+		    (plan->layout.rnorm_at != TQ_NO_FIELD && !scale_ok(plan, at + plan->layout.rnorm_at)))
+			return false;
+	return true;
+}
+
 /* Numbers that arithmetic will meet: scales and residual norms, 16-bit rows */
 static bool part_ok(const struct tq_kv *kv, const struct tq_kv_part *part, const unsigned char *rows,
 		    const struct tq_kv_entry *e)
 {
-	const unsigned char *at = rows + e->offset * part->row_bytes;
-	const struct tq_plan *plan;
-	uint32_t t;
+	uint32_t g;
 
-	if (!part->codec)
-		return tq_first_nonfinite(kv->ctx, at, (int)kv->o.raw_type, part->dim, part->dim, e->count, NULL) ==
-		       e->count;
-	plan = part->codec->q->plan;
-	for (t = 0; t < e->count; t++, at += part->row_bytes)
-		if (!scale_ok(plan, at + plan->layout.scale_at) ||
-		    (plan->layout.rnorm_at != TQ_NO_FIELD && !scale_ok(plan, at + plan->layout.rnorm_at)))
+	if (!part->groups)
+		return tq_first_nonfinite(kv->ctx, rows + e->offset * part->row_bytes, (int)kv->o.raw_type, part->dim,
+					  part->dim, e->count, NULL) == e->count;
+	for (g = 0; g < part->groups; g++)
+		if (!group_ok(&part->group[g], rows, e))
 			return false;
 	return true;
 }

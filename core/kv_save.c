@@ -7,21 +7,22 @@
 #include "kv_file.h"
 #include "tq/file.h"
 
-static uint32_t codec_number(const struct tq_kv *kv, const struct tq_kv_codec *codec)
+static uint32_t codec_number(const struct tq_kv *kv, const struct tq_kv_part *part, uint32_t group)
 {
 	const struct tq_kv_codec *c;
 	uint32_t n = 0;
 
-	if (!codec)
+	if (group >= part->groups)
 		return TQ_KV_FILE_RAW;
-	for (c = kv->codecs; c != codec; c = c->next)
+	for (c = kv->codecs; c != part->group[group].codec; c = c->next)
 		n++;
 	return n;
 }
 
 static int write_header(const struct tq_kv *kv, struct tq_file_writer *w)
 {
-	struct tq_kv_file_header h = { .version = TQ_KV_FILE_VERSION, .layers = kv->o.layers,
+	struct tq_kv_file_header h = { .version = kv->split ? TQ_KV_FILE_SPLIT : TQ_KV_FILE_VERSION,
+				       .layers = kv->o.layers,
 				       .kv_heads = kv->o.kv_heads, .query_heads = kv->o.query_heads,
 				       .key_dim = kv->o.key_dim, .key_raw_dim = kv->o.key_raw_dim,
 				       .value_dim = kv->o.value_dim, .raw_type = kv->o.raw_type,
@@ -46,16 +47,29 @@ static int write_header(const struct tq_kv *kv, struct tq_file_writer *w)
 	return ret;
 }
 
+static int write_part(const struct tq_kv *kv, const struct tq_kv_part *part, struct tq_file_writer *w)
+{
+	uint32_t number[2] = { codec_number(kv, part, 0), codec_number(kv, part, 1) };
+	int ret;
+
+	ret = tq_file_section_write(w, number, (kv->split ? 2 : 1) * sizeof(number[0]));
+	if (!ret && part->order)
+		ret = tq_file_section_write(w, part->order, part->group[1].first * sizeof(*part->order));
+	return ret;
+}
+
 static int write_heads(const struct tq_kv *kv, struct tq_file_writer *w)
 {
-	uint32_t number[2], i, h;
+	const struct tq_kv_head *head;
 	int ret = TQ_OK;
+	uint32_t i, h;
 
 	for (i = 0; i < kv->o.layers; i++) {
 		for (h = 0; !ret && h < kv->o.kv_heads; h++) {
-			number[0] = codec_number(kv, kv->layers[i].heads[h].key.codec);
-			number[1] = codec_number(kv, kv->layers[i].heads[h].value.codec);
-			ret = tq_file_section_write(w, number, sizeof(number));
+			head = &kv->layers[i].heads[h];
+			ret = write_part(kv, &head->key, w);
+			if (!ret)
+				ret = write_part(kv, &head->value, w);
 		}
 	}
 	return ret;

@@ -176,9 +176,10 @@ const struct tq_setting tq_schema[] = {
 	  .type = TQ_SETTING_KV,
 	  .offset = AT(kv),
 	  .fallback = "",
-	  .doc = "Profiles of KV caches. key, value: a spec over preset=cache, or \"raw\" for 16 bits; sinks and\n"
-		 "window: first and last tokens kept in 16 bits; page: tokens per page, a multiple of 16 up to\n"
-		 "512; raw: \"f16\" or \"bf16\"; center: \"off\", or \"learn\" from the first center_tokens keys.\n"
+	  .doc = "Profiles of KV caches. key, value: a spec over preset=cache, \"raw\" for 16 bits, or two specs and\n"
+		 "the channels of the first, \"split=0-7,16 bits=3 / bits=2\"; sinks and window: first and last\n"
+		 "tokens kept in 16 bits; page: tokens per page, a multiple of 16 up to 512; raw: \"f16\" or\n"
+		 "\"bf16\"; center: \"off\", or \"learn\" from the first center_tokens keys.\n"
 		 "overrides: other specs for some layers and heads, a number or [first, last] each, -1 being\n"
 		 "the last of all; later ones win. kv2, kv3, kv4, kv8, kv2-fine, kv3-fine and kv4-fine are there\n"
 		 "without being written. A name given in several files keeps the user's.",

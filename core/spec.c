@@ -268,6 +268,9 @@ static int parse_word(struct tq_spec *spec, const char *text, size_t n, unsigned
 	if (!value)
 		return tq_fail(TQ_ERR_SPEC, "'%s' is not key=value", word);
 	*value++ = '\0';
+	if (!strcmp(word, "split"))
+		return tq_fail(TQ_ERR_SPEC, "split: not here: only keys and values of KV caches take it (tq/kv.h), "
+					    "for rows there is tq/split.h");
 	key = find_key(word);
 	if (!key)
 		return TQ_ERR_SPEC;

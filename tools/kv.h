@@ -54,7 +54,14 @@ int kv_take_option(struct tq_kv_options *o, int letter, const char *text, uint64
 
 /* ---- what a cache makes of them ---- */
 
-/** kv_take_specs - "KEYS / VALUES", or one spec for both; @room: TQ_SPEC_STRING_MAX characters that they point into */
+/* Two lists of 1024 channels, and specs */
+#define KV_SPECS_MAX 12288
+
+/**
+ * kv_take_specs - "KEYS / VALUES", or one spec for both
+ * @text: a split, "split=CHANNELS SPEC / SPEC", is one spec
+ * @room: KV_SPECS_MAX characters that they point into
+ */
 int kv_take_specs(const char *text, char *room, struct tq_kv_options *o);
 
 /**

@@ -105,14 +105,22 @@ void kv_dump_options(const struct kv_dump *d, struct tq_kv_options *o)
 	o->value_dim = d->value_dim;
 }
 
+/* The slash that ends a spec of keys: a split has one of its own first */
+static char *end_of_spec(char *text)
+{
+	char *slash = strstr(text, " / ");
+
+	return slash && !strncmp(text, "split=", 6) ? strstr(slash + 3, " / ") : slash;
+}
+
 int kv_take_specs(const char *text, char *room, struct tq_kv_options *o)
 {
 	char *slash, *end;
 
-	if (strlen(text) >= TQ_SPEC_STRING_MAX)
-		return cli_fail(CLI_USAGE, "--spec: longer than %d characters", TQ_SPEC_STRING_MAX - 1);
+	if (strlen(text) >= KV_SPECS_MAX)
+		return cli_fail(CLI_USAGE, "--spec: longer than %d characters", KV_SPECS_MAX - 1);
 	strcpy(room, text);
-	slash = strstr(room, " / ");
+	slash = end_of_spec(room);
 	o->key_spec = o->value_spec = room;
 	if (slash) {
 		o->value_spec = slash + 3;

@@ -133,7 +133,7 @@ static int measure(const struct eval_kv *o, struct tq_context *ctx, const struct
 	float *keys = malloc(rows * d->key_dim * sizeof(*keys)), *values = malloc(rows * d->value_dim * sizeof(*values));
 	float *kl = malloc((size_t)d->layers * d->query_heads * d->queries * sizeof(*kl));
 	struct tq_kv_options kv = o->kv;
-	char room[TQ_SPEC_STRING_MAX];
+	char room[KV_SPECS_MAX];
 	int ret = 0;
 
 	r->cells = calloc(heads, sizeof(*r->cells));

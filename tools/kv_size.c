@@ -68,7 +68,7 @@ static int sizes_of(struct tq_context *ctx, const struct kv_options *o, const ch
 		    struct tq_kv_bytes *bytes)
 {
 	struct tq_kv_options kv = o->kv;
-	char room[TQ_SPEC_STRING_MAX];
+	char room[KV_SPECS_MAX];
 	int status = kv_take_specs(text, room, &kv);
 
 	if (status)

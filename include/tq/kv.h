@@ -20,6 +20,16 @@
  * Keys are scored in integers, as tq_score() does, and values are added in integers, so an output is
  * the same on every CPU backend and for every number of threads: docs/FORMAT.md section 8.
  *
+ * Specs of keys and values may split the channels of a head into two groups, as tq/split.h does with rows:
+ *
+ *	split=0-7,16,40-63 bits=3 scale=bf16 / bits=2 scale=bf16
+ *
+ * The first spec is that of the channels listed, numbers and spans below key_dim or value_dim, each once; the second
+ * that of the rest. Either is over preset=cache, has its own rotation, norm and levels, and takes what a spec of all
+ * channels takes. tq_split_choose() finds the channels of most energy; overrides give each layer and head its own. A
+ * score is the sum of both groups' scores, and each group's values are added on their own. Caches on devices are made
+ * from row codecs and have no splits.
+ *
  * Thread-safety: different sequences may be used by different threads at once, also forks of one
  * another. One sequence: any number of attends at once, or one of the other calls alone.
  */
@@ -55,7 +65,7 @@ enum tq_kv_center {
  * struct tq_kv_override - other specs for some layers and heads
  * @first_layer, @last_layer: inclusive; TQ_KV_LAST(n) counts from the end
  * @first_head, @last_head:   inclusive, KV heads; likewise
- * @key_spec, @value_spec:    a spec string, TQ_KV_RAW, or NULL to leave it
+ * @key_spec, @value_spec:    a spec string, also a split, TQ_KV_RAW, or NULL to leave it
  */
 struct tq_kv_override {
 	uint32_t first_layer, last_layer;
@@ -73,7 +83,7 @@ struct tq_kv_override {
  * @key_dim:       coded coordinates of a key, 1..TQ_KV_MAX_DIM
  * @key_raw_dim:   further coordinates of a key, kept in 16 bits (MLA: the 64 rotary ones); may be 0
  * @value_dim:     1..TQ_KV_MAX_DIM; 0: the coded coordinates of the key are the value too (MLA)
- * @key_spec:      spec string over the defaults of preset=cache, TQ_KV_RAW, or NULL for preset=cache.
+ * @key_spec:      spec string over the defaults of preset=cache, a split, TQ_KV_RAW, or NULL for preset=cache.
  *                 Its center key must be off: @center is what keys have instead. query=auto means s16
  * @value_spec:    likewise; corrections qjl:* are for keys alone. Ignored where @value_dim is 0
  * @overrides:     later ones win
@@ -249,8 +259,8 @@ TQ_API int tq_kv_seq_save(const struct tq_kv_seq *seq, const char *path);
 
 /**
  * tq_kv_seq_restore - read a sequence back; it continues bit for bit
- * @kv:   with the options that the saved one had, but that effort, and corrections other than qjl:*,
- *        may differ (what comes is coded with the cache's own); centres not yet learned are taken from the file
+ * @kv:   with the options that the saved one had, channels of splits too, but that effort, and corrections
+ *        other than qjl:*, may differ (what comes is coded with the cache's own); centres not yet learned are taken from the file
  * @path: not trusted
  * @seq:  receives the sequence
  *

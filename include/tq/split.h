@@ -17,7 +17,7 @@
  *
  * A split is read-only after creation: any number of threads may use it at once, each with work space of its
  * own. Calls work in the caller's thread and allocate nothing, but where a group's quantizer does (above 4096
- * channels). There are no caches and no indexes of split rows.
+ * channels). KV caches have splits too, by text: tq/kv.h. There are no indexes of split rows.
  */
 
 #include <stddef.h>

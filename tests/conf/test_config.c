@@ -294,7 +294,8 @@ START_TEST(profiles_of_caches_are_read_whole)
 	const struct tq_kv_override *v;
 	unsigned i;
 
-	write_file(system_file, "kv = { a = { key = \"bits=2\"; }; kv3 = { value = \"raw\"; }; };\n");
+	write_file(system_file, "kv = { a = { key = \"bits=2\"; }; s = { key = \"split=9,0-3 bits=3 / bits=2\"; };\n"
+				" kv3 = { value = \"raw\"; }; };\n");
 	write_file(user_file, "kv = { b = { key = \"bits=4\"; value = \"bits=3 scale=bf16\"; sinks = 4;\n"
 			      " window = 70; page = 48; raw = \"bf16\"; center = \"learn\"; center_tokens = 99;\n"
 			      " overrides = ( { layers = [0, -2]; key = \"raw\"; },\n"
@@ -320,6 +321,8 @@ START_TEST(profiles_of_caches_are_read_whole)
 	ck_assert_int_eq(tq_kv_options_profile(&ctx, "a", &o), TQ_OK);
 	ck_assert_str_eq(o.key_spec, "bits=5");
 	ck_assert(!o.value_spec && !o.noverrides && !o.center && o.page_tokens == 128);
+	ck_assert_int_eq(tq_kv_options_profile(&ctx, "s", &o), TQ_OK);
+	ck_assert_str_eq(o.key_spec, "split=9,0-3 bits=3 / bits=2");
 	ck_assert_int_eq(tq_kv_options_profile(&ctx, "kv3", &o), TQ_OK);
 	ck_assert(!o.key_spec && !strcmp(o.value_spec, "raw"));
 	ck_assert_int_eq(tq_kv_options_profile(&ctx, "kv4", &o), TQ_OK);
@@ -328,7 +331,7 @@ START_TEST(profiles_of_caches_are_read_whole)
 	ck_assert_str_eq(tq_error_text(), "no KV profile \"kv5\"; did you mean \"kv3\"?");
 	for (i = 0; tq_kv_profile_name(&ctx, i); i++)
 		ck_assert_int_eq(tq_kv_options_profile(&ctx, tq_kv_profile_name(&ctx, i), &o), TQ_OK);
-	ck_assert_uint_eq(i, 9);
+	ck_assert_uint_eq(i, 10);
 }
 END_TEST
 
@@ -386,6 +389,9 @@ static const struct {
 	{ "kv = { a = { key = 4; }; };", 1, "kv.a: key must be a spec string" },
 	{ "kv = { a = { key = \"center=data\"; }; };", 1, "center must be off" },
 	{ "kv = { a = { value = \"correction=qjl:rht\"; }; };", 1, "kv.a: value: qjl" },
+	{ "kv = { a = {\n key = \"split=1,1 bits=3 / bits=2\"; }; };", 2, "kv.a: key: split=: channel 1 is there twice" },
+	{ "kv = { a = { value = \"split=1024 bits=3 / bits=2\"; }; };", 1, "channel 1024, where there are 1024" },
+	{ "kv = { a = { overrides = ( { value = \"split=1-9 bits=3\"; } ); }; };", 1, "not \"split=CHANNELS SPEC / SPEC\"" },
 	{ "kv = { a = { sinks = -1; }; };", 1, "sinks must be a number from 0" },
 	{ "kv = { a = { page = 100; }; };", 1, "page must be a number from 16 to 512, a multiple of 16" },
 	{ "kv = { a = { raw = \"f32\"; }; };", 1, "raw must be \"f16\" or \"bf16\"" },

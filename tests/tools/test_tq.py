@@ -347,7 +347,11 @@ class Tq(unittest.TestCase):
         both = json.loads(self.ok(*kv, "bits=4 / bits=2"))["sizes"][0]
         self.assertEqual(both["bytes_per_token"], 2 * 2 * (36 + 20))
         self.assertEqual(both["total_bytes"], both["coded_bytes"] + both["window_bytes"])
+        split = "split=1,40-46 bits=4 scale=bf16 / bits=2 scale=bf16"  # 8 channels at 4 bits, 56 at 2: 6 + 16 bytes
+        for spec, of_heads in (split, 22 + 22), (f"bits=3 / {split}", 28 + 22), (f"{split} / bits=3", 22 + 28):
+            self.assertEqual(json.loads(self.ok(*kv, spec))["sizes"][0]["bytes_per_token"], 2 * 2 * of_heads)
         self.refused(2, ["bots", "bits"], *kv, "bots=4")
+        self.refused(2, ["key_spec", "channel 64, where there are 64"], *kv, "split=64 bits=3 / bits=2")
         kv[-1] = "--profile"
         self.write("tq.conf", b'kv = { mine = { key = "bits=4"; value = "bits=2"; window = 9; overrides = '
                               b'( { layers = -1; value = "raw"; } ); }; wide = { overrides = ( { heads = 2; } ); }; };')

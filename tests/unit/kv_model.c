@@ -64,6 +64,9 @@ const struct shape shapes[] = {
 	{ "qjl keys", { BASE(1, 2, 4, 96, 0, 64), .key_spec = "bits=4 correction=qjl:rht",
 			.value_spec = "bits=5" } },
 	{ "odd", { BASE(1, 3, 3, 17, 3, 33), .sinks = 1, .window = 3, .key_spec = "bits=1 code=sign" } },
+	{ "split", { BASE(1, 2, 4, 64, 3, 40), .sinks = 3, .center = TQ_KV_CENTER_LEARN, .center_tokens = 40,
+		     .key_spec = "split=0,7,14-21,63,28-30,35,42,49 bits=4 / bits=3",
+		     .value_spec = "split=39,1-8 bits=3 correction=unbiased / bits=2" } },
 };
 
 _Static_assert(sizeof(shapes) / sizeof(shapes[0]) == SHAPES, "SHAPES");
@@ -139,6 +142,41 @@ static bool present(const struct model *m, const struct tq_kv_options *o, uint64
 	return t < m->tokens && (t < o->sinks || t >= m->trimmed);
 }
 
+static void through_codec(const char *text, const float *x, uint32_t d, float *y);
+
+/* What two codecs make of a row, each of its channels; the list is read here, by none of the library's code */
+static void through_split(const char *text, const float *x, uint32_t d, float *y)
+{
+	uint32_t channel[2][TQ_KV_MAX_DIM], n[2] = { 0 }, first, last, i, g;
+	float from[TQ_KV_MAX_DIM], to[TQ_KV_MAX_DIM];
+	bool listed[TQ_KV_MAX_DIM] = { false };
+	const char *at = text + strlen("split=");
+	char spec[2][128];
+	int used;
+
+	for (; *at != ' '; at += *at == ',') {
+		ck_assert_int_eq(sscanf(at, "%u%n", &first, &used), 1);
+		at += used;
+		last = first;
+		if (*at == '-') {
+			ck_assert_int_eq(sscanf(at + 1, "%u%n", &last, &used), 1);
+			at += 1 + used;
+		}
+		for (i = first; i <= last; i++)
+			listed[i] = true;
+	}
+	ck_assert_int_eq(sscanf(at, "%127[^/]/%127[^\n]", spec[0], spec[1]), 2);
+	for (i = 0; i < d; i++)
+		channel[!listed[i]][n[!listed[i]]++] = i;
+	for (g = 0; g < 2; g++) {
+		for (i = 0; i < n[g]; i++)
+			from[i] = x[channel[g][i]];
+		through_codec(spec[g], from, n[g], to);
+		for (i = 0; i < n[g]; i++)
+			y[channel[g][i]] = to[i];
+	}
+}
+
 /* What the row codec makes of a row */
 static void through_codec(const char *text, const float *x, uint32_t d, float *y)
 {
@@ -146,6 +184,10 @@ static void through_codec(const char *text, const float *x, uint32_t d, float *y
 	struct tq_spec spec;
 	unsigned char *code;
 
+	if (text && !strncmp(text, "split=", 6)) {
+		through_split(text, x, d, y);
+		return;
+	}
 	tq_spec_init(&spec);
 	ck_assert_int_eq(tq_spec_parse(&spec, "preset=cache"), TQ_OK);
 	ck_assert_int_eq(tq_spec_parse(&spec, text ? text : ""), TQ_OK);

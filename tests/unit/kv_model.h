@@ -15,7 +15,7 @@ struct shape {
 	.struct_size = sizeof(struct tq_kv_options), .layers = l, .kv_heads = h, .query_heads = g,     \
 	.key_dim = k, .key_raw_dim = r, .value_dim = v, .raw_type = TQ_F16, .page_tokens = 32
 
-enum { SHAPES = 7, MOST = 600 };
+enum { SHAPES = 8, MOST = 600 };
 
 /** The caches that tests are run on. */
 extern const struct shape shapes[SHAPES];

@@ -57,6 +57,10 @@ static const struct tq_kv_options sizes[] = {
 	{ BASE(1, 1, 18, 512, 64, 0), .key_spec = "bits=4" },
 	{ BASE(1, 2, 4, 128, 0, 72), .key_spec = "code=polar", .value_spec = "code=polar:4" },
 	{ BASE(1, 2, 4, 128, 0, 75), .key_spec = "bits=3.5", .value_spec = "bits=2.33" },
+	{ BASE(1, 2, 8, 128, 0, 128), .key_spec = "split=0-15,40,44,48,52,56-67 bits=3 / bits=2",
+	  .value_spec = "split=96-127 bits=4 / bits=3" },
+	{ BASE(1, 1, 3, 81, 0, 0), .key_spec = "split=0-16 bits=5 / bits=2" },
+	{ BASE(1, 1, 3, 160, 0, 96), .key_spec = "split=1-64 code=tcq bits=3 / correction=qjl:rht bits=3" },
 };
 
 enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
