@@ -4,7 +4,8 @@
 
 /*
  * The parts of a KV cache. kv.c makes it, kv_spec.c reads its specs, kv_format.c says where rows lie in a page,
- * kv_page.c has the pages, kv_slab.c where they lie, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done with them, kv_file.c saves.
+ * kv_page.c has the pages, kv_slab.c where they lie, kv_seq.c the sequences, kv_append.c and kv_attend.c what is done
+ * with them, kv_save.c and kv_restore.c their files.
  *
  * Two kinds of pages:
  *

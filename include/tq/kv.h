@@ -260,7 +260,8 @@ TQ_API int tq_kv_seq_save(const struct tq_kv_seq *seq, const char *path);
 /**
  * tq_kv_seq_restore - read a sequence back; it continues bit for bit
  * @kv:   with the options that the saved one had, channels of splits too, but that effort, and corrections
- *        other than qjl:*, may differ (what comes is coded with the cache's own); centres not yet learned are taken from the file
+ *        other than qjl:*, may differ (what comes is coded with the cache's own); centres not yet learned are
+ *        taken from the file
  * @path: not trusted
  * @seq:  receives the sequence
  *

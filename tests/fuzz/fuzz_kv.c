@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Any bytes as the kv section of a file. What is accepted is read, attended over, appended to, and saved.
+ * Any bytes as the kv section of a file, of version 2 for a cache with splits. What is accepted is read, attended over,
+ * and appended to.
  */
 
 #include <stdlib.h>
@@ -19,6 +20,8 @@ static const struct tq_kv_options shape = {
 	.raw_type = TQ_F16, .sinks = 2, .window = 4, .page_tokens = 16, .center = TQ_KV_CENTER_LEARN,
 	.center_tokens = 8,
 };
+
+static const char *const split[] = { "split=1-3,9 bits=4 correction=qjl:rht / bits=2", "split=0 bits=8 / bits=3" };
 
 static void attend(const struct tq_kv_seq *seq, uint32_t layer)
 {
@@ -58,11 +61,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tq_options options = { .struct_size = sizeof(options),
 				      .flags = TQ_NO_ENV | TQ_NO_CONFIG | TQ_NO_PLUGINS };
+	struct tq_kv_options o = shape;
 	static struct tq_context *ctx;
 	struct tq_kv_seq *seq;
 	struct tq_kv *kv;
 
-	if ((!ctx && tq_context_create(&options, &ctx)) || tq_kv_create(ctx, &shape, &kv))
+	if (size && data[0] == 2) {
+		o.key_spec = split[0];
+		o.value_spec = split[1];
+	}
+	if ((!ctx && tq_context_create(&options, &ctx)) || tq_kv_create(ctx, &o, &kv))
 		abort();
 	if (tq_kv_section_read(kv, "input", data, size, &seq) == TQ_OK)
 		use(seq);

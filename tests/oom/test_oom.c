@@ -589,6 +589,76 @@ START_TEST(given_rotations_survive)
 }
 END_TEST
 
+/* Tokens into a cache, attention over them, through a file and back */
+static int use_cache(struct tq_kv *kv, void *scratch, size_t room)
+{
+	struct tq_kv_rows rows = {.struct_size = sizeof(rows), .tokens = 40, .dtype = TQ_F32, .keys = x, .key_stride = DIM,
+				  .values = x + 3, .value_stride = DIM};
+	float out[DIM];
+	struct tq_kv_call call = {.struct_size = sizeof(call), .tokens = 1, .dtype = TQ_F32, .query = x, .query_stride = DIM,
+				  .out = out, .out_stride = DIM, .scratch = scratch, .scratch_bytes = room};
+	struct tq_kv_seq *seq, *back = NULL;
+	size_t asked;
+	char path[64];
+	int ret;
+
+	snprintf(path, sizeof(path), "oom-kv-%d.tq", (int)getpid());
+	ret = tq_kv_seq_create(kv, &seq);
+	if (ret)
+		return ret;
+	ret = tq_kv_append(seq, 0, &rows);
+	ck_assert_uint_eq(tq_kv_seq_tokens(seq, 0), ret ? 0 : 40);
+	if (!ret) {
+		ck_assert_uint_le(tq_kv_attend_scratch(seq, 0), room);
+		asked = memory.asked;
+		ck_assert_int_eq(tq_kv_attend(seq, 0, &call), TQ_OK);
+		ck_assert_uint_eq(memory.asked, asked);
+		ret = tq_kv_seq_save(seq, path);
+	}
+	if (!ret)
+		ret = tq_kv_seq_restore(kv, path, &back);
+	unlink(path);
+	ck_assert((ret == TQ_OK) == (back != NULL));
+	tq_kv_seq_drop(back);
+	tq_kv_seq_drop(seq);
+	ck_assert_uint_eq(tq_kv_used(kv), 0);
+	return ret;
+}
+
+static int create_cache(struct tq_context *ctx, const char *spec)
+{
+	struct tq_kv_options o = {.struct_size = sizeof(o), .layers = 1, .kv_heads = 1, .query_heads = 1, .key_dim = DIM,
+				  .value_dim = DIM, .key_spec = spec, .value_spec = spec, .raw_type = TQ_F16, .page_tokens = 16,
+				  .center = TQ_KV_CENTER_LEARN, .center_tokens = 16, .driver = "scalar"};
+	size_t fail_at = memory.fail_at, room = 1 << 17;
+	void *scratch = aligned_alloc(64, room);
+	struct tq_kv *kv;
+	int ret;
+
+	/* the drivers are tested with all the memory there is */
+	memory.fail_at = 0;
+	ck_assert_msg(tq_kv_create(ctx, &o, &kv) == TQ_OK, "%s", tq_error_text());
+	tq_kv_destroy(kv);
+	memory.asked = 0;
+	memory.fail_at = fail_at;
+	kv = (struct tq_kv *)&o;
+	ret = tq_kv_create(ctx, &o, &kv);
+	ck_assert_msg((ret == TQ_OK) == (kv != NULL), "a cache is left behind");
+	if (!ret)
+		ret = use_cache(kv, scratch, room);
+	tq_kv_destroy(kv);
+	free(scratch);
+	return ret;
+}
+
+START_TEST(caches_survive)
+{
+	static const char *const specs[] = {"bits=4", "split=3,8-15 bits=3 / bits=2"};
+
+	run_all(create_cache, specs[_i]);
+}
+END_TEST
+
 START_TEST(splits_survive)
 {
 	if (_i < 2)
@@ -714,6 +784,10 @@ int main(void)
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, indexes_survive, 0, 2);
 	tcase_add_test(tc, saved_indexes_survive);
+	suite_add_tcase(suite, tc);
+	tc = tcase_create("kv");
+	tcase_set_timeout(tc, 300);
+	tcase_add_loop_test(tc, caches_survive, 0, 2);
 	suite_add_tcase(suite, tc);
 	tc = tcase_create("split");
 	tcase_set_timeout(tc, 300);
