@@ -56,11 +56,11 @@ SYSTEMS = [
     ("TurboQuant_prod", "`preset=turboquant_prod`", "unbiased; variance falls as the distortion of one bit less",
      lambda lab: "slope %s; %s" % (rows_of(lab, "preset=turboquant_prod", (2, 4), 1), variances(lab, "preset=turboquant_prod")),
      "the claim holds; `unbiased` has the least variance from two bits on: *Correction*", "QJL; DRIVE and EDEN for the unbiased scale"),
-    ("TurboQuant at 2.5 bits", "`tq/split.h`: `bits=3` on a quarter of the channels, `bits=2` on the rest", "2.5 bits",
+    ("TurboQuant at 2.5 bits", "`bits=3` on a quarter of the channels, `bits=2` on the rest: `tq/split.h`, `split=` in caches", "2.5 bits",
      lambda lab: of_keys(lab, halves(lab, (3, 2))),
      "(32 * 3 + 96 * 2) / 128 is 2.25; with two 16-bit scales 2.5 at d = 128. Released code: the levels of the whole "
      "dimension in both groups, 3.9 to 7 times worse in the smaller", "outlier channels apart, as in LLM.int8() (2208.07339)"),
-    ("TurboQuant at 3.5 bits", "`tq/split.h`: `bits=4`, `bits=3`", "3.5 bits, as good as 16",
+    ("TurboQuant at 3.5 bits", "`bits=4` and `bits=3` likewise", "3.5 bits, as good as 16",
      lambda lab: of_keys(lab, halves(lab, (4, 3))), "numbers of channels not given; a quarter makes 3.25 and two scales", ""),
     ("QJL (2406.03482)", "`preset=qjl`", "variance at most pi/2 at one bit a coordinate",
      lambda lab: variances(lab, "preset=qjl", (0, )), "", "random-hyperplane hashing (Charikar 2002) with the norm kept"),

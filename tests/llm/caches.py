@@ -121,6 +121,18 @@ class Library:
             raise RuntimeError(self.so.tq_error_text().decode())
 
 
+def most_energy(library, x, n, centre):
+    """The n channels of most energy of rows of one head, as text for a split; less their mean where @centre."""
+    x = np.ascontiguousarray(x, np.float32)
+    mean = np.ascontiguousarray(x.mean(0), np.float32)
+    channels = np.empty(n, np.uint32)
+    library.check(library.so.tq_split_choose(library.context, c.c_void_p(x.ctypes.data), c.c_size_t(x.shape[1]),
+                                             c.c_size_t(len(x)), c.c_uint32(x.shape[1]),
+                                             c.c_void_p(mean.ctypes.data if centre else None), c.c_uint32(n),
+                                             c.c_void_p(channels.ctypes.data)))
+    return ",".join(map(str, channels))
+
+
 class Tq:
     """A cache of libtq. @options: members of struct tq_kv_options; @profile: of the configuration."""
 
@@ -139,9 +151,10 @@ class Tq:
                 assert value.shape == (LAYERS, KV_HEADS, DIM)
                 self.keep.append(value)
                 o.center, value = CENTER_GIVEN, value.ctypes.data
-            if name == "overrides":  # [layer, spec of keys or None, spec of values or None]
-                self.keep += [(Override * len(value))(*[Override(n, n, 0, KV_HEADS - 1, *[s and s.encode() for s in kv])
-                                                        for n, *kv in value])]
+            if name == "overrides":  # [layer, spec of keys or None, spec of values or None, KV head unless all]
+                self.keep += [(Override * len(value))(*[
+                    Override(n, n, *(head * 2 or (0, KV_HEADS - 1)), *[s and s.encode() for s in (key, of_values)])
+                    for n, key, of_values, *head in value])]
                 o.noverrides, value = len(value), self.keep[-1]
             setattr(o, name, value.encode() if isinstance(value, str) else value)
         size = KvBytes()

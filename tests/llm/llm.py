@@ -64,6 +64,11 @@ def tq(key, value=None, **options):
     return {"kind": "tq", "key_spec": key, "value_spec": value or key, **options}
 
 
+def split(channels, key, value, **options):
+    """Keys and values of each head in two groups: @channels of most energy on another text with the first spec of two."""
+    return {"kind": "split", "channels": channels, "key": key, "value": value, **options}
+
+
 def ggml(name, rotate):
     return {"kind": "ggml", "name": name, "rotate": rotate}
 
@@ -125,6 +130,20 @@ def variants(plan):
                spec(3, "unbiased", code="tcq", more=f"rotation={rotation}"), **LEARN)
     v["tcq keys 3, unbiased values 3, centre of 512"] = \
         tq(spec(3, code="tcq"), spec(3, "unbiased", code="tcq"), **{**LEARN, "center_tokens": 512})
+    for few, many, n in (4, 3, 16), (3, 2, 16), (5, 3, 8), (4, 2, 8):  # TurboQuant's 3.5 and 2.5; half as many, a bit more
+        what = f"split {n} at {few}, {DIM - n} at {many}"
+        pair = [[spec(b, corr, effort) for b in (few, many)] for corr, effort in
+                (("ls", 0), ("none", 0), ("ls", 1), ("unbiased", 1))]
+        v[what + ", ls"] = split(n, pair[0], pair[0], **LEARN)
+        v[what + ", keys ls, values unbiased, effort 1"] = split(n, pair[2], pair[3], **LEARN)
+        if n == 16:
+            v[what + ", ls, no centre"] = split(n, pair[0], pair[0])
+            v[what + ", none, no centre (the paper's)"] = split(n, pair[1], pair[1])
+            fraction = many + .5
+            v[f"{fraction} ls, no centre"] = tq(spec(fraction))
+            v[f"keys {what}, effort 1, unbiased values {fraction}"] = \
+                split(n, pair[2], [spec(fraction, "unbiased", 1)], **LEARN)
+            v[f"keys {fraction}, effort 1, unbiased values {what}"] = split(n, [spec(fraction, effort=1)], pair[3], **LEARN)
     v["polar:4"] = tq("code=polar:4 scale=bf16", **LEARN)
     for effort in 0, 1:  # 3.6 bits: 18 of 30 layers at 4, 12 at 3
         some = [n for n in range(LAYERS) if n % 5 in (1, 3)]
@@ -211,6 +230,23 @@ class Runner:
                             *self.dumps()], check=True)
         return path
 
+    def with_channels(self, what):
+        """A split with the channels that calibration finds, as a cache takes it."""
+        what = dict(what)
+        if what["kind"] != "split":
+            return what
+        library = caches.Library(self.arg.library)
+        n, of_keys, of_values = (what.pop(x) for x in ("channels", "key", "value"))
+        keys, values, _ = map(np.load, self.dumps())
+
+        def text(specs, x, centre):
+            if len(specs) == 1:
+                return specs[0]
+            return f"split={caches.most_energy(library, x, n, centre)} " + " / ".join(specs)
+        overrides = [[layer, text(of_keys, keys[layer][h], "center" in what), text(of_values, values[layer][h], False), h]
+                     for layer in range(LAYERS) for h in range(KV_HEADS)]
+        return {**what, "kind": "tq", "overrides": overrides}
+
     def cache(self, what):
         """What attends for a variant, and its bytes per token."""
         what = dict(what)
@@ -273,6 +309,7 @@ class Runner:
         all_variants = variants(self.arg.plan)
         reference = next(iter(all_variants))
         names = [reference] + [n for n in names or all_variants if n != reference]
+        all_variants = {n: self.with_channels(all_variants[n]) for n in names}
         for n in names:
             self.hidden(n, all_variants[n])
         files = [self.file(n, all_variants[n], ".json") for n in names]
