@@ -324,8 +324,8 @@ static __device__ __forceinline__ void encode_rht(const tqc_plan &p, const uint8
 }
 
 #define TQC_ENCODE_KERNEL(name, d, bits, fit)                                                                           \
-	extern "C" __global__ void __launch_bounds__(TQC_ENCODE_THREADS, 1) name(                                      \
+	extern "C" __global__ void __launch_bounds__(TQC_ROWS_THREADS, 1) name(                                      \
 		tqc_plan p, const uint8_t *x, int dtype, size_t stride, size_t n, uint8_t *codes)                       \
 	{                                                                                                               \
-		encode_rht<d, TQC_ENCODE_SHARE(d), bits, fit>(p, x, dtype, stride, n, codes);                           \
+		encode_rht<d, TQC_ROWS_SHARE(d), bits, fit>(p, x, dtype, stride, n, codes);                           \
 	}

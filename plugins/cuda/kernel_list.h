@@ -7,14 +7,14 @@
 /* Tiles that a warp of a score kernel keeps under way */
 #define TQC_SCORE_STAGES(steps) ((steps) ? 4 : 2)
 
-/* Threads of a thread-per-row kernel, at most: what the registers allow a processor */
-#define TQC_ROWS_THREADS(d) ((d) == 128 ? 384 : 512)
+/* Threads of the fast encode and decode, at most: what the registers allow a processor; how many share a row */
+#define TQC_ROWS_THREADS 512
+#define TQC_ROWS_SHARE(d) ((d) == 128 ? 2 : 1)
 
-/* Encode: threads likewise, and how many share a row */
-#define TQC_ENCODE_THREADS 512
-#define TQC_ENCODE_SHARE(d) ((d) == 128 ? 2 : 1)
+/* Floats of decode's tables (decode_rht.cuh) */
+#define TQC_BACK_FLOATS(d, rounds) ((rounds) * (d) + (((rounds) + 3) & ~3u))
 
-/* Floats of a round's table for one thread of them (rows_rht.cuh) */
+/* Floats of encode's table of a round, for one thread (rows_rht.cuh) */
 #define TQC_ROUND_FLOATS(d, share) ((share) == 1 ? (d) : (d) / 2 + (d) / 16)
 
 /* Shared memory that any of them declares by itself, at most */

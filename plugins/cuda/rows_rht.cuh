@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fast encode and decode share this: rht of a power-of-two dimension D with one thread per row (encode of
+ * The fast encode and decode share this: rht of a power-of-two dimension D with one thread per row (of
  * D = 128: two) and the whole row in registers, so that butterflies, 16-lane sums and packing need no other thread.
  *
  * A warp takes 32 rows (16) at a time. Rows come and go through shared memory, whose copies are coalesced and,
@@ -12,35 +12,6 @@
 #include "kernel_list.h"
 #include "lanes.cuh"
 #include "row.cuh"
-
-/* h = 1, 2, 4, ..., D / 2 */
-template <int D> static __device__ __forceinline__ void row_hadamard(float (&y)[D])
-{
-#pragma unroll
-	for (int h = 1; h < D; h *= 2)
-#pragma unroll
-		for (int i = 0; i < D; i++)
-			if (!(i & h)) {
-				float a = y[i], b = y[i + h];
-
-				y[i] = a + b;
-				y[i + h] = a - b;
-			}
-}
-
-/* @signs: in shared memory; every thread reads the same ones */
-template <int D> static __device__ __forceinline__ void row_signs(float (&y)[D], const float *signs)
-{
-#pragma unroll
-	for (int i = 0; i < D; i += 4) {
-		float4 s = *(const float4 *)(signs + i);
-
-		y[i] = y[i] * s.x;
-		y[i + 1] = y[i + 1] * s.y;
-		y[i + 2] = y[i + 2] * s.z;
-		y[i + 3] = y[i + 3] * s.w;
-	}
-}
 
 /*
  * Rows of D coordinates on P threads, 1 or 2: lanes l and l + 16, of which one has the coordinates whose bit 3 is
@@ -162,20 +133,6 @@ template <int P> static __device__ __forceinline__ float shared_tree(float (&lan
 	return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
 }
 
-/* the tree of dot16 over its 16 lanes */
-static __device__ __forceinline__ float row_tree(float (&lane)[16])
-{
-	float a[8], b[4];
-
-#pragma unroll
-	for (int i = 0; i < 8; i++)
-		a[i] = lane[i] + lane[i + 8];
-#pragma unroll
-	for (int i = 0; i < 4; i++)
-		b[i] = a[i] + a[i + 4];
-	return (b[0] + b[2]) + (b[1] + b[3]);
-}
-
 static __device__ __forceinline__ unsigned element_size(int dtype)
 {
 	return dtype == F32 ? 4 : 2;
@@ -197,22 +154,3 @@ template <int D> struct row_pieces {
 		step = 32 >> shift;
 	}
 };
-
-/* The block's copy of the signs */
-static __device__ __forceinline__ void load_signs(const tqc_plan &p, float *signs, unsigned n)
-{
-	for (unsigned i = threadIdx.x; i < n; i += blockDim.x)
-		signs[i] = p.rot.signs[i];
-}
-
-/* copy @bytes of shared memory out, by one warp; both aligned to 16 */
-static __device__ __forceinline__ void warp_store(uint8_t *to, const uint8_t *from, unsigned bytes)
-{
-	unsigned lane = threadIdx.x & 31, whole = bytes & ~15u;
-
-#pragma unroll 1
-	for (unsigned i = 16 * lane; i < whole; i += 512)
-		*(uint4 *)(to + i) = *(const uint4 *)(from + i);
-	if (lane < bytes - whole)
-		to[whole + lane] = from[whole + lane];
-}

@@ -50,18 +50,17 @@ static size_t element_size(int dtype)
 }
 
 /*
- * One block per processor, of as many warps as registers (@threads) and shared memory allow, each with 32 / @share
- * rows beside @tables bytes
+ * One block per processor, of as many warps as registers and shared memory allow, each with its rows beside @tables
+ * bytes
  */
-static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype, unsigned threads,
-			     unsigned share, size_t tables, struct tqc_launch *l)
+static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype, size_t tables, struct tqc_launch *l)
 {
 	const struct tqc_plan *p = &s->plan;
-	size_t rows = 32 / share, warp = rows * (p->dim * element_size(dtype) + 16 + (size_t)p->row_bytes);
+	size_t rows = 32 / TQC_ROWS_SHARE(p->dim), warp = rows * (p->dim * element_size(dtype) + 16 + (size_t)p->row_bytes);
 	size_t warps = ((size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX - tables) / warp;
 
-	if (warps > threads / 32)
-		warps = threads / 32;
+	if (warps > TQC_ROWS_THREADS / 32)
+		warps = TQC_ROWS_THREADS / 32;
 	if (warps > 4)
 		warps &= ~(size_t)3;
 	l->threads = 32 * (unsigned)warps;
@@ -107,9 +106,8 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 	    is_aligned(codes, 0)) {
 		first = p->dim == 128 ? id_tqc_encode_128_1_0 : id_tqc_encode_64_1_0;
 		l.kernel = (enum tqc_kernel)(first + 2 * ((int)p->index_bits - 1) + fit);
-		share = TQC_ENCODE_SHARE(p->dim);
-		short_rht_launch(s, n, dtype, TQC_ENCODE_THREADS, share,
-				 4 * TQC_ROUND_FLOATS(p->dim, share) * share * p->rot.rounds +
+		share = TQC_ROWS_SHARE(p->dim);
+		short_rht_launch(s, n, dtype, 4 * TQC_ROUND_FLOATS(p->dim, share) * share * p->rot.rounds +
 					 TQC_BUCKETS * sizeof(struct tqc_bucket), &l);
 	}
 	return tqc_launch(s->dev, &l, params);
@@ -132,8 +130,7 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 		l.kernel = (enum tqc_kernel)(
 			(p->dim == 128 ? id_tqc_decode_128_1 : id_tqc_decode_64_1) +
 			(int)p->index_bits - 1);
-		short_rht_launch(s, n, dtype, TQC_ROWS_THREADS(p->dim), 1,
-				 4 * (size_t)p->rot.rounds * p->dim, &l);
+		short_rht_launch(s, n, dtype, 4 * TQC_BACK_FLOATS((size_t)p->dim, p->rot.rounds), &l);
 	}
 	return tqc_launch(s->dev, &l, params);
 }
