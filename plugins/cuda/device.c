@@ -14,7 +14,7 @@
 
 #define TQC_MAX_DEVICES 16
 
-extern const unsigned char tqc_fatbin[], tqc_kv_fatbin[], tqc_tcq_fatbin[], tqc_radix_fatbin[];
+extern const unsigned char tqc_fatbin[], tqc_kv_fatbin[], tqc_tcq_fatbin[], tqc_radix_fatbin[], tqc_warp_fatbin[];
 
 /* The modules, and the first kernel of each */
 static const struct {
@@ -25,13 +25,14 @@ static const struct {
 	{tqc_kv_fatbin, id_tqc_kv_append},
 	{tqc_tcq_fatbin, id_tqc_decode_tcq},
 	{tqc_radix_fatbin, id_tqc_encode_radix},
+	{tqc_warp_fatbin, id_tqc_encode_warp_1_0},
 };
 
 #define TQC_KERNEL_NAME(name, ...) #name,
 static const char *const kernel_names[TQC_KERNELS] = {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_NAME) TQC_ENCODE_KERNELS(TQC_KERNEL_NAME)
 		TQC_DECODE_KERNELS(TQC_KERNEL_NAME) TQC_SCORE_KERNELS(TQC_KERNEL_NAME) TQC_KV_KERNELS(TQC_KERNEL_NAME)
-			TQC_TCQ_KERNELS(TQC_KERNEL_NAME) TQC_RADIX_KERNELS(TQC_KERNEL_NAME)};
+			TQC_TCQ_KERNELS(TQC_KERNEL_NAME) TQC_RADIX_KERNELS(TQC_KERNEL_NAME) TQC_WARP_KERNELS(TQC_KERNEL_NAME)};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tqc_device devices[TQC_MAX_DEVICES];

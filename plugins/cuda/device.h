@@ -9,17 +9,18 @@
 #include "kv_list.h"
 #include "radix_list.h"
 #include "tcq_list.h"
+#include "warp_list.h"
 
 #define TQC_KERNEL_ID(name, ...) id_##name,
 enum tqc_kernel {
 	TQC_PLAIN_KERNELS(TQC_KERNEL_ID) TQC_ENCODE_KERNELS(TQC_KERNEL_ID)
 		TQC_DECODE_KERNELS(TQC_KERNEL_ID) TQC_SCORE_KERNELS(TQC_KERNEL_ID) TQC_KV_KERNELS(TQC_KERNEL_ID)
-			TQC_TCQ_KERNELS(TQC_KERNEL_ID) TQC_RADIX_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
+			TQC_TCQ_KERNELS(TQC_KERNEL_ID) TQC_RADIX_KERNELS(TQC_KERNEL_ID) TQC_WARP_KERNELS(TQC_KERNEL_ID) TQC_KERNELS,
 };
 #undef TQC_KERNEL_ID
 
-/* kernels.cu, kv.cu, tcq.cu and radix.cu, in the order of their kernels above */
-#define TQC_MODULES 4
+/* kernels.cu, kv.cu, tcq.cu, radix.cu and warp.cu, in the order of their kernels above */
+#define TQC_MODULES 5
 
 /** Buffers of TQC_CHUNK_BYTES for one chunk of rows from host memory: pinned, and the GPU's. */
 #define TQC_CHUNK_BYTES (4u << 20)

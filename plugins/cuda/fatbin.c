@@ -13,3 +13,4 @@ TQC_IMAGE("tqc_fatbin", TQC_DIR "/kernels.fatbin");
 TQC_IMAGE("tqc_kv_fatbin", TQC_DIR "/kv.fatbin");
 TQC_IMAGE("tqc_tcq_fatbin", TQC_DIR "/tcq.fatbin");
 TQC_IMAGE("tqc_radix_fatbin", TQC_DIR "/radix.fatbin");
+TQC_IMAGE("tqc_warp_fatbin", TQC_DIR "/warp.fatbin");

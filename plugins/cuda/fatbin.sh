@@ -13,7 +13,7 @@
 set -eu
 export LC_ALL=C
 cd "$(dirname "$0")"
-modules='kernels kv tcq radix'
+modules='kernels kv tcq radix warp'
 
 # compile NVCC NAME OUTPUT
 compile()

@@ -113,26 +113,37 @@ static bool near_edge(const float *bounds, uint32_t n, double width)
 }
 
 /*
- * Buckets of one threshold each: none where thresholds lie too close for their number, that is where a row's
- * greatest coordinate could lie beyond them. A little narrower than the closest two, no threshold on an edge; an
- * edge lies at 8 k + 3.5 eighths, since a coordinate is rounded to eighths first.
+ * The width of buckets of one threshold each: a little narrower than the closest two, no threshold on an edge; an
+ * edge lies at 8 k + 3.5 eighths, since a coordinate is rounded to eighths first. 0 if there is none.
+ */
+static double bucket_width(const float *bounds, uint32_t n)
+{
+	uint32_t i, narrower;
+	double gap = 1e30, width;
+
+	for (i = 1; i < n; i++)
+		if ((double)bounds[i] - (double)bounds[i - 1] < gap)
+			gap = (double)bounds[i] - (double)bounds[i - 1];
+	for (narrower = 1; narrower <= 256; narrower++) {
+		width = gap * (1.0 - narrower / 1024.0);
+		if (!near_edge(bounds, n, width))
+			return width;
+	}
+	return 0.0;
+}
+
+/*
+ * Buckets: none where thresholds lie too close for their number, that is where a row's greatest coordinate could lie
+ * beyond them
  */
 static void put_buckets(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 {
 	const float *bounds = p->codebook.bounds;
 	struct tqc_bucket bucket[TQC_BUCKETS];
-	uint32_t n = p->codebook.count - 1, i, k, narrower = 1;
-	double gap = 1e30, width;
-	bool edge;
+	uint32_t n = p->codebook.count - 1, i, k;
+	double width = bucket_width(bounds, n);
 
-	for (i = 1; i < n; i++)
-		if ((double)bounds[i] - (double)bounds[i - 1] < gap)
-			gap = (double)bounds[i] - (double)bounds[i - 1];
-	do {
-		width = gap * (1.0 - narrower / 1024.0);
-		edge = near_edge(bounds, n, width);
-	} while (edge && narrower++ < 256);
-	if (edge || !(sqrt(p->dim) / width < TQC_BUCKETS / 2 - 2))
+	if (!(sqrt(p->dim) < width * (TQC_BUCKETS / 2 - 2)))
 		return;
 	for (i = k = 0; i < TQC_BUCKETS; i++) {
 		bucket[i] = (struct tqc_bucket){INFINITY, (float)k};
@@ -143,7 +154,61 @@ static void put_buckets(struct image *im, const struct tq_plan *p, struct tqc_pl
 	dp->buckets = put(im, bucket, sizeof(bucket));
 }
 
-static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
+/* The levels above 0, and buckets of the thresholds between them; what lies beyond the last is in that one */
+static void put_magnitudes(struct image *im, const struct tq_codebook *book, struct tqc_warp *w)
+{
+	uint32_t half = book->count / 2, n = half - 1, i, k;
+	const float *bounds = book->bounds + half;
+	struct tqc_magnitude magnitude[TQC_MAX_STEPS];
+	struct tqc_step step[TQC_MAX_STEPS];
+	double width = bucket_width(bounds, n), last = n && width > 0.0 ? floor(bounds[n - 1] / width + 0.5625) : 0.0;
+
+	if (!(width > 0.0) || last > TQC_MAX_STEPS - 2 || half > TQC_MAX_STEPS)
+		return;
+	w->steps = (uint32_t)last + 2;
+	for (i = k = 0; i < w->steps; i++) {
+		step[i] = (struct tqc_step){INFINITY, k};
+		if (k < n && floor(bounds[k] / width + 0.5625) <= i)
+			step[i].bound = bounds[k++];
+	}
+	for (i = 0; i < half; i++)
+		magnitude[i] = (struct tqc_magnitude){i ? bounds[i - 1] : 0.0f, book->odd[half + i]};
+	w->unit = (float)(8.0 / width);
+	w->step = put(im, step, w->steps * sizeof(*step));
+	w->magnitude = put(im, magnitude, half * sizeof(*magnitude));
+}
+
+/* Plans of the kernels of a warp to a tile (warp_rht.cuh) have rows in a tile */
+static void put_warp(struct image *im, const struct tq_plan *p, struct tqc_warp *w)
+{
+	uint32_t d = p->dim, window = p->rotation.window, tile;
+
+	memset(w, 0, sizeof(*w));
+	if (p->window || p->radix || p->rotation.kind != TQ_ROT_RHT || p->sketch.kind != TQ_ROT_NONE || p->index_bits == 0 ||
+	    window < 64 || window > 4096)
+		return;
+	put_magnitudes(im, &p->codebook, w);
+	if (!w->steps)
+		return;
+	w->chunks = (d + 31) / 32;
+	w->window = window / 32;
+	while (1u << w->shift < w->window)
+		w->shift++;
+	w->windows = window < d ? 2 : 1;
+	if (2 * d == 3 * window)
+		w->turn = p->rotation.roll / 32;
+	else
+		w->spare = window < d;
+	w->rows = w->window < 32 ? 32 / w->window : w->window == 32 && !w->spare ? 2 : 1;
+	/* chunks of two rows in different banks */
+	w->pitch = TQC_CHUNK_PITCH * w->chunks;
+	w->pitch += (16 - w->pitch) & 31;
+	w->stage = (w->rows * p->layout.row_bytes + 64 + 15) & ~15u;
+	tile = w->rows * w->pitch * (uint32_t)sizeof(float);
+	w->room = tile * (1 + w->spare) + w->rows * TQC_WARP_NOTE + w->stage;
+}
+
+static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp, struct tqc_warp *w)
 {
 	const struct tq_codebook *book = &p->codebook;
 	uint32_t i;
@@ -186,6 +251,7 @@ static void fill(struct image *im, const struct tq_plan *p, struct tqc_plan *dp)
 		put_radix(im, p->radix, dp);
 	dp->rot = put_rotation(im, &p->rotation);
 	dp->sketch = put_rotation(im, &p->sketch);
+	put_warp(im, p, w);
 }
 
 static void pack_levels(const struct tq_codebook *book, uint32_t *levels)
@@ -208,7 +274,7 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 	ret = tqc_device_get(ordinal, &state->dev, why, sizeof(why));
 	if (ret)
 		goto err_log;
-	fill(&im, plan, &state->plan);
+	fill(&im, plan, &state->plan, &state->warp);
 	im.bytes = host->alloc(host, im.used + 256);
 	if (!im.bytes) {
 		ret = TQ_ERR_NOMEM;
@@ -227,7 +293,7 @@ int tqc_state_create(const struct tq_host *host, const struct tq_plan *plan, int
 		goto err_leave;
 	im.base = state->tables;
 	im.used = 0;
-	fill(&im, plan, &state->plan);
+	fill(&im, plan, &state->plan, &state->warp);
 	err = state->dev->api.copy_in(state->tables, im.bytes, im.used, NULL);
 	if (!err)
 		err = state->dev->api.stream_sync(NULL);

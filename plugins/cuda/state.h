@@ -4,6 +4,7 @@
 
 #include "device.h"
 #include "device_plan.h"
+#include "warp_plan.h"
 #include "tq/plugin.h"
 
 /** Largest dimension whose rows fit a block's shared memory. */
@@ -11,11 +12,13 @@
 
 /**
  * A plan on a device: its tables in one allocation. @levels: up to 16 one-plane grid values, a byte each;
- * @window: bits of a trellis code's states, else 0; @radix: a fraction of a bit
+ * @window: bits of a trellis code's states, else 0; @radix: a fraction of a bit; @warp: no rows if its kernels do not
+ * serve the plan
  */
 struct tqc_plan_state {
 	struct tqc_device *dev;
 	struct tqc_plan plan;
+	struct tqc_warp warp;
 	CUdeviceptr tables;
 	size_t encode_shared, decode_shared;
 	unsigned threads, window, radix;

@@ -68,6 +68,30 @@ static void short_rht_launch(const struct tqc_plan_state *s, size_t n, int dtype
 	l->gx = blocks_for(s->dev, (n + rows * warps - 1) / (rows * warps), 1);
 }
 
+/*
+ * A warp to a tile of rows: as many warps to a block as let most of them be there at once; a block has @table bytes
+ * beside signs
+ */
+static void warp_launch(const struct tqc_plan_state *s, size_t n, size_t table, struct tqc_launch *l)
+{
+	size_t tables = TQC_WARP_TABLES(s->plan.rot.rounds, &s->warp, table), tiles = (n + s->warp.rows - 1) / s->warp.rows;
+	size_t limit = (size_t)s->dev->shared_max - TQC_STATIC_SHARED_MAX;
+	unsigned warps, best = 1, most = 0, resident;
+
+	for (warps = TQC_WARP_THREADS / 32; warps; warps--) {
+		l->threads = 32 * warps;
+		l->shared = tables + warps * (size_t)s->warp.room;
+		resident = tqc_resident(s->dev, l);
+		if (l->shared <= limit && resident * warps > most) {
+			most = resident * warps;
+			best = warps;
+		}
+	}
+	l->threads = 32 * best;
+	l->shared = tables + best * (size_t)s->warp.room;
+	l->gx = blocks_for(s->dev, (tiles + best - 1) / best, most / best);
+}
+
 /* Searches of a trellis: a warp to each segment of a row, or of two rows, as shared memory allows */
 static unsigned trellis_launch(const struct tqc_plan_state *s, size_t n, struct tqc_launch *l)
 {
@@ -94,7 +118,7 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 	const struct tqc_plan *p = &s->plan;
 	struct tqc_launch l = {s->radix ? id_tqc_encode_radix : id_tqc_encode, "encode", 0, 1, s->threads, s->encode_shared, stream};
 	unsigned together = 1, share;
-	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes, &together};
+	void *params[] = {(void *)&s->plan, &x, &dtype, &stride, &n, &codes, s->warp.rows ? (void *)&s->warp : &together};
 	int first, fit = p->correction >= TQ_CORR_NORM && p->correction <= TQ_CORR_UNBIASED;
 
 	if (n == 0)
@@ -109,6 +133,10 @@ CUresult tqc_work_encode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 		share = TQC_ROWS_SHARE(p->dim);
 		short_rht_launch(s, n, dtype, 4 * TQC_ROUND_FLOATS(p->dim, share) * share * p->rot.rounds +
 					 TQC_BUCKETS * sizeof(struct tqc_bucket), &l);
+	} else if (s->warp.rows) {
+		first = p->planes == 2 ? id_tqc_encode_warp_2_0 : id_tqc_encode_warp_1_0;
+		l.kernel = (enum tqc_kernel)(first + (p->effort && p->count > 2));
+		warp_launch(s, n, s->warp.steps * sizeof(struct tqc_step) + p->count / 2 * sizeof(struct tqc_magnitude), &l);
 	}
 	return tqc_launch(s->dev, &l, params);
 }
@@ -118,7 +146,7 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 {
 	const struct tqc_plan *p = &s->plan;
 	struct tqc_launch l = {s->radix ? id_tqc_decode_radix : id_tqc_decode, "decode", 0, 1, s->threads, s->decode_shared, stream};
-	void *params[] = {(void *)&s->plan, &codes, &n, &x, &dtype, &stride};
+	void *params[] = {(void *)&s->plan, &codes, &n, &x, &dtype, &stride, (void *)&s->warp};
 
 	if (n == 0)
 		return CU_SUCCESS;
@@ -131,6 +159,9 @@ CUresult tqc_work_decode(const struct tqc_plan_state *s, CUstream stream, CUdevi
 			(p->dim == 128 ? id_tqc_decode_128_1 : id_tqc_decode_64_1) +
 			(int)p->index_bits - 1);
 		short_rht_launch(s, n, dtype, 4 * TQC_BACK_FLOATS((size_t)p->dim, p->rot.rounds), &l);
+	} else if (s->warp.rows) {
+		l.kernel = id_tqc_decode_warp;
+		warp_launch(s, n, p->count * sizeof(float), &l);
 	}
 	return tqc_launch(s->dev, &l, params);
 }

@@ -204,6 +204,9 @@ static const struct {
 	{"code=tcq:8 bits=3 center=both", 13},
 	{"bits=2.5 correction=ls", 64},
 	{"bits=4.5 query=f32 center=both", 33},
+	{"bits=4 correction=ls effort=1 center=data", 64},
+	{"bits=7 correction=unbiased", 64},
+	{"bits=8 correction=norm effort=1 center=both", 64},
 };
 
 START_TEST(device_calls_give_the_hosts_answers)
@@ -229,9 +232,15 @@ START_TEST(device_calls_give_the_hosts_answers)
 }
 END_TEST
 
-static const char *const spoiled[] = {"tqc_encode",	 "tqc_decode",	   "tqc_score",
-				      "tqc_select",	 "tqc_check",	   "tqc_encode_64_4_1",
-				      "tqc_decode_64_4", "tqc_score_4_1_words"};
+/* Kernels that a codec of this plan is compared by; of d = 64 those for aligned rows and for others */
+static const struct {
+	const char *kernel;
+	uint32_t dim;
+} spoiled[] = {
+	{"tqc_encode", 48},	   {"tqc_decode", 48},	      {"tqc_score", 64},	   {"tqc_select", 64},
+	{"tqc_check", 64},	   {"tqc_encode_64_4_1", 64}, {"tqc_decode_64_4", 64}, {"tqc_score_4_1_words", 64},
+	{"tqc_encode_warp_1_0", 64}, {"tqc_decode_warp", 64},
+};
 
 START_TEST(no_codec_passes_with_one_wrong_kernel)
 {
@@ -241,9 +250,9 @@ START_TEST(no_codec_passes_with_one_wrong_kernel)
 	struct tq_queue *queue;
 
 	ck_assert_int_eq(open_context(&ctx), TQ_OK);
-	ck_assert_int_eq(open_quantizer(ctx, "bits=4 correction=ls", 64, "scalar", &q), TQ_OK);
+	ck_assert_int_eq(open_quantizer(ctx, "bits=4 correction=ls", spoiled[_i].dim, "scalar", &q), TQ_OK);
 	use_plan(ctx, q->plan);
-	strcpy(scalar_kernels.wrong, spoiled[_i]);
+	strcpy(scalar_kernels.wrong, spoiled[_i].kernel);
 	ck_assert_int_eq(tq_queue_wrap_cuda(ctx, 0, NULL, &queue), TQ_OK);
 	ck_assert_int_eq(tq_device_codec_create(q, queue, &codec), TQ_ERR_SELFTEST);
 	ck_assert_ptr_null(codec);

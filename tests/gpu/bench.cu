@@ -327,6 +327,27 @@ static void check_short(bool brief)
 			}
 }
 
+/* The kernels of a warp to a tile: windows that begin with chunks and others, every number of bits, correction and rotation */
+static void check_warp(bool brief)
+{
+	static const uint32_t dims[] = { 256, 96, 1536, 100, 768, 512, 1000, 192, 2048, 65, 1024, 3072, 320, 384, 4096, 129 };
+	static const char *const fits[] = { "ls", "none", "unbiased", "norm" }, *const scales[] = { "f32", "f16", "bf16" };
+	static const char *const more[] = { "", " center=both", "", " center=data" };
+	char text[160];
+	unsigned turn = 0;
+
+	for (uint32_t d : dims)
+		for (int bits = 1; bits <= 8; bits++, turn++) {
+			if (brief && (d > 256 || turn % 4))
+				continue;
+			snprintf(text, sizeof(text), "bits=%d correction=%s rotation=rht:%u scale=%s code=%s effort=%u%s", bits, fits[turn / 2 % 4],
+				 1 + turn % 3, scales[turn / 3 % 3], turn % 5 || bits < 2 ? "lm" : "uniform", turn / 8 % 2,
+				 more[turn / 5 % 4]);
+			check_strange(text, d);
+			check(text, d, brief ? 333 : 2003, 2, 10);
+		}
+}
+
 static void check_all(bool brief)
 {
 	static const uint32_t dims[] = { 128, 64, 96, 80, 256, 100, 33, 1000, 1536, 7 };
@@ -552,6 +573,23 @@ static void time_short(void)
 	time_rows("bits=4 correction=ls", 64, TQ_BF16, (size_t)4 << 30);
 }
 
+static void time_warp(void)
+{
+	const size_t gib = (size_t)1 << 30;
+
+	for (uint32_t d : { 256, 96, 768, 1024, 1536, 3072, 1000 })
+		time_rows("bits=4 correction=ls", d, TQ_BF16, gib);
+	time_rows("bits=4 correction=none", 256, TQ_BF16, gib);
+	time_rows("bits=4 correction=ls", 1536, TQ_F32, gib);
+	time_rows("bits=4 correction=unbiased effort=1 center=both", 1536, TQ_F32, gib);
+	for (const char *s : { "bits=1 correction=ls", "bits=2 correction=ls", "bits=3 correction=ls", "bits=8 correction=ls",
+			       "bits=2 correction=ls effort=1", "bits=4 correction=ls effort=1" })
+		time_rows(s, 256, TQ_BF16, gib);
+	for (const char *s : { "bits=5 correction=ls", "bits=6 correction=ls", "bits=8 correction=ls", "bits=8 correction=ls effort=1",
+			       "bits=4 correction=ls effort=1" })
+		time_rows(s, 128, TQ_BF16, gib);
+}
+
 static void time_trellises(void)
 {
 	for (const char *s : { "bits=1", "bits=2", "bits=3", "bits=4", "code=tcq bits=1", "code=tcq bits=2", "code=tcq bits=3", "code=tcq bits=4",
@@ -580,8 +618,6 @@ static void time_fractions(void)
 
 static void time_all(void)
 {
-	const size_t gib = (size_t)1 << 30;
-
 	time_memory();
 	printf("| what | time | bytes per second | of reading |\n|---|---|---|---|\n");
 	for (size_t nq : { 1, 4, 8, 16 })
@@ -590,9 +626,7 @@ static void time_all(void)
 	for (const char *s : { "bits=1", "bits=2", "bits=3", "bits=5", "bits=6", "bits=8", "bits=4 query=s16" })
 		time_logits(s, 4);
 	time_short();
-	time_rows("bits=4 correction=ls", 256, TQ_BF16, gib);
-	time_rows("bits=8 correction=ls", 128, TQ_BF16, gib);
-	time_rows("bits=4 correction=ls", 1536, TQ_F32, gib);
+	time_warp();
 	time_search("bits=4", 1536, 4000000, 1, 100);
 	time_search("bits=4", 1536, 4000000, 64, 100);
 	time_search("bits=4", 128, 16000000, 1, 100);
@@ -612,6 +646,7 @@ int main(int argc, char **argv)
 		kv_check_all(!strcmp(argv[1], "check-brief"));
 		mla_check_all(!strcmp(argv[1], "check-brief"));
 		check_short(!strcmp(argv[1], "check-brief"));
+		check_warp(!strcmp(argv[1], "check-brief"));
 		check_all(!strcmp(argv[1], "check-brief"));
 		check_trellises(!strcmp(argv[1], "check-brief"));
 		check_fractions(!strcmp(argv[1], "check-brief"));
@@ -635,6 +670,12 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "rows-time")) {
 		time_memory();
 		time_short();
+	}
+	if (argc > 1 && (!strcmp(argv[1], "warp-check") || !strcmp(argv[1], "warp-brief")))
+		check_warp(!strcmp(argv[1], "warp-brief"));
+	if (argc > 1 && !strcmp(argv[1], "warp-time")) {
+		time_memory();
+		time_warp();
 	}
 	if (argc > 1 && !strcmp(argv[1], "kv-time")) {
 		time_memory();
