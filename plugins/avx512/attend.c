@@ -12,7 +12,7 @@
  *	...
  *
  * A tile of rows is interleaved once for all weights; codes of one field as they lie in the row, for they
- * are bytes too and fewer, and decoded when they are multiplied. Sums over a call stay in int32: with 1024
+ * are bytes too and fewer, with the first products, and decoded when they are multiplied. Sums over a call stay in int32: with 1024
  * rows at most, |sum of hi * level| < 1024 * 127 * 127. With one plane of levels the whole sum A fits
  * too, and is put together modulo 2^32; with two it is put together in double, which is exact.
  */
@@ -31,6 +31,15 @@ struct chunk_sums {
 	__m512i at[2][MOST_WEIGHTS][2][MOST_LANES];
 };
 
+/*
+ * What is asked for beside the products: @step bytes more with each four rows of a pass. All at once, while a
+ * tile is filled, would keep the loads of the tile itself waiting.
+ */
+struct ahead {
+	const char *at;
+	size_t step;
+};
+
 /* The rows of a call, chunk by chunk */
 struct source {
 	const struct tq_plan *plan;
@@ -39,6 +48,7 @@ struct source {
 	size_t n;
 	size_t chunk;
 	struct level_tables tables;
+	struct ahead ahead;
 };
 
 /* Are codes interleaved as they are? Fields of several widths meet only where they lie in a row. */
@@ -53,43 +63,70 @@ LEVELS_INLINE uint32_t tile_step(uint32_t bits)
 	return late(bits) ? 4 : 4 * levels_vectors(bits) * levels_planes(bits);
 }
 
-/* Rows @first .. of a chunk, four at a time, to the tile; rows past the end repeat the last */
-LEVELS_INLINE void fill_tile(const struct source *s, size_t first, size_t groups, uint32_t bits,
-			     const uint64_t *tail, __m512i *tile)
+/* A tile of rows of a chunk: @groups groups of four from row @first on, and which bytes there are if not all */
+struct tile {
+	__m512i *at;
+	size_t first, groups;
+	const uint64_t *tail;
+};
+
+/* Where row @t has its fields; rows past the end repeat the last */
+LEVELS_INLINE void find_row(const struct source *s, size_t t, uint32_t bits, const uint8_t **p)
 {
-	size_t row = s->plan->layout.row_bytes, g, t;
-	uint32_t n = levels_fields(bits), vectors = levels_vectors(bits), k, v;
-	__m512i hi[4][LEVEL_VECTORS], lo[4][LEVEL_VECTORS], rows[4];
+	const uint8_t *row = s->codes + (t < s->n ? t : s->n - 1) * s->plan->layout.row_bytes;
+	uint32_t k;
+
+	for (k = 0; k < levels_fields(bits); k++)
+		p[k] = row + s->shape->at[k] + s->chunk * levels_step(bits, k);
+}
+
+LEVELS_INLINE void fetch_ahead(struct ahead *a)
+{
+	_mm_prefetch(a->at, _MM_HINT_T1);
+	if (a->step > 64)
+		_mm_prefetch(a->at + a->step / 2, _MM_HINT_T1);
+	a->at += a->step;
+}
+
+/* Codes of the four rows of group @g, as they are */
+LEVELS_INLINE void fill_codes(const struct source *s, const struct tile *tile, size_t g, uint32_t bits)
+{
 	const uint8_t *p[3] = {NULL};
+	__m512i rows[4];
 	int r;
 
-	for (g = 0; g < groups; g++) {
-		if (!s->chunk)
-			fetch_behind(row, s->codes, s->n, first + 4 * g);
+#pragma GCC unroll 4
+	for (r = 0; r < 4; r++) {
+		find_row(s, tile->first + 4 * g + (size_t)r, bits, p);
+		rows[r] = load_field(p[0], tile->tail, 64);
+	}
+	interleave(rows, tile->at + 4 * g);
+}
+
+/* Levels of all rows */
+LEVELS_INLINE void fill_levels(const struct source *s, const struct tile *tile, uint32_t bits)
+{
+	__m512i hi[4][LEVEL_VECTORS], lo[4][LEVEL_VECTORS], rows[4], *to = tile->at;
+	uint32_t vectors = levels_vectors(bits), v;
+	const uint8_t *p[3] = {NULL};
+	size_t g;
+	int r;
+
+	for (g = 0; g < tile->groups; g++) {
 #pragma GCC unroll 4
 		for (r = 0; r < 4; r++) {
-			t = first + 4 * g + (size_t)r < s->n ? first + 4 * g + (size_t)r : s->n - 1;
-			for (k = 0; k < n; k++)
-				p[k] = s->codes + t * row + s->shape->at[k] + s->chunk * levels_step(bits, k);
-			if (late(bits))
-				rows[r] = load_field(p[0], tail, 64);
-			else
-				levels_decode(&s->tables, p, tail, bits, hi[r], lo[r]);
+			find_row(s, tile->first + 4 * g + (size_t)r, bits, p);
+			levels_decode(&s->tables, p, tile->tail, bits, hi[r], lo[r]);
 		}
-		if (late(bits)) {
-			interleave(rows, tile);
-			tile += 4;
-			continue;
-		}
-		for (v = 0; v < vectors; v++, tile += 4) {
+		for (v = 0; v < vectors; v++, to += 4) {
 			for (r = 0; r < 4; r++)
 				rows[r] = hi[r][v];
-			interleave(rows, tile);
+			interleave(rows, to);
 		}
-		for (v = 0; bits > 4 && v < vectors; v++, tile += 4) {
+		for (v = 0; bits > 4 && v < vectors; v++, to += 4) {
 			for (r = 0; r < 4; r++)
 				rows[r] = lo[r][v];
-			interleave(rows, tile);
+			interleave(rows, to);
 		}
 	}
 }
@@ -117,12 +154,14 @@ LEVELS_INLINE void load_pair(const struct pair *from, size_t g, uint32_t bits, _
 	x[1] = from->at[1][g * from->step];
 }
 
-/* Two registers of levels times up to four weights, both planes */
-LEVELS_INLINE void add_products(const struct pair *from, size_t groups, const struct weights *w, int first,
-				int nw, size_t at, uint32_t bits, __m512i *acc0, __m512i *acc1)
+/* Two registers of levels times up to four weights, both planes; @fill: codes get to their tile on the way */
+LEVELS_INLINE void add_products(struct source *s, const struct tile *tile, const struct pair *from, int fill,
+				const struct weights *w, int first, int nw, uint32_t bits, __m512i *acc0,
+				__m512i *acc1)
 {
-	const int8_t *weight = w->plane[first][0] + at;
+	const int8_t *weight = w->plane[first][0] + tile->first;
 	const size_t plane = sizeof(w->plane[0][0]);
+	struct ahead ahead = s->ahead;
 	__m512i a[8], b[8], x[2], q;
 	size_t g;
 	int i;
@@ -132,7 +171,10 @@ LEVELS_INLINE void add_products(const struct pair *from, size_t groups, const st
 		a[i] = acc0[i * MOST_LANES];
 		b[i] = acc1[i * MOST_LANES];
 	}
-	for (g = 0; g < groups; g++, weight += 4) {
+	for (g = 0; g < tile->groups; g++, weight += 4) {
+		fetch_ahead(&ahead);
+		if (fill)
+			fill_codes(s, tile, g, bits);
 		load_pair(from, g, bits, x);
 #pragma GCC unroll 8
 		for (i = 0; i < 2 * nw; i++) {
@@ -146,67 +188,94 @@ LEVELS_INLINE void add_products(const struct pair *from, size_t groups, const st
 		acc0[i * MOST_LANES] = a[i];
 		acc1[i * MOST_LANES] = b[i];
 	}
+	s->ahead = ahead;
 }
 
-LEVELS_INLINE void add_weights(const struct pair *from, size_t groups, const struct weights *w, int nw,
-			       size_t at, uint32_t bits, struct chunk_sums *sums, uint32_t p, uint32_t j0,
-			       uint32_t j1)
+LEVELS_INLINE void add_weights(struct source *s, const struct tile *tile, const struct pair *from, int fill,
+			       const struct weights *w, int nw, uint32_t bits, __m512i *acc0, __m512i *acc1)
 {
-	int i = 0;
+	const size_t weight = 2 * MOST_LANES;
+	size_t i = 0, n = (size_t)nw;
 
-	for (; i + 4 <= nw; i += 4)
-		add_products(from, groups, w, i, 4, at, bits, &sums->at[p][i][0][j0], &sums->at[p][i][0][j1]);
-	for (; i < nw; i++)
-		add_products(from, groups, w, i, 1, at, bits, &sums->at[p][i][0][j0], &sums->at[p][i][0][j1]);
+	if (fill && n >= 4)
+		add_products(s, tile, from, 1, w, 0, 4, bits, acc0, acc1);
+	else if (fill)
+		add_products(s, tile, from, 1, w, 0, 1, bits, acc0, acc1);
+	if (fill)
+		i = n >= 4 ? 4 : 1;
+	for (; i + 4 <= n; i += 4)
+		add_products(s, tile, from, 0, w, (int)i, 4, bits, acc0 + i * weight, acc1 + i * weight);
+	for (; i < n; i++)
+		add_products(s, tile, from, 0, w, (int)i, 1, bits, acc0 + i * weight, acc1 + i * weight);
 }
 
-LEVELS_INLINE void add_tile(const struct source *s, const __m512i *tile, size_t groups, const struct weights *w,
-			    int nw, size_t first, uint32_t bits, struct chunk_sums *sums)
+LEVELS_INLINE void add_tile(struct source *s, const struct tile *tile, const struct weights *w, int nw,
+			    uint32_t bits, struct chunk_sums *sums)
 {
 	uint32_t vectors = levels_vectors(bits), registers = 4 * vectors, p, j, v;
 	struct pair from = {.step = tile_step(bits), .tables = &s->tables};
 
 	if (late(bits)) {
-		for (j = 0; j < 4; j++) {
-			from.at[0] = tile + j;
 #pragma GCC unroll 4
-			for (v = 0; v < vectors; v += 2) {
-				from.v = v;
-				add_weights(&from, groups, w, nw, first, bits, sums, 0, 4 * v + j,
-					    4 * v + 4 + j);
+		for (v = 0; v < vectors; v += 2) {
+			from.v = v;
+			from.at[0] = tile->at;
+			add_weights(s, tile, &from, !v, w, nw, bits, &sums->at[0][0][0][4 * v],
+				    &sums->at[0][0][0][4 * v + 4]);
+			for (j = 1; j < 4; j++) {
+				from.at[0] = tile->at + j;
+				add_weights(s, tile, &from, 0, w, nw, bits, &sums->at[0][0][0][4 * v + j],
+					    &sums->at[0][0][0][4 * v + 4 + j]);
 			}
 		}
 		return;
 	}
+	fill_levels(s, tile, bits);
 	for (p = 0; p < levels_planes(bits); p++) {
 		for (j = 0; j < registers; j += 2) {
-			from.at[0] = tile + p * registers + j;
+			from.at[0] = tile->at + p * registers + j;
 			from.at[1] = from.at[0] + 1;
-			add_weights(&from, groups, w, nw, first, bits, sums, p, j, j + 1);
+			add_weights(s, tile, &from, 0, w, nw, bits, &sums->at[p][0][0][j], &sums->at[p][0][0][j + 1]);
 		}
 	}
 }
 
-LEVELS_INLINE void sum_chunk(const struct source *s, const struct weights *w, int nw, uint32_t bits,
+/* All that lies behind the rows, evenly over their passes: wanted next if it is another head's keys */
+LEVELS_INLINE void plan_ahead(struct source *s, int nw, uint32_t bits)
+{
+	size_t passes = 2 * levels_vectors(bits) * levels_planes(bits) * (size_t)(nw / 4 + nw % 4);
+	size_t row = s->plan->layout.row_bytes;
+
+	passes *= s->shape->chunks + s->shape->rest;
+	if (!s->chunk)
+		s->ahead.at = (const char *)s->codes + s->n * row;
+	s->ahead.step = (4 * row + passes - 1) / passes;
+}
+
+LEVELS_INLINE void sum_chunk(struct source *s, const struct weights *w, int nw, uint32_t bits,
 			     struct chunk_sums *sums)
 {
-	const uint64_t *tail = s->chunk < s->shape->chunks ? NULL : s->shape->tail;
+	size_t rows = 4 * (TILE_BYTES / (64 * tile_step(bits))), left;
 	uint32_t registers = 4 * levels_vectors(bits), p, j;
-	size_t most = TILE_BYTES / (64 * tile_step(bits)), first, groups;
-	__m512i tile[TILE_BYTES / 64];
+	__m512i room[TILE_BYTES / 64];
+	struct tile tile = {.at = room};
 	int i;
 
 	for (p = 0; p < levels_planes(bits); p++)
 		for (i = 0; i < nw; i++)
 			for (j = 0; j < registers; j++)
 				sums->at[p][i][0][j] = sums->at[p][i][1][j] = _mm512_setzero_si512();
-	for (first = 0; first < s->n; first += 4 * most) {
-		groups = (s->n - first + 3) / 4 < most ? (s->n - first + 3) / 4 : most;
-		if (tail)
-			fill_tile(s, first, groups, bits, tail, tile);
-		else
-			fill_tile(s, first, groups, bits, NULL, tile);
-		add_tile(s, tile, groups, w, nw, first, bits, sums);
+	plan_ahead(s, nw, bits);
+	for (; tile.first < s->n; tile.first += rows) {
+		left = s->n - tile.first;
+		tile.groups = ((left < rows ? left : rows) + 3) / 4;
+		if (s->chunk < s->shape->chunks) {
+			tile.tail = NULL;
+			add_tile(s, &tile, w, nw, bits, sums);
+		} else {
+			tile.tail = s->shape->tail;
+			add_tile(s, &tile, w, nw, bits, sums);
+		}
 	}
 }
 
