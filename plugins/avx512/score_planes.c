@@ -7,12 +7,14 @@
  * of the four rows. Codes are bytes as levels are, so fields are moved before they are decoded: half the
  * moves. (3 bits have two fields, which only meet where they lie in a row: there levels are moved.) The
  * queries are laid out once per call, with dword i of each 128 bits broadcast there. Eight rows are
- * multiplied by up to four queries at a time, all sums in registers; rows lie in lanes at the end.
+ * multiplied by up to four queries at a time, all sums in registers; rows lie in lanes at the end. Where a row
+ * fills half of a register or less, two share one (short.h), and sixteen go through a pass.
  *
  * A = 2 G - beta sum(q) is put together modulo 2^32, G = 128 S0 + S1: |A| <= 127 * 16256 * dim < 2^31.
  */
 
 #include "score.h"
+#include "short.h"
 #include "sums.h"
 
 /* Most queries that share a pass, and parts of a register of levels */
@@ -29,7 +31,7 @@ struct group {
 	struct spread at[AVX512_PLANES_DIM / 64][MOST];
 };
 
-static void spread_queries(const int8_t *q, size_t size, size_t nq, size_t registers, struct group *to)
+static void spread_queries(const int8_t *q, size_t size, size_t nq, size_t registers, uint32_t fold, struct group *to)
 {
 	size_t r, g;
 	int p;
@@ -39,6 +41,8 @@ static void spread_queries(const int8_t *q, size_t size, size_t nq, size_t regis
 			for (p = 0; p < 2; p++) {
 				__m512i x = _mm512_load_si512(q + g * size + (2 * r + (size_t)p) * 64);
 
+				if (fold > 1)
+					x = _mm512_shuffle_i64x2(x, x, 0x44);
 				to->at[r][g].plane[p][0] = _mm512_shuffle_epi32(x, 0x00);
 				to->at[r][g].plane[p][1] = _mm512_shuffle_epi32(x, 0x55);
 				to->at[r][g].plane[p][2] = _mm512_shuffle_epi32(x, 0xaa);
@@ -59,23 +63,24 @@ LEVELS_INLINE void move_dwords(const __m512i *row, __m512i *part)
 	part[3] = _mm512_unpackhi_epi64(ab1, cd1);
 }
 
-/* What four rows hold of a chunk: parts of the field, or for 3 bits of each register of levels */
+/* What four (eight) rows hold of a chunk: parts of the field, or for 3 bits of each register of levels */
 LEVELS_INLINE void load_rows(const struct level_tables *t, const struct shape *s, const uint8_t *const *row,
-			     size_t chunk, const uint64_t *tail, uint32_t bits, __m512i (*part)[PARTS])
+			     size_t chunk, const uint64_t *tail, uint32_t bits, uint32_t fold, __m512i (*part)[PARTS])
 {
-	__m512i x[GROUP], level[GROUP][LEVEL_VECTORS];
-	const uint8_t *p[3] = {NULL};
-	uint32_t k, v;
+	__m512i f[3], x[GROUP], level[GROUP][LEVEL_VECTORS];
+	uint32_t last = levels_fields(bits) - 1, k, v;
 	int r;
 
 #pragma GCC unroll 4
 	for (r = 0; r < GROUP; r++) {
-		for (k = 0; k < levels_fields(bits); k++)
-			p[k] = row[r] + s->at[k] + chunk * levels_step(bits, k);
+		for (k = 0; fold == 1 && k <= last; k++)
+			f[k] = load_field(row[r] + s->at[k] + chunk * levels_step(bits, k), tail ? tail + k : NULL,
+					  levels_step(bits, k));
+		if (fold == 2)
+			short_fields(s, row + r, tail, bits, 2, f);
+		x[r] = f[last];
 		if (bits == 3)
-			levels_decode(t, p, tail, bits, level[r], NULL);
-		else
-			x[r] = load_field(p[0], tail, 64);
+			levels_of_fields(t, f, bits, level[r], NULL);
 	}
 	if (bits != 3) {
 		move_dwords(x, part[0]);
@@ -109,14 +114,14 @@ LEVELS_INLINE void add_part(const struct spread *q, int i, __m512i low, __m512i 
 
 LEVELS_INLINE void add_chunk(const struct level_tables *t, const struct shape *s, const uint8_t *const *row,
 			     size_t chunk, const uint64_t *tail, const struct spread (*q)[MOST], int nq,
-			     uint32_t bits, __m512i (*acc)[2][2])
+			     uint32_t bits, uint32_t fold, __m512i (*acc)[2][2])
 {
 	__m512i low[LEVEL_VECTORS][PARTS], high[LEVEL_VECTORS][PARTS], a[LEVEL_VECTORS], b[LEVEL_VECTORS];
 	uint32_t v, vectors = levels_vectors(bits);
 	int i;
 
-	load_rows(t, s, row, chunk, tail, bits, low);
-	load_rows(t, s, row + GROUP, chunk, tail, bits, high);
+	load_rows(t, s, row, chunk, tail, bits, fold, low);
+	load_rows(t, s, row + GROUP * fold, chunk, tail, bits, fold, high);
 #pragma GCC unroll 4
 	for (i = 0; i < PARTS; i++) {
 		if (bits == 3) {
@@ -133,12 +138,12 @@ LEVELS_INLINE void add_chunk(const struct level_tables *t, const struct shape *s
 	}
 }
 
-/* G of eight rows, four in each of @to: their sums over the four quarters of a register */
-LEVELS_INLINE void sum_eight(const struct level_tables *t, const struct shape *s, const uint8_t *const *row,
-			     size_t ahead, size_t stride, const struct group *q, int nq, uint32_t bits,
-			     __m512i (*to)[2])
+/* G of eight (sixteen) rows, half in each of @to: their sums over the four quarters (pairs of them) of a register */
+LEVELS_INLINE void sum_pass(const struct level_tables *t, const struct shape *s, const uint8_t *const *row,
+			    size_t ahead, size_t stride, const uint64_t *tail, const struct group *q, int nq,
+			    uint32_t bits, uint32_t fold, __m512i (*to)[2])
 {
-	const char *next = (const char *)row[0] + ahead, *end = next + 8 * stride;
+	const char *next = (const char *)row[0] + ahead, *end = next + 8 * fold * stride;
 	uint32_t vectors = levels_vectors(bits);
 	__m512i acc[MOST][2][2];
 	size_t c;
@@ -149,31 +154,44 @@ LEVELS_INLINE void sum_eight(const struct level_tables *t, const struct shape *s
 #pragma GCC unroll 4
 	for (g = 0; g < nq; g++)
 		acc[g][0][0] = acc[g][0][1] = acc[g][1][0] = acc[g][1][1] = _mm512_setzero_si512();
-	for (c = 0; c < s->chunks; c++)
-		add_chunk(t, s, row, c, NULL, q->at + c * vectors, nq, bits, acc);
-	if (s->rest)
-		add_chunk(t, s, row, c, s->tail, q->at + c * vectors, nq, bits, acc);
+	for (c = 0; fold == 1 && c < s->chunks; c++)
+		add_chunk(t, s, row, c, NULL, q->at + c * vectors, nq, bits, 1, acc);
+	if (fold == 2)
+		add_chunk(t, s, row, 0, tail, q->at, nq, bits, 2, acc);
+	else if (s->rest)
+		add_chunk(t, s, row, c, s->tail, q->at + c * vectors, nq, bits, 1, acc);
 #pragma GCC unroll 4
 	for (g = 0; g < nq; g++)
 		for (h = 0; h < 2; h++)
 			to[g][h] = _mm512_add_epi32(_mm512_slli_epi32(acc[g][0][h], 7), acc[g][1][h]);
 }
 
-LEVELS_INLINE void sum_strip(const struct shape *s, const struct strip *strip, const struct group *q,
-			     const int64_t *sum, int nq, uint32_t bits, float (*a)[STRIP])
+/* G of sixteen rows in order; @low and @high: from one pass each, or @low from one of sixteen */
+LEVELS_INLINE __m512i add_passes(__m512i *low, __m512i *high, uint32_t fold)
 {
-	__m512i eight[2][MOST][2], total;
+	if (fold == 1)
+		return add_quarters(low[0], low[1], high[0], high[1]);
+	return _mm512_add_epi32(_mm512_shuffle_i32x4(low[0], low[1], 0x88),
+				_mm512_shuffle_i32x4(low[0], low[1], 0xdd));
+}
+
+LEVELS_INLINE void sum_strip(const struct shape *s, const struct strip *strip, const uint64_t *tail,
+			     const struct group *q, const int64_t *sum, int nq, uint32_t bits, uint32_t fold,
+			     float (*a)[STRIP])
+{
+	__m512i pass[2][MOST][2], total;
 	struct level_tables t;
 	size_t j;
 	int g;
 
 	level_tables_load(&t, &s->hi, &s->lo, bits);
 	for (j = 0; j < strip->n; j += BLOCK) {
-		sum_eight(&t, s, strip->row + j, strip->ahead, strip->stride, q, nq, bits, eight[0]);
-		sum_eight(&t, s, strip->row + j + 8, strip->ahead, strip->stride, q, nq, bits, eight[1]);
+		sum_pass(&t, s, strip->row + j, strip->ahead, strip->stride, tail, q, nq, bits, fold, pass[0]);
+		if (fold == 1)
+			sum_pass(&t, s, strip->row + j + 8, strip->ahead, strip->stride, tail, q, nq, bits, 1, pass[1]);
 #pragma GCC unroll 4
 		for (g = 0; g < nq; g++) {
-			total = add_quarters(eight[0][g][0], eight[0][g][1], eight[1][g][0], eight[1][g][1]);
+			total = add_passes(pass[0][g], pass[1][g], fold);
 			total = _mm512_sub_epi32(_mm512_add_epi32(total, total),
 						 _mm512_set1_epi32((int32_t)((uint32_t)s->beta * (uint32_t)sum[g])));
 			_mm512_store_ps(a[g] + j, _mm512_cvtepi32_ps(total));
@@ -181,37 +199,48 @@ LEVELS_INLINE void sum_strip(const struct shape *s, const struct strip *strip, c
 	}
 }
 
-#define SUM_STRIP(bits)                                                                                      \
-	static void sum_strip_##bits(const struct shape *s, const struct strip *strip, const struct group *q, \
-				     const int64_t *sum, size_t nq, float (*a)[STRIP])                        \
-	{                                                                                                    \
-		if (nq == 4)                                                                                 \
-			sum_strip(s, strip, q, sum, 4, bits, a);                                             \
-		else if (nq == 3)                                                                            \
-			sum_strip(s, strip, q, sum, 3, bits, a);                                             \
-		else if (nq == 2)                                                                            \
-			sum_strip(s, strip, q, sum, 2, bits, a);                                             \
-		else                                                                                         \
-			sum_strip(s, strip, q, sum, 1, bits, a);                                             \
+#define SUM_STRIP(bits, fold)                                                                                  \
+	static void sum_strip_##bits##_##fold(const struct shape *s, const struct strip *strip,                \
+					      const uint64_t *tail, const struct group *q, const int64_t *sum, \
+					      size_t nq, float (*a)[STRIP])                                    \
+	{                                                                                                      \
+		if (nq == 4)                                                                                   \
+			sum_strip(s, strip, tail, q, sum, 4, bits, fold, a);                                   \
+		else if (nq == 3)                                                                              \
+			sum_strip(s, strip, tail, q, sum, 3, bits, fold, a);                                   \
+		else if (nq == 2)                                                                              \
+			sum_strip(s, strip, tail, q, sum, 2, bits, fold, a);                                   \
+		else                                                                                           \
+			sum_strip(s, strip, tail, q, sum, 1, bits, fold, a);                                   \
 	}
 
-SUM_STRIP(1)
-SUM_STRIP(2)
-SUM_STRIP(3)
-SUM_STRIP(4)
+SUM_STRIP(1, 1)
+SUM_STRIP(2, 1)
+SUM_STRIP(3, 1)
+SUM_STRIP(4, 1)
+SUM_STRIP(1, 2)
+SUM_STRIP(2, 2)
+SUM_STRIP(3, 2)
+SUM_STRIP(4, 2)
 
 void avx512_sum_planes(const struct shape *shape, const struct strip *strip, const int8_t *q, size_t size,
 		      const int64_t *sum, size_t nq, float (*a)[STRIP])
 {
-	static void (*const by_bits[])(const struct shape *s, const struct strip *strip, const struct group *q,
-				       const int64_t *sum, size_t nq, float (*a)[STRIP]) = {
-		NULL, sum_strip_1, sum_strip_2, sum_strip_3, sum_strip_4};
+	static void (*const by_bits[][2])(const struct shape *s, const struct strip *strip, const uint64_t *tail,
+					  const struct group *q, const int64_t *sum, size_t nq, float (*a)[STRIP]) = {
+		{NULL, NULL},
+		{sum_strip_1_1, sum_strip_1_2},
+		{sum_strip_2_1, sum_strip_2_2},
+		{sum_strip_3_1, sum_strip_3_2},
+		{sum_strip_4_1, sum_strip_4_2},
+	};
 	size_t registers = (shape->chunks + shape->rest) * levels_vectors(shape->bits), n;
+	const uint64_t *tail = short_mask(shape, shape->bits, 2);
 	struct group group;
 
 	for (; nq; nq -= n, q += n * size, sum += n, a += n) {
 		n = nq < MOST ? nq : MOST;
-		spread_queries(q, size, n, registers, &group);
-		by_bits[shape->bits](shape, strip, &group, sum, n, a);
+		spread_queries(q, size, n, registers, shape->fold, &group);
+		by_bits[shape->bits][shape->fold > 1](shape, strip, tail, &group, sum, n, a);
 	}
 }

@@ -7,61 +7,8 @@
  */
 
 #include "score.h"
+#include "short.h"
 #include "sums.h"
-
-LEVELS_INLINE __m128i load16(const uint8_t *p, const uint64_t *mask)
-{
-	if (mask)
-		return _mm_maskz_loadu_epi8((__mmask16)*mask, p);
-	return _mm_loadu_si128((const __m128i *)p);
-}
-
-LEVELS_INLINE __m128i load8(const uint8_t *p, const uint64_t *mask)
-{
-	if (mask)
-		return _mm_maskz_loadu_epi8((__mmask16)*mask, p);
-	return _mm_loadl_epi64((const __m128i *)p);
-}
-
-LEVELS_INLINE __m256i load32(const uint8_t *p, const uint64_t *mask)
-{
-	if (mask)
-		return _mm256_maskz_loadu_epi8((__mmask32)*mask, p);
-	return _mm256_loadu_si256((const __m256i *)p);
-}
-
-/* 16 bytes of four rows */
-LEVELS_INLINE __m512i quarters(const uint8_t *const *row, size_t at, const uint64_t *mask)
-{
-	__m512i x = _mm512_castsi128_si512(load16(row[0] + at, mask));
-
-	x = _mm512_inserti32x4(x, load16(row[4] + at, mask), 1);
-	x = _mm512_inserti32x4(x, load16(row[8] + at, mask), 2);
-	return _mm512_inserti32x4(x, load16(row[12] + at, mask), 3);
-}
-
-/* 32 bytes of two rows */
-LEVELS_INLINE __m512i halves(const uint8_t *const *row, size_t at, const uint64_t *mask)
-{
-	return _mm512_inserti64x4(_mm512_castsi256_si512(load32(row[0] + at, mask)),
-				  load32(row[4] + at, mask), 1);
-}
-
-/* 3 bits: what of the narrow field belongs to those, as levels_decode() has it */
-LEVELS_INLINE __m512i narrow(const uint8_t *const *row, size_t at, const uint64_t *mask,
-			     uint32_t fold)
-{
-	__m128i low, high;
-
-	if (fold == 2) {
-		low = load16(row[0] + at, mask);
-		high = load16(row[4] + at, mask);
-	} else {
-		low = _mm_unpacklo_epi64(load8(row[0] + at, mask), load8(row[4] + at, mask));
-		high = _mm_unpacklo_epi64(load8(row[8] + at, mask), load8(row[12] + at, mask));
-	}
-	return _mm512_cvtepu32_epi64(_mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
-}
 
 LEVELS_INLINE __m512i repeat(const int8_t *q, uint32_t fold)
 {
@@ -76,15 +23,9 @@ LEVELS_INLINE __m512i sum_folded(const struct shape *s, const struct level_table
 				 uint32_t bits, uint32_t fold)
 {
 	__m512i f[3], hi[LEVEL_VECTORS], lo[LEVEL_VECTORS], acc = _mm512_setzero_si512();
-	uint32_t n = levels_fields(bits), v;
-	const uint64_t *mask = tail ? tail + n - 1 : NULL;
+	uint32_t v;
 
-	if (fold == 2)
-		f[n - 1] = halves(row, s->at[n - 1], mask);
-	else
-		f[n - 1] = quarters(row, s->at[n - 1], mask);
-	if (bits == 3)
-		f[0] = narrow(row, s->at[0], tail, fold);
+	short_fields(s, row, tail, bits, fold, f);
 	levels_of_fields(t, f, bits, hi, lo);
 #pragma GCC unroll 8
 	for (v = 0; v < levels_vectors(bits); v++)
@@ -134,12 +75,10 @@ LEVELS_INLINE void sum_short(const struct shape *s, const struct strip *strip, c
 	static void sum_short_##bits##_##fold(const struct shape *s, const struct strip *strip,    \
 					      const int8_t *q, int64_t sum, float *a)              \
 	{                                                                                          \
-		uint32_t last = levels_fields(bits) - 1;                                           \
-                                                                                                   \
-		if (s->tail[last] == (1ull << 64 / (fold)) - 1)                                    \
-			sum_short(s, strip, NULL, q, sum, a, bits, fold);                          \
-		else                                                                               \
+		if (short_mask(s, bits, fold))                                                     \
 			sum_short(s, strip, s->tail, q, sum, a, bits, fold);                       \
+		else                                                                               \
+			sum_short(s, strip, NULL, q, sum, a, bits, fold);                          \
 	}
 
 SUM_SHORT(1, 2)
