@@ -93,7 +93,7 @@ AVX512_INLINE void order_words(float *x)
 	__m512 four[4] = { _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0)),
 			   _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1)) };
 
-	store_quarters(four, x, 16);
+	store_quarters(four, x, x + 16, x + 32, x + 48);
 }
 
 AVX512_INLINE void finish(const struct unit_sums *sum, size_t w, int32_t weights, uint32_t width, __m512 step,
@@ -107,7 +107,7 @@ AVX512_INLINE void finish(const struct unit_sums *sum, size_t w, int32_t weights
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++)
 		x[i] = _mm512_cvtepi32_ps(_mm512_sub_epi32(unit_whole(sum, w, i), off));
-	store_quarters(x, by_byte, 16);
+	store_quarters(x, by_byte, by_byte + 16, by_byte + 32, by_byte + 48);
 	if (width < 8)
 		order_words(by_byte);
 	add_ordered(by_byte, step, sums, n);
@@ -174,7 +174,7 @@ static void finish_wide(const struct tq_plan *plan, const struct chunk_sums *s, 
 #undef LOW
 #undef HIGH
 	}
-	store_quarters(x, by_byte, 16);
+	store_quarters(x, by_byte, by_byte + 16, by_byte + 32, by_byte + 48);
 	for (h = 0; h < 2; h++) {
 		x[0] = _mm512_load_ps(by_byte + 32 * h);
 		x[1] = _mm512_load_ps(by_byte + 32 * h + 16);

@@ -42,7 +42,7 @@ AVX512_INLINE void to_floats(const struct unit_sums *sum, size_t w, int32_t weig
 #pragma GCC unroll 4
 	for (i = 0; i < 4; i++)
 		x[i] = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_slli_epi32(unit_whole(sum, w, i), 1), off));
-	store_quarters(x, to, 16);
+	store_quarters(x, to, to + 16, to + 32, to + 48);
 }
 
 /* The 128 coordinates of a segment to their order */

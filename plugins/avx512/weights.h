@@ -109,16 +109,16 @@ AVX512_INLINE void interleave(const __m512i *row, __m512i *to)
 	_mm512_store_si512(to + 3, _mm512_unpackhi_epi16(ab1, cd1));
 }
 
-/* 128 bits L of four registers side by side, to @to + L * @apart */
-AVX512_INLINE void store_quarters(const __m512 *x, float *to, size_t apart)
+/* 128 bits L of four registers side by side, to the L-th of @a to @d */
+AVX512_INLINE void store_quarters(const __m512 *x, float *a, float *b, float *c, float *d)
 {
 	__m512 ab0 = _mm512_shuffle_f32x4(x[0], x[1], 0x44), ab1 = _mm512_shuffle_f32x4(x[0], x[1], 0xee);
 	__m512 cd0 = _mm512_shuffle_f32x4(x[2], x[3], 0x44), cd1 = _mm512_shuffle_f32x4(x[2], x[3], 0xee);
 
-	_mm512_store_ps(to, _mm512_shuffle_f32x4(ab0, cd0, 0x88));
-	_mm512_store_ps(to + apart, _mm512_shuffle_f32x4(ab0, cd0, 0xdd));
-	_mm512_store_ps(to + 2 * apart, _mm512_shuffle_f32x4(ab1, cd1, 0x88));
-	_mm512_store_ps(to + 3 * apart, _mm512_shuffle_f32x4(ab1, cd1, 0xdd));
+	_mm512_store_ps(a, _mm512_shuffle_f32x4(ab0, cd0, 0x88));
+	_mm512_store_ps(b, _mm512_shuffle_f32x4(ab0, cd0, 0xdd));
+	_mm512_store_ps(c, _mm512_shuffle_f32x4(ab1, cd1, 0x88));
+	_mm512_store_ps(d, _mm512_shuffle_f32x4(ab1, cd1, 0xdd));
 }
 
 #endif
