@@ -20,12 +20,13 @@
  * place of the area in one call. Its codes are those that it would have later, so that no token has to be coded when
  * others have made it an old one: an attention call takes from each store what its options say.
  *
- * Keys and values: any multiple of 8 coordinates up to 256 and 1 to 8 bits of either; no trellis, centre or sketch. Pages have
- * room for the next multiple of 32 coordinates, and calls take as long as with so many. Fastest:
- * 8 bits of both; up to 4, values no more than keys, at 64, 96, 128 or 256 coordinates of both. Keys may be coded less a
+ * Keys and values: any multiple of 8 coordinates up to 256 and 1 to 8 bits of either, or trellis codes of 1 to 4; no centre
+ * or sketch in the codes, no fractions of a bit. Pages have room for the next multiple of 32 coordinates, and calls take as
+ * long as with so many. Fastest: 8 bits of both; up to 4, values no more than keys, at 64, 96, 128 or 256 coordinates of
+ * both. Trellis codes take about twice their time, and five times that of append. Keys may be coded less a
  * vector per head (@centre of rows and calls): exact under softmax.
  *
- * MLA, where a key's codes are the value too: 512 coordinates, and 64 more of the key in 16 bits, 2 to 4 bits.
+ * MLA, where a key's codes are the value too: 512 coordinates, and 64 more of the key in 16 bits, 2 to 4 bits; no trellis.
  * Sixteen query rows (heads times query tokens) share a pass over the pages.
  *
  * Outputs are those of attention in exact arithmetic over the decoded rows to 1e-3, and the same bits for

@@ -7,9 +7,12 @@
 #include "kv_mass.cuh"
 #include "kv_mla.cuh"
 #include "kv_raw.cuh"
+#include "kv_trellis.cuh"
 #include "kv_wide.cuh"
 
 TQC_KV_ATTEND(TQC_KV_KERNEL)
 TQC_KV_ONE(TQC_KV_KERNEL)
 TQC_KV_WIDE(TQC_KV_WIDE_KERNEL)
+TQC_KV_TCQ(TQC_KV_TCQ_KERNEL)
+TQC_KV_APPEND_TCQ(TQC_KV_APPEND_TCQ_KERNEL)
 TQC_KV_MLA(TQC_KV_MLA_KERNEL)

@@ -250,10 +250,16 @@ template <int PIECES> struct tile_source {
 	}
 };
 
+/* The coordinate that a lane has in half @k of fragment @i */
+static __device__ __forceinline__ unsigned fragment_coordinate(unsigned g, unsigned i, unsigned k)
+{
+	return 16 * i + g + 8 * k;
+}
+
 /* The warps' sums put together: partial sums and (top + @add, sum) of the split; @room: shared memory */
 template <int D, class T>
 static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_state<D, T> &w, float add, float *room, size_t split,
-						   unsigned d = D)
+						   unsigned d = D, unsigned (*coordinate)(unsigned, unsigned, unsigned) = fragment_coordinate)
 {
 	constexpr unsigned PITCH = D + 8;
 	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
@@ -268,8 +274,8 @@ static __device__ __forceinline__ void store_split(const tqc_attend &a, attend_s
 	}
 #pragma unroll
 	for (int i = 0; i < D / 16; i++) {
-		sums[t * PITCH + 16 * i + g] = w.whole[i][0];
-		sums[t * PITCH + 16 * i + g + 8] = w.whole[i][1];
+		sums[t * PITCH + coordinate(g, i, 0)] = w.whole[i][0];
+		sums[t * PITCH + coordinate(g, i, 1)] = w.whole[i][1];
 	}
 	__syncthreads();
 	for (unsigned q = 0; q < 4; q++) {
@@ -376,6 +382,52 @@ static __device__ __forceinline__ void weigh(const tqc_attend &a, const warp_run
 	w.sum += (e[0] + e[1]) + (e[2] + e[3]);
 }
 
+/* The logit of token g + 8 @j from the products of its key's grid values with both planes, but for its scale */
+static __device__ __forceinline__ float whole_logit(const int (&c)[2][4], int j, const query_scale &mine)
+{
+	return (float)(256 * c[j / 2][2 * (j & 1)] + (2 * c[j / 2][2 * (j & 1) + 1] + mine.bias)) * mine.factor;
+}
+
+/* Weights travel from the lanes of their scores to those of their fragment in two turns */
+struct weight_turn {
+	bool upper, odd;
+	unsigned turn0, turn1;
+
+	__device__ __forceinline__ weight_turn(unsigned lane)
+	{
+		const unsigned g = lane >> 2, t = lane & 3;
+
+		upper = g >> 2;
+		odd = g & 1;
+		turn0 = 4 * (t + 4 * (g & 1)) + (g >> 1);
+		turn1 = turn0 ^ 16;
+	}
+
+	__device__ __forceinline__ uint2 turn(uint32_t high, uint32_t low) const
+	{
+		const uint32_t y0 = __shfl_sync(~0u, upper ? low : high, turn0), y1 = __shfl_sync(~0u, upper ? high : low, turn1);
+
+		return odd ? make_uint2(y1, y0) : make_uint2(y0, y1);
+	}
+
+	/* the weights @v in units, two planes, as a fragment; the state's sums of them follow */
+	template <int D> __device__ __forceinline__ uint2 weights(attend_state<D> &w, const float (&v)[4]) const
+	{
+		uint32_t x[4];
+
+		/* 2^23 + units: the number's low bits */
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+			x[j] = __float_as_uint(__fmaf_rn(v[j], w.inv, 8388608.0f));
+		uint32_t x01 = prmt(x[0], x[1], 0x5140), x23 = prmt(x[2], x[3], 0x5140), low = prmt(x01, x23, 0x5410),
+			 high = prmt(x01, x23, 0x7632);
+
+		w.high = __dp4a(high, 0x01010101u, w.high);
+		w.low = __dp4a(low, 0x01010101u, w.low);
+		return turn(high, low);
+	}
+};
+
 template <int D, int KB, int VB> static __device__ __forceinline__ void kv_attend(const tqc_attend &a)
 {
 	constexpr unsigned STAGES = TQC_KV_STAGES, PIECES = D * (KB + VB) / 4, ROOM = 4 * D * (KB + VB) + 256;
@@ -400,9 +452,7 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 	for (int i = 0; i < D / 32; i++)
 		q[i] = *(const uint2 *)(queries + g * D + t * (D / 4) + 8 * i);
 
-	/* weights travel from the lanes of their scores to those of their fragment in two turns */
-	const bool upper = g >> 2, odd = g & 1;
-	const unsigned turn0 = 4 * (t + 4 * (g & 1)) + (g >> 1), turn1 = turn0 ^ 16;
+	const weight_turn turn(lane);
 	attend_state<D> w;
 	unsigned slot = 0, since = 0;
 
@@ -431,20 +481,9 @@ template <int D, int KB, int VB> static __device__ __forceinline__ void kv_atten
 		}
 #pragma unroll
 		for (int j = 0; j < 4; j++)
-			z[j] = (float)(256 * c[j / 2][2 * (j & 1)] + (2 * c[j / 2][2 * (j & 1) + 1] + mine.bias)) * mine.factor * e[j];
+			z[j] = whole_logit(c, j, mine) * e[j];
 		weigh(a, run, tile, mine.add, w, since, z, s, v);
-		/* 2^23 + units: the number's low bits */
-		uint32_t x[4];
-#pragma unroll
-		for (int j = 0; j < 4; j++)
-			x[j] = __float_as_uint(__fmaf_rn(v[j], w.inv, 8388608.0f));
-		uint32_t x01 = prmt(x[0], x[1], 0x5140), x23 = prmt(x[2], x[3], 0x5140), low = prmt(x01, x23, 0x5410),
-			 high = prmt(x01, x23, 0x7632);
-
-		w.high = __dp4a(high, 0x01010101u, w.high);
-		w.low = __dp4a(low, 0x01010101u, w.low);
-		uint32_t y0 = __shfl_sync(~0u, upper ? low : high, turn0), y1 = __shfl_sync(~0u, upper ? high : low, turn1);
-		uint2 b = odd ? make_uint2(y1, y0) : make_uint2(y0, y1);
+		const uint2 b = turn.weights(w, v);
 
 #pragma unroll
 		for (int i = 0; i < D / 32; i++) {

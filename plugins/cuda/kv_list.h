@@ -2,6 +2,8 @@
 #ifndef TQ_CUDA_KV_LIST_H
 #define TQ_CUDA_KV_LIST_H
 
+#include "tcq_list.h"
+
 /* The kernels of kv.cu, as kernel_list.h has the others. */
 
 /* Tiles that a warp of an attend kernel has in shared memory; blocks that a processor should hold */
@@ -53,6 +55,29 @@
 	X(tqc_kv_bytes_128, 128, 8)                                                                \
 	X(tqc_kv_bytes_256, 256, 8)
 
+/* X(name, D, KEYS, VALUES): trellis codes of values, of keys, of both; of the others any codes */
+#define TQC_KV_TCQ(X)                                                                              \
+	X(tqc_kv_tcq_values_64, 64, code_keys<0>, trellis_values<64>)                              \
+	X(tqc_kv_tcq_values_128, 128, code_keys<0>, trellis_values<128>)                           \
+	X(tqc_kv_tcq_values_256, 256, code_keys<0>, trellis_values<256>)                           \
+	X(tqc_kv_tcq_keys_64, 64, trellis_keys, code_values<64, 0>)                                \
+	X(tqc_kv_tcq_keys_128, 128, trellis_keys, code_values<128, 0>)                             \
+	X(tqc_kv_tcq_keys_256, 256, trellis_keys, code_values<256, 0>)                             \
+	X(tqc_kv_tcq_64, 64, trellis_keys, trellis_values<64>)                                     \
+	X(tqc_kv_tcq_128, 128, trellis_keys, trellis_values<128>)                                  \
+	X(tqc_kv_tcq_256, 256, trellis_keys, trellis_values<256>)
+
+/* X(name, WINDOW, BITS): rows of a trellis code into tiles */
+#define TQC_KV_APPEND_TCQ(X)                                                                       \
+	X(tqc_kv_append_tcq_8_1, 8, 1)                                                             \
+	X(tqc_kv_append_tcq_8_2, 8, 2)                                                             \
+	X(tqc_kv_append_tcq_8_3, 8, 3)                                                             \
+	X(tqc_kv_append_tcq_8_4, 8, 4)                                                             \
+	X(tqc_kv_append_tcq_9_1, 9, 1)                                                             \
+	X(tqc_kv_append_tcq_9_2, 9, 2)                                                             \
+	X(tqc_kv_append_tcq_9_3, 9, 3)                                                             \
+	X(tqc_kv_append_tcq_9_4, 9, 4)
+
 /* X(name, BITS): keys that are values too, 512 coordinates, and 64 in 16 bits */
 #define TQC_KV_MLA(X)                                                                              \
 	X(tqc_kv_mla_2, 2)                                                                         \
@@ -68,6 +93,8 @@
 	TQC_KV_ATTEND(X)                                                                           \
 	TQC_KV_ONE(X)                                                                              \
 	TQC_KV_WIDE(X)                                                                             \
+	TQC_KV_TCQ(X)                                                                              \
+	TQC_KV_APPEND_TCQ(X)                                                                       \
 	TQC_KV_MLA(X)
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "kv_plan.h"
+#include "tq/trellis.h"
 #include "work.h"
 
 #define TILE_TOKENS 32
@@ -58,25 +59,31 @@ static size_t page_bytes(const struct tile *t, const struct tq_device_kv_options
 	return (size_t)t->bytes * o->kv_heads * (o->page_tokens / TILE_TOKENS);
 }
 
-/* Codes of whole bits: a level to each number of them */
-static int is_served_code(const struct tqc_plan *p, char *why, size_t size)
+/* Codes of whole bits: a level to each number of them, or to each state of a trellis */
+static int is_served_code(const struct tqc_plan_state *s, char *why, size_t size)
 {
-	if (p->count == 1u << p->index_bits)
+	if (s->window || s->plan.count == 1u << s->plan.index_bits)
 		return 1;
-	snprintf(why, size, "attention: trellis codes and fractions of a bit are not served");
+	snprintf(why, size, "attention: fractions of a bit are not served");
 	return 0;
 }
 
 /* The kernel for keys that are values too; -1 with the reason if there is none */
-static int mla_kernel_of(const struct tqc_plan *keys, uint32_t raw, char *why, size_t size)
+static int mla_kernel_of(const struct tqc_plan_state *k, uint32_t raw, char *why, size_t size)
 {
+	const struct tqc_plan *keys = &k->plan;
+
 	if (keys->dim != MLA_DIM || raw != MLA_RAW) {
 		snprintf(why, size, "attention: keys of %u coordinates, which are the values too, and %u in 16 bits: %d and %d are served",
 			 keys->dim, raw, MLA_DIM, MLA_RAW);
 		return -1;
 	}
-	if (!is_served_code(keys, why, size))
+	if (!is_served_code(k, why, size))
 		return -1;
+	if (k->window) {
+		snprintf(why, size, "attention: trellis codes of keys that are the values too are not served");
+		return -1;
+	}
 	if (keys->index_bits < 2 || keys->index_bits > 4) {
 		snprintf(why, size, "attention: %u-bit keys: 2 to 4 bits are served", keys->index_bits);
 		return -1;
@@ -117,8 +124,9 @@ static int is_served_dim(uint32_t dim)
 }
 
 /* The kernel for two plans; -1 with the reason if there is none */
-static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values, char *why, size_t size)
+static int kernel_of(const struct tqc_plan_state *k, const struct tqc_plan_state *v, char *why, size_t size)
 {
+	const struct tqc_plan *keys = &k->plan, *values = &v->plan;
 	uint32_t key_dim = TQC_KV_PADDED(keys->dim), dim = TQC_KV_PADDED(values->dim);
 	int kernel;
 
@@ -127,34 +135,57 @@ static int kernel_of(const struct tqc_plan *keys, const struct tqc_plan *values,
 			 keys->dim, values->dim, WIDE_DIM);
 		return -1;
 	}
-	if (!is_served_code(keys, why, size) || !is_served_code(values, why, size))
+	if (!is_served_code(k, why, size) || !is_served_code(v, why, size))
 		return -1;
 	if (keys->center || values->center || keys->has_sketch || values->has_sketch) {
 		snprintf(why, size, "attention: codes with a centre or a sketch are not served");
 		return -1;
 	}
-	kernel = key_dim == dim ? own_kernel(dim, keys->index_bits, values->index_bits) : -1;
+	kernel = key_dim == dim && !k->window && !v->window ? own_kernel(dim, keys->index_bits, values->index_bits) : -1;
 	if (kernel >= 0)
 		return kernel;
-	kernel = keys->index_bits == 8 && values->index_bits == 8 ? id_tqc_kv_bytes_64 : id_tqc_kv_wide_64;
+	if (k->window || v->window)
+		kernel = !k->window ? id_tqc_kv_tcq_values_64 : !v->window ? id_tqc_kv_tcq_keys_64 : id_tqc_kv_tcq_64;
+	else
+		kernel = keys->index_bits == 8 && values->index_bits == 8 ? id_tqc_kv_bytes_64 : id_tqc_kv_wide_64;
 	return kernel + (dim > 64) + (dim > 128);
 }
 
-/* Shared memory of an attend kernel. Tiles of f16 and f32 scales have the same room; @v: NULL for MLA */
-static size_t attend_shared(int kernel, const struct tqc_plan *k, const struct tqc_plan *v)
+/* Bytes of a side's table of levels: kv_wide.cuh, tcq_table.cuh */
+static uint32_t side_table(const struct tqc_plan_state *s)
 {
-	size_t codes, table, sums;
+	uint32_t bits = s->plan.index_bits;
+
+	return s->window ? (uint32_t)TQC_TCQ_TABLE(s->window, bits) : (uint32_t)TQC_WIDE_STEP << bits;
+}
+
+/* The tables of kv_sides(), that of keys first: where that of values is, 0 if both have one; bytes of all */
+static uint32_t tables_of(const struct tqc_plan_state *k, const struct tqc_plan_state *v, uint32_t *bytes)
+{
+	uint32_t keys = side_table(k), values = side_table(v);
+	/* shipped levels: the same for all sizes */
+	int one = k->window == v->window && (!k->window || k->plan.index_bits == v->plan.index_bits);
+
+	*bytes = !one ? keys + values : keys > values ? keys : values;
+	return one ? 0 : keys;
+}
+
+/* Shared memory of an attend kernel. Tiles of f16 and f32 scales have the same room; @v: NULL for MLA */
+static size_t attend_shared(int kernel, const struct tqc_plan_state *k, const struct tqc_plan_state *v)
+{
+	size_t codes, all, sums;
+	uint32_t tables;
 
 	if (!v)
-		return TQC_KV_STAGES * (((size_t)code_bytes(k) + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
-	codes = (size_t)code_bytes(k) + code_bytes(v) + 256;
+		return TQC_KV_STAGES * (((size_t)code_bytes(&k->plan) + 128 + 64 * MLA_RAW + 127) & ~(size_t)127) + MLA_SHARED;
+	codes = (size_t)code_bytes(&k->plan) + code_bytes(&v->plan) + 256;
 	if (kernel < id_tqc_kv_wide_64)
 		return 4 * TQC_KV_STAGES * codes;
-	table = (size_t)TQC_WIDE_STEP << (k->index_bits > v->index_bits ? k->index_bits : v->index_bits);
-	table += 8 * (size_t)TQC_KV_PADDED(k->dim) + 4 * TQC_WIDE_STAGES * codes;
+	tables_of(k, v, &tables);
+	all = tables + 8 * (size_t)TQC_KV_PADDED(k->plan.dim) + 4 * TQC_WIDE_STAGES * codes;
 	/* what the warps put together in the end: store_split() */
 	sums = (16 * (size_t)(WIDE_DIM + 8) + 32) * sizeof(float);
-	return table > sums ? table : sums;
+	return all > sums ? all : sums;
 }
 
 size_t tqc_kv_page(const void *keys, const void *values, const struct tq_device_kv_options *options)
@@ -164,11 +195,11 @@ size_t tqc_kv_page(const void *keys, const void *values, const struct tq_device_
 	struct tile t = tile_of(&k->plan.plan, vp);
 	size_t most = (size_t)k->plan.dev->shared_max - TQC_STATIC_SHARED_MAX, shared;
 	char why[160];
-	int kernel = v ? kernel_of(&k->plan.plan, vp, why, sizeof(why)) :
-			 mla_kernel_of(&k->plan.plan, options->key_raw_dim, why, sizeof(why));
+	int kernel = v ? kernel_of(&k->plan, &v->plan, why, sizeof(why)) :
+			 mla_kernel_of(&k->plan, options->key_raw_dim, why, sizeof(why));
 
 	if (kernel >= 0) {
-		shared = attend_shared(kernel, &k->plan.plan, vp);
+		shared = attend_shared(kernel, &k->plan, v ? &v->plan : NULL);
 		if (shared <= most)
 			return page_bytes(&t, options);
 		snprintf(why, sizeof(why), "attention: %zu bytes of shared memory are needed, the device has %zu", shared, most);
@@ -182,6 +213,52 @@ static struct tqc_raw raw_of(const struct tq_device_kv_options *o, const void *r
 	struct tqc_raw raw = { (uint8_t *)(uintptr_t)rows, o->sinks, o->recent, o->ring, o->raw_type };
 
 	return raw;
+}
+
+/* Keys or values of trellis codes: a block for each row, a warp for each of its segments */
+static CUresult append_trellis(const struct tqc_plan_state *s, struct tqc_append *a, size_t tokens, CUstream stream)
+{
+	const struct tqc_plan *p = &s->plan;
+	unsigned warps = (p->dim + TQ_TRELLIS_SEGMENT - 1) / TQ_TRELLIS_SEGMENT;
+	struct tqc_launch l = { (enum tqc_kernel)((s->window == 9 ? id_tqc_kv_append_tcq_9_1 : id_tqc_kv_append_tcq_8_1) +
+						  (int)p->index_bits - 1),
+				"append", (unsigned)(tokens * a->kv_heads), 1, 32 * warps,
+				8 * (((size_t)p->dim + 3) & ~(size_t)3) + ((p->row_bytes + 15) & ~15u) +
+					warps * TQC_TCQ_TOGETHER(s->window) * (size_t)TQC_TCQ_SEARCH(s->window, p->index_bits),
+				stream };
+	void *params[] = { (void *)&s->plan, a };
+
+	return tqc_launch(s->dev, &l, params);
+}
+
+/* @sides from @a's first on, of plain codes: a block for each row */
+static CUresult append_codes(const struct tqc_plan_state *k, const struct tqc_plan_state *v, struct tqc_append *a, unsigned sides,
+			     size_t tokens, CUstream stream)
+{
+	size_t row = k->plan.row_bytes > v->plan.row_bytes ? k->plan.row_bytes : v->plan.row_bytes;
+	size_t shared = k->encode_shared > v->encode_shared ? k->encode_shared : v->encode_shared;
+	unsigned blocks = sides * (unsigned)(tokens * a->kv_heads);
+	/* rows wait for one another at barriers: a warp each, where there are more than run at once */
+	unsigned threads = blocks > 16 * (unsigned)k->dev->processors ? 32 : 128;
+	struct tqc_launch l = { id_tqc_kv_append, "append", blocks, 1, threads, shared + ((row + 15) & ~(size_t)15), stream };
+	void *params[] = { (void *)&k->plan, (void *)&v->plan, a };
+
+	a->sides = sides;
+	return tqc_launch(k->dev, &l, params);
+}
+
+static CUresult append(const struct tqc_device_state *k, const struct tqc_device_state *v, struct tqc_append *a, unsigned sides,
+		       size_t tokens, CUstream stream)
+{
+	CUresult err;
+
+	if (!k->plan.window && (sides == 1 || !v->plan.window))
+		return append_codes(&k->plan, &v->plan, a, sides, tokens, stream);
+	err = k->plan.window ? append_trellis(&k->plan, a, tokens, stream) : append_codes(&k->plan, &v->plan, a, 1, tokens, stream);
+	if (err)
+		return err;
+	a->first_side = 1;
+	return v->plan.window ? append_trellis(&v->plan, a, tokens, stream) : append_codes(&k->plan, &v->plan, a, 1, tokens, stream);
 }
 
 int tqc_kv_append(const void *keys, const void *values, const struct tq_device_queue *queue,
@@ -205,7 +282,6 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 		.value_scale_at = t.value_scale_at,
 		.kv_heads = options->kv_heads,
 		.dtype = rows->dtype,
-		.sides = values ? 2 : 1,
 		.raw_dim = options->key_raw_dim,
 		.raw_at = t.raw_at,
 		.raw_type = (int32_t)options->raw_type,
@@ -214,18 +290,9 @@ int tqc_kv_append(const void *keys, const void *values, const struct tq_device_q
 		.raw_slots = options->sinks || options->recent ? rows->raw_slots : NULL,
 		.raw = raw_of(options, rows->raw),
 	};
-	size_t row = kp->row_bytes > vp->row_bytes ? kp->row_bytes : vp->row_bytes;
-	size_t shared = k->plan.encode_shared > v->plan.encode_shared ? k->plan.encode_shared :
-									v->plan.encode_shared;
-	unsigned blocks = a.sides * rows->tokens * options->kv_heads;
-	/* rows wait for one another at barriers: a warp each, where there are more than run at once */
-	unsigned threads = blocks > 16 * (unsigned)k->plan.dev->processors ? 32 : 128;
-	struct tqc_launch l = { id_tqc_kv_append, "append", blocks, 1, threads,
-				shared + ((row + 15) & ~(size_t)15), queue->stream };
-	void *params[] = { (void *)&k->plan.plan, (void *)&v->plan.plan, &a };
 	int ret = tqc_ops_enter(k, "append");
 
-	return ret ? ret : tqc_ops_leave(k, "append", tqc_launch(k->plan.dev, &l, params));
+	return ret ? ret : tqc_ops_leave(k, "append", append(k, v, &a, values ? 2 : 1, rows->tokens, queue->stream));
 }
 
 /* ---- attend ---- */
@@ -273,12 +340,12 @@ static void cut_up(const struct tqc_device_state *k, const struct tqc_device_sta
 	c->passes = (uint32_t)((rows + 4 * c->together - 1) / (4 * c->together) * c->together);
 	c->units = (size_t)call->sequences * o->kv_heads * c->passes;
 	c->rows = (size_t)call->sequences * call->tokens * o->query_heads;
-	c->launch.kernel = (enum tqc_kernel)(v ? kernel_of(kp, vp, why, sizeof(why)) :
-						  mla_kernel_of(kp, o->key_raw_dim, why, sizeof(why)));
+	c->launch.kernel = (enum tqc_kernel)(v ? kernel_of(&k->plan, &v->plan, why, sizeof(why)) :
+						  mla_kernel_of(&k->plan, o->key_raw_dim, why, sizeof(why)));
 	c->launch.what = "attend";
 	c->launch.gy = 1;
 	c->launch.threads = 32 * warps;
-	c->launch.shared = attend_shared((int)c->launch.kernel, kp, v ? vp : NULL);
+	c->launch.shared = attend_shared((int)c->launch.kernel, &k->plan, v ? &v->plan : NULL);
 	c->splits = call->splits;
 	if (!c->splits)
 		c->splits = choose_splits(c->units / c->together,
@@ -398,6 +465,9 @@ int tqc_kv_attend(const void *keys, const void *values, const struct tq_device_q
 	a.value_odd = v->plan.plan.odd;
 	a.key_bits = k->plan.plan.index_bits;
 	a.value_bits = v->plan.plan.index_bits;
+	a.key_window = k->plan.window;
+	a.value_window = v->plan.window;
+	a.value_table = tables_of(&k->plan, &v->plan, &a.tables);
 	a.raw_chunks = c.chunks;
 	a.mass_tiles = c.tiles;
 	a.mass_pages = c.pages;

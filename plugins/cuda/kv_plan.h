@@ -25,7 +25,7 @@ struct tqc_append {
 	uint64_t page_bytes;
 	uint32_t page_tokens, tile_bytes, value_at, key_scale_at, value_scale_at, kv_heads;
 	int32_t dtype;
-	uint32_t sides; /* 1: keys are the values too */
+	uint32_t first_side, sides; /* of keys, 0, and values, 1, those that a launch codes: from the first on, so many */
 	uint32_t raw_dim, raw_at; /* further coordinates of a key, in 16 bits: kv_mla.cuh; 0 for none */
 	int32_t raw_type;
 	uint32_t raw_row; /* coordinates of a head's key and value, of rows in 16 bits */
@@ -48,9 +48,10 @@ struct tqc_attend {
 	float cap;   /* likewise; 0 for none */
 	const float *sink_logits, *centre;
 	uint32_t key_levels[4], value_levels[4];
-	/* of kernels for any bits: kv_wide.cuh */
+	/* of kernels for any bits, kv_wide.cuh; levels of trellis codes are those of all states, of so many bits: kv_trellis.cuh */
 	const int16_t *key_odd, *value_odd;
-	uint32_t key_bits, value_bits;
+	uint32_t key_bits, value_bits, key_window, value_window;
+	uint32_t value_table, tables; /* in shared memory: where that of values is, 0 for the same as keys have; bytes of both */
 	const void *query;
 	void *out;
 	uint64_t query_stride, out_stride;

@@ -93,10 +93,10 @@ static __device__ __forceinline__ void value_halves(const uint8_t *table, unsign
 	f[3] = prmt(entry<2>(table, lane4, v), entry<3>(table, lane4, v), 0x7632);
 }
 
-/* Shared memory: the table, the queries' fragments, tiles */
-static __device__ void fill_table(const tqc_attend &a, uint8_t *table)
+/* Levels of @keys numbers of keys, of @values of values */
+static __device__ void fill_table(const tqc_attend &a, unsigned keys, unsigned values, uint8_t *table)
 {
-	const unsigned n = 1u << max(a.key_bits, a.value_bits), keys = 1u << a.key_bits, values = 1u << a.value_bits;
+	const unsigned n = max(keys, values);
 
 	for (unsigned i = threadIdx.x; i < 8 * n; i += blockDim.x) {
 		unsigned k = i / 8;
@@ -106,14 +106,14 @@ static __device__ void fill_table(const tqc_attend &a, uint8_t *table)
 	}
 }
 
-/* @queries: those of a unit; coordinates 0, 2, 4, 6, 1, 3, 5, 7 of a lane's step in one piece */
-static __device__ void fill_queries(const uint8_t *queries, unsigned dim, uint2 *to)
+/* @queries: those of a unit, by lanes and steps; PARTED: coordinates 0, 2, 4, 6, 1, 3, 5, 7 of a lane's step in one piece */
+template <bool PARTED> static __device__ void fill_queries(const uint8_t *queries, unsigned dim, uint2 *to)
 {
 	for (unsigned i = threadIdx.x; i < dim; i += blockDim.x) {
 		const unsigned step = i >> 5, g = i >> 2 & 7, t = i & 3;
 		const uint2 q = *(const uint2 *)(queries + g * dim + t * (dim / 4) + 8 * step);
 
-		to[i] = make_uint2(prmt(q.x, q.y, 0x6420), prmt(q.x, q.y, 0x7531));
+		to[i] = PARTED ? make_uint2(prmt(q.x, q.y, 0x6420), prmt(q.x, q.y, 0x7531)) : q;
 	}
 }
 
@@ -130,61 +130,33 @@ static __device__ __forceinline__ void split_weights(const float (&v)[4], float 
 	}
 }
 
-/* as kv_attend(); VMAX: no more coordinates of values */
-template <int VMAX, int BITS> static __device__ __forceinline__ void kv_wide(const tqc_attend &a)
-{
-	constexpr unsigned STAGES = TQC_WIDE_STAGES;
-	extern __shared__ __align__(128) uint8_t smem[];
-	let_next_begin();
-	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, lane4 = 4 * lane, g = lane >> 2, t = lane & 3;
-	const unsigned kd = TQC_KV_PADDED(a.key_dim), vd = TQC_KV_PADDED(a.dim), kb = BITS ? BITS : a.key_bits, vb = BITS ? BITS : a.value_bits;
-	const unsigned values_at = 4 * kd * kb, room = values_at + 4 * vd * vb + 256;
-	const warp_run run(a);
-	const unit_place u(a, run.unit);
-	uint8_t *table = smem;
-	uint2 *query = (uint2 *)(table + ((size_t)TQC_WIDE_STEP << max(kb, vb)));
-	uint8_t *ring = (uint8_t *)(query + kd) + warp * STAGES * room;
+/* Keys of codes: the logits of a tile but for the scales of tokens */
+template <int BITS> struct code_keys {
+	static constexpr bool CODES = true;
 
-	tile_source<0> source(a, u, run.tile, run.last, lane);
-#pragma unroll
-	for (unsigned s = 0; s < STAGES - 1; s++)
-		source.fetch(ring + s * room, lane);
-	fill_table(a, table);
-	wait_for_previous();
-	const uint8_t *queries = a.queries + run.unit * unit_bytes(kd);
-	const query_scale mine = ((const query_scale *)(queries + 8 * kd))[t];
+	const uint8_t *table;
+	unsigned dim, bits, lane;
 
-	fill_queries(queries, kd, query);
-	__syncthreads();
+	__device__ __forceinline__ code_keys(const tqc_attend &a, const uint8_t *tables, unsigned l)
+		: table(tables), dim(TQC_KV_PADDED(a.key_dim)), bits(BITS ? BITS : a.key_bits), lane(l)
+	{
+	}
 
-	/* weights travel from the lanes of their scores to those of their fragment in two turns */
-	const bool upper = g >> 2, second = g & 1;
-	const unsigned turn0 = 4 * (t + 4 * (g & 1)) + (g >> 1), turn1 = turn0 ^ 16;
-	attend_state<VMAX, float> w;
-	unsigned slot = 0, since = 0;
-
-	w.clear();
-	for (unsigned tile = run.tile; tile < run.last; tile++) {
-		const uint8_t *at = ring + slot * room;
+	__device__ __forceinline__ void logits(const uint8_t *codes, const uint2 *query, const query_scale &mine, float (&z)[4]) const
+	{
 		int c[2][4] = {}, d[2][4] = {};
-		float z[4], s[4], e[4], v[4];
 
-		async_wait<STAGES - 2>();
-		__syncwarp();
-		source.fetch(ring + (slot ? slot - 1 : STAGES - 1) * room, lane);
-		load_scales(at + a.key_scale_at, a.key_scale, g, e);
-		load_scales(at + a.value_scale_at, a.value_scale, g, s);
-		for (unsigned i = 0; i < kd / 32; i++) {
+		for (unsigned i = 0; i < dim / 32; i++) {
 			const uint2 q = query[32 * i + lane];
 			uint32_t even[4], odd[4], low[4], high[4];
 
-			load_bytes<BITS>(at, kd, kb, 32 * i + lane, even, odd);
+			load_bytes<BITS>(codes, dim, bits, 32 * i + lane, even, odd);
 #pragma unroll
 			for (int h = 0; h < 2; h++) {
-				key_planes(table, lane4, even[2 * h], low[0], high[0]);
-				key_planes(table, lane4, even[2 * h + 1], low[1], high[1]);
-				key_planes(table, lane4, odd[2 * h], low[2], high[2]);
-				key_planes(table, lane4, odd[2 * h + 1], low[3], high[3]);
+				key_planes(table, 4 * lane, even[2 * h], low[0], high[0]);
+				key_planes(table, 4 * lane, even[2 * h + 1], low[1], high[1]);
+				key_planes(table, 4 * lane, odd[2 * h], low[2], high[2]);
+				key_planes(table, 4 * lane, odd[2 * h + 1], low[3], high[3]);
 				mma_key_high(c[h], high, q);
 				mma_key(d[h], low, q);
 			}
@@ -193,45 +165,125 @@ template <int VMAX, int BITS> static __device__ __forceinline__ void kv_wide(con
 		for (int j = 0; j < 4; j++) {
 			const int *high = &c[j / 2][2 * (j & 1)], *low = &d[j / 2][2 * (j & 1)];
 
-			z[j] = ((float)(128 * high[0] + high[1]) * 256.0f + (float)(128 * low[0] + low[1])) * mine.factor * e[j];
+			z[j] = ((float)(128 * high[0] + high[1]) * 256.0f + (float)(128 * low[0] + low[1])) * mine.factor;
 		}
-		weigh(a, run, tile, mine.add, w, since, z, s, v);
+	}
+};
 
-		uint32_t high[2], low[2], b[2][2];
+/* Values of codes: their products with the weights @v of a tile */
+template <int VMAX, int BITS> struct code_values {
+	static constexpr bool CODES = true;
+	typedef attend_state<VMAX, float> state;
+
+	const uint8_t *table;
+	unsigned dim, bits, lane;
+	weight_turn turn;
+
+	__device__ __forceinline__ code_values(const tqc_attend &a, const uint8_t *tables, unsigned l)
+		: table(tables + a.value_table), dim(TQC_KV_PADDED(a.dim)), bits(BITS ? BITS : a.value_bits), lane(l), turn(l)
+	{
+	}
+
+	__device__ __forceinline__ void add(const uint8_t *codes, const float (&v)[4], state &w) const
+	{
+		uint32_t high[2], low[2];
+		uint2 b[2];
 
 		split_weights(v, w.inv, high, low);
 #pragma unroll
-		for (int k = 0; k < 2; k++) {
-			const uint32_t y0 = __shfl_sync(~0u, upper ? low[k] : high[k], turn0),
-				       y1 = __shfl_sync(~0u, upper ? high[k] : low[k], turn1);
-
-			b[k][0] = second ? y1 : y0;
-			b[k][1] = second ? y0 : y1;
-		}
+		for (int k = 0; k < 2; k++)
+			b[k] = turn.turn(high[k], low[k]);
 #pragma unroll
 		for (int i = 0; i < VMAX / 32; i++) {
 			uint32_t even[4], odd[4], f[4];
 
-			if (32 * i >= vd)
+			if (32 * i >= dim)
 				break;
-			load_bytes<BITS>(at + values_at, vd, vb, 32 * i + lane, even, odd);
+			load_bytes<BITS>(codes, dim, bits, 32 * i + lane, even, odd);
 #pragma unroll
 			for (int h = 0; h < 2; h++) {
-				value_halves(table, lane4, even[2 * h], even[2 * h + 1], f);
-				mma_half(w.acc[2 * i + h], f, b[0][0], b[0][1]);
-				value_halves(table, lane4, odd[2 * h], odd[2 * h + 1], f);
-				mma_half(w.acc[2 * i + h], f, b[1][0], b[1][1]);
+				value_halves(table, 4 * lane, even[2 * h], even[2 * h + 1], f);
+				mma_half(w.acc[2 * i + h], f, b[0].x, b[0].y);
+				value_halves(table, 4 * lane, odd[2 * h], odd[2 * h + 1], f);
+				mma_half(w.acc[2 * i + h], f, b[1].x, b[1].y);
 			}
 		}
+	}
+
+	static __device__ __forceinline__ unsigned coordinate(unsigned g, unsigned i, unsigned k)
+	{
+		return fragment_coordinate(g, i, k);
+	}
+};
+
+/* Levels of a trellis of @bits, of 2^@window states: tcq_table.cuh */
+static __device__ void fill_trellis(const int16_t *odd, unsigned bits, unsigned window, uint8_t *table);
+
+/*
+ * as kv_attend(); VMAX: values have no more coordinates. Shared memory: tables, that of keys first; the queries' fragments;
+ * tiles
+ */
+template <int VMAX, class Keys, class Values> static __device__ __forceinline__ void kv_sides(const tqc_attend &a)
+{
+	constexpr unsigned STAGES = TQC_WIDE_STAGES;
+	extern __shared__ __align__(128) uint8_t smem[];
+	let_next_begin();
+	const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3;
+	const Keys keys(a, smem, lane);
+	const Values values(a, smem, lane);
+	const unsigned values_at = 4 * keys.dim * keys.bits, room = values_at + 4 * values.dim * values.bits + 256;
+	const warp_run run(a);
+	const unit_place u(a, run.unit);
+	uint2 *query = (uint2 *)(smem + a.tables);
+	uint8_t *ring = (uint8_t *)(query + keys.dim) + warp * STAGES * room;
+
+	tile_source<0> source(a, u, run.tile, run.last, lane);
+#pragma unroll
+	for (unsigned s = 0; s < STAGES - 1; s++)
+		source.fetch(ring + s * room, lane);
+	if (Keys::CODES || Values::CODES)
+		fill_table(a, Keys::CODES ? 1u << keys.bits : 0, Values::CODES ? 1u << values.bits : 0,
+			   smem + (Keys::CODES ? 0 : a.value_table));
+	if (!Keys::CODES)
+		fill_trellis(a.key_odd, a.key_bits, a.key_window, smem);
+	if (!Values::CODES && a.value_table)
+		fill_trellis(a.value_odd, a.value_bits, a.value_window, smem + a.value_table);
+	wait_for_previous();
+	const uint8_t *queries = a.queries + run.unit * unit_bytes(keys.dim);
+	const query_scale mine = ((const query_scale *)(queries + 8 * keys.dim))[t];
+
+	fill_queries<Keys::CODES>(queries, keys.dim, query);
+	__syncthreads();
+
+	typename Values::state w;
+	unsigned slot = 0, since = 0;
+
+	w.clear();
+	for (unsigned tile = run.tile; tile < run.last; tile++) {
+		const uint8_t *at = ring + slot * room;
+		float z[4], s[4], e[4], v[4];
+
+		async_wait<STAGES - 2>();
+		__syncwarp();
+		source.fetch(ring + (slot ? slot - 1 : STAGES - 1) * room, lane);
+		load_scales(at + a.key_scale_at, a.key_scale, g, e);
+		load_scales(at + a.value_scale_at, a.value_scale, g, s);
+		keys.logits(at, query, mine, z);
+#pragma unroll
+		for (int j = 0; j < 4; j++)
+			z[j] *= e[j];
+		weigh(a, run, tile, mine.add, w, since, z, s, v);
+		values.add(at + values_at, v, w);
 		__syncwarp();
 		slot = slot + 1 == STAGES ? 0 : slot + 1;
 	}
 	async_wait<0>();
-	store_split(a, w, a.cap > 0.0f ? 0.0f : mine.add, (float *)smem, (size_t)run.unit * a.splits + run.split, vd);
+	store_split(a, w, a.cap > 0.0f ? 0.0f : mine.add, (float *)smem, (size_t)run.unit * a.splits + run.split, values.dim,
+		    Values::coordinate);
 }
 
 #define TQC_KV_WIDE_KERNEL(name, d, bits)                                                                               \
 	extern "C" __global__ void __launch_bounds__(128, 2) name(tqc_attend a)                                          \
 	{                                                                                                               \
-		kv_wide<d, bits>(a);                                                                                    \
+		kv_sides<d, code_keys<bits>, code_values<d, bits>>(a);                                                  \
 	}

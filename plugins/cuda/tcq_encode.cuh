@@ -266,7 +266,40 @@ static __device__ void finish_trellis(const tqc_plan &p, const float *y, float *
 }
 
 /*
- * A block takes @together rows at a time, one to each search of a warp; its warps share their segments.
+ * The bits of one or two rows @y, @padded apart, of squared norms @norm2, to those at @codes: a row to each search of
+ * a warp, whose warps share the segments.
+ */
+template <int W, int B>
+static __device__ __forceinline__ void search_rows(const tqc_plan &p, trellis_search<W, B> &search, const float *y, unsigned padded,
+						   unsigned rows, const float (&norm2)[2], uint8_t *codes)
+{
+	const unsigned d = p.dim, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
+	/* of two searches in a warp without two rows, the second does the first's work and keeps it to itself */
+	unsigned half = (threadIdx.x & 31) / search.L, k = half < rows ? half : 0;
+	float r = sqrtf((k ? norm2[1] : norm2[0]) / (float)d);
+	float inv = r > 0.0f ? 256.0f / (r * p.half_step) : 0.0f;
+	unsigned index = 0;
+
+	for (unsigned start = 0, end; start < d; start = end, index++) {
+		end = trellis_segment_of(d, start).end;
+		if (index % warps != warp)
+			continue;
+		for (unsigned i = search.lane; i < end - start; i += search.L) {
+			float v = y[k * padded + start + i] * inv;
+
+			v = v > TCQ_TOP ? TCQ_TOP : v < -TCQ_TOP ? -TCQ_TOP : v;
+			search.u[i] = __float2int_rn(v);
+		}
+		__syncwarp();
+		search.run(end - start);
+		if (half < rows)
+			search.pack(end - start, codes + k * p.row_bytes + p.section[0].at + start * B / 8);
+		__syncwarp();
+	}
+}
+
+/*
+ * A block takes @together rows at a time, one to each search of a warp.
  * Shared memory: spare[dim], y[together][dim], then the searches of each warp.
  */
 template <int W, int B>
@@ -275,7 +308,7 @@ __device__ __forceinline__ void encode_trellis(const tqc_plan &p, const void *x,
 {
 	extern __shared__ __align__(128) uint8_t smem[];
 	__shared__ encode_box box;
-	const unsigned d = p.dim, padded = (d + 3) & ~3u, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
+	const unsigned padded = (p.dim + 3) & ~3u, warp = threadIdx.x >> 5;
 	float *spare = (float *)smem, *y = spare + padded;
 	trellis_search<W, B> search;
 	float norm2[2] = {}, cross[2] = {};
@@ -293,29 +326,7 @@ __device__ __forceinline__ void encode_trellis(const tqc_plan &p, const void *x,
 				rotate(p.rot, y + k * padded, spare);
 			}
 		__syncthreads();
-
-		/* of two searches in a warp without two rows, the second does the first's work and keeps it to itself */
-		unsigned half = (threadIdx.x & 31) / search.L, k = half < rows ? half : 0;
-		float r = sqrtf((k ? norm2[1] : norm2[0]) / (float)d);
-		float inv = r > 0.0f ? 256.0f / (r * p.half_step) : 0.0f;
-		unsigned index = 0;
-
-		for (unsigned start = 0, end; start < d; start = end, index++) {
-			end = trellis_segment_of(d, start).end;
-			if (index % warps != warp)
-				continue;
-			for (unsigned i = search.lane; i < end - start; i += search.L) {
-				float v = y[k * padded + start + i] * inv;
-
-				v = v > TCQ_TOP ? TCQ_TOP : v < -TCQ_TOP ? -TCQ_TOP : v;
-				search.u[i] = __float2int_rn(v);
-			}
-			__syncwarp();
-			search.run(end - start);
-			if (half < rows)
-				search.pack(end - start, codes + (first + k) * p.row_bytes + p.section[0].at + start * B / 8);
-			__syncwarp();
-		}
+		search_rows<W, B>(p, search, y, padded, rows, norm2, codes + first * p.row_bytes);
 		__syncthreads();
 #pragma unroll
 		for (unsigned k = 0; k < 2; k++)

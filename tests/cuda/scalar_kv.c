@@ -31,12 +31,29 @@ static struct side side_of(int value, uint32_t value_at, uint32_t key_scale_at, 
 	return s;
 }
 
+/* The same of a trellis code: kv_trellis.cuh */
+static size_t trellis_bit(const struct side *s, uint32_t k, uint32_t i, uint32_t b)
+{
+	uint32_t d = TQC_KV_PADDED(s->plan->dim), bits = s->plan->index_bits, step, lane;
+
+	if (!s->value) {
+		step = i % (d / 4) / 8;
+		lane = 4 * (k % 8) + i / (d / 4);
+	} else {
+		step = i / 64 * 2 + (i / 64 * 64 + 64 <= d ? k / 4 % 2 : 0);
+		lane = 4 * (i / 8 % 8) + k % 4 + (i / 64 * 64 + 64 <= d ? 0 : k / 4 % 2 * 16);
+	}
+	return 8 * bits * (4 * (32 * (size_t)step + lane) + k / 8) + bits * (i % 8) + b;
+}
+
 /* The bit of a tile's codes that holds bit @b of the code of coordinate @i of token @k */
 static size_t bit_of(const struct side *s, uint32_t k, uint32_t i, uint32_t b)
 {
 	uint32_t d = TQC_KV_PADDED(s->plan->dim), bits = s->plan->index_bits, quarter = d / 4, step, lane, r, j;
 	size_t at, begin = 0;
 
+	if (s->plan->window)
+		return trellis_bit(s, k, i, b);
 	if (s->value) {
 		step = i / 32;
 		r = i / 8 % 4;
@@ -96,9 +113,9 @@ static void move(const struct side *s, uint8_t *tile, uint32_t k, uint8_t *row, 
 			}
 }
 
-static void append(unsigned gx, void **params)
+/* @sides from a->first_side on */
+static void append(unsigned gx, const struct tqc_append *a, unsigned sides)
 {
-	const struct tqc_append *a = params[2];
 	size_t es = a->dtype == TQ_F32 ? 4 : 2, token, i;
 	const struct tq_pipeline *pipe;
 	float y[MAX_DIM];
@@ -108,9 +125,9 @@ static void append(unsigned gx, void **params)
 	struct side s;
 
 	for (b = 0; b < gx; b++) {
-		head = b / a->sides % a->kv_heads;
-		token = b / a->sides / a->kv_heads;
-		s = side_of((int)(b % a->sides), a->value_at, a->key_scale_at, a->value_scale_at);
+		head = b / sides % a->kv_heads;
+		token = b / sides / a->kv_heads;
+		s = side_of((int)(a->first_side + b % sides), a->value_at, a->key_scale_at, a->value_scale_at);
 		x = s.value ? a->values + (token * a->value_stride + head * (size_t)s.plan->dim) * es :
 			      a->keys + (token * a->key_stride + head * (size_t)(s.plan->dim + a->raw_dim)) * es;
 		for (i = 0; i < s.plan->dim; i++) {
@@ -394,7 +411,9 @@ void scalar_kv_kernel(const char *name, unsigned gx, void **params)
 	unsigned units;
 
 	if (!strcmp(name, "tqc_kv_append")) {
-		append(gx, params);
+		append(gx, params[2], ((const struct tqc_append *)params[2])->sides);
+	} else if (!strncmp(name, "tqc_kv_append_tcq", 17)) {
+		append(gx, params[1], 1);
 	} else if (!strcmp(name, "tqc_kv_query")) {
 		a = params[1];
 		units = a->sequences * a->kv_heads * a->passes;
@@ -415,8 +434,8 @@ void scalar_kv_spoil(const char *name, void **params)
 	const struct tqc_append *append;
 	const struct tqc_attend *a;
 
-	if (!strcmp(name, "tqc_kv_append")) {
-		append = params[2];
+	if (!strncmp(name, "tqc_kv_append", 13)) {
+		append = params[strcmp(name, "tqc_kv_append") ? 1 : 2];
 		memset(append->pages, 0, 7 * append->page_bytes);
 		return;
 	}

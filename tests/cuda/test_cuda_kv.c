@@ -236,10 +236,15 @@ static const struct {
 	{ "bits=8 scale=bf16", "bits=8 correction=unbiased scale=bf16", 128, 0, 0 },
 	{ "bits=5 correction=ls", "bits=1 correction=unbiased scale=f16", 64, 0, 160 },
 	{ "bits=6 effort=1", "bits=7", 192, 0, 32 },
+	{ "bits=5 effort=1", "code=tcq bits=3 correction=unbiased", 128, 0, 0 },
+	{ "code=tcq bits=4", "code=tcq bits=2 correction=unbiased", 128, 0, 0 },
 	{ "bits=1 code=uniform", "bits=3", 32, 0, 0 },
 	{ "bits=3", "bits=1 correction=unbiased", 128, 0, 0 },
 	{ "bits=4 correction=ls", "bits=3 scale=bf16", 80, 0, 72 },
 	{ "bits=5", "bits=8", 40, 0, 112 },
+	{ "code=tcq:8 bits=3 scale=f16", "code=tcq bits=1 correction=unbiased", 64, 0, 256 },
+	{ "code=tcq bits=2", "bits=6 scale=bf16", 96, 0, 0 },
+	{ "code=tcq:8 bits=1 scale=bf16", "code=tcq:8 bits=4", 136, 0, 40 },
 	{ "bits=4 correction=ls", "bits=4 correction=ls", 512, 64, 0 },
 	{ "bits=3 scale=f16", "bits=3 scale=f16", 512, 64, 0 },
 };
@@ -363,6 +368,7 @@ static const struct {
 	{ "tqc_kv_combine", "bits=4", 64, 0 },	 { "tqc_kv_query", "bits=4", 64, 0 },
 	{ "tqc_kv_mass", "bits=4", 64, 0 },	 { "tqc_kv_wide_64", "bits=5", 64, 0 },
 	{ "tqc_kv_bytes_64", "bits=8", 64, 0 }, { "tqc_kv_mla_2", "bits=2", 512, 64 },
+	{ "tqc_kv_tcq_128", "code=tcq bits=2", 128, 0 }, { "tqc_kv_append_tcq_8_3", "code=tcq:8 bits=3", 64, 0 },
 };
 
 START_TEST(no_attention_passes_with_one_wrong_kernel)
@@ -390,9 +396,9 @@ static const struct {
 	{ "bits=4", "bits=4", 64, 512, "keys of 64 and values of 512", 0 },
 	{ "bits=4 center=data", "bits=4", 64, 64, "a centre or a sketch", 0 },
 	{ "bits=4 correction=qjl:rht", "bits=3", 64, 64, "a centre or a sketch", 0 },
-	{ "code=tcq bits=4", "code=tcq bits=4", 128, 128, "attention: trellis codes and fractions of a bit are not served", 0 },
-	{ "bits=2.5", "bits=4", 64, 64, "trellis codes and fractions of a bit", 0 },
-	{ "bits=2.5", "bits=4", 512, 512, "trellis codes and fractions of a bit", 64 },
+	{ "code=tcq bits=4", "code=tcq bits=4", 512, 512, "attention: trellis codes of keys that are the values too are not served", 64 },
+	{ "bits=2.5", "bits=4", 64, 64, "fractions of a bit are not served", 0 },
+	{ "bits=2.5", "bits=4", 512, 512, "fractions of a bit are not served", 64 },
 	{ "bits=4", "bits=4", 256, 256, "keys of 256 coordinates, which are the values too, and 64 in 16 bits", 64 },
 	{ "bits=4", "bits=4", 512, 512, "keys of 512 coordinates, which are the values too, and 32 in 16 bits", 32 },
 	{ "bits=5", "bits=5", 512, 512, "5-bit keys: 2 to 4 bits are served", 64 },
@@ -578,7 +584,7 @@ int main(void)
 	Suite *s = suite_create("cuda kv");
 
 	tcase_add_loop_test(device, attention_gives_the_hosts_answers, 0, sizeof(plans) / sizeof(plans[0]));
-	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 8);
+	tcase_add_loop_test(device, sixteen_bit_tokens_join_the_coded, 0, 10);
 	tcase_add_loop_test(device, no_attention_passes_with_one_wrong_kernel, 0, sizeof(spoiled) / sizeof(spoiled[0]));
 	tcase_add_loop_test(device, what_is_not_served_is_said, 0, sizeof(unserved) / sizeof(unserved[0]));
 	tcase_add_test(device, what_latents_lack_is_said);

@@ -665,6 +665,16 @@ int main(int argc, char **argv)
 	}
 	if (argc > 1 && (!strcmp(argv[1], "kv-check") || !strcmp(argv[1], "kv-brief")))
 		kv_check_all(!strcmp(argv[1], "kv-brief"));
+	if (argc > 1 && !strcmp(argv[1], "kv-tcq-check"))
+		kv_check_trellis(false);
+	if (argc > 1 && !strcmp(argv[1], "kv-tcq-time")) {
+		time_memory();
+		printf("| what | time | bytes per second | of reading |\n|---|---|---|---|\n");
+		kv_time("bits=4 correction=ls", 128, 8, 32, 8, 32768, 64);
+		kv_time("bits=5 correction=ls", 128, 8, 32, 8, 32768, 64);
+		kv_time_append("bits=4 correction=ls", 128, 8, 64);
+		kv_time_trellis();
+	}
 	if (argc > 1 && (!strcmp(argv[1], "rows-check") || !strcmp(argv[1], "rows-brief")))
 		check_short(!strcmp(argv[1], "rows-brief"));
 	if (argc > 1 && !strcmp(argv[1], "rows-time")) {

@@ -390,8 +390,39 @@ static void kv_check_dtypes(void)
 		CK(cudaFree(p));
 }
 
+/*
+ * Trellis codes of all bits of either side with those of the other, with plain codes, and sizes whose segments end anywhere.
+ * Few tokens: scalar takes a millisecond to code a row.
+ */
+static void kv_check_trellis(bool brief)
+{
+	const size_t sizes[] = { 128, 64, 256, 96, 136, 40, 16, 200, 248, 80 };
+	char key[80], value[80];
+	size_t at = 0;
+
+	for (int key_bits = 0; key_bits <= 4; key_bits++)
+		for (int value_bits = 0; value_bits <= 4; value_bits++, at++) {
+			size_t d = sizes[at % 10], vd = at % 3 ? d : sizes[(at + 3) % 10];
+
+			if (brief ? key_bits != value_bits + 1 : !key_bits && !value_bits)
+				continue;
+			snprintf(key, sizeof(key), key_bits ? "code=tcq:%d bits=%d correction=ls scale=%s" : "bits=5 effort=1",
+				 8 + (key_bits + value_bits) % 2, key_bits, value_bits % 2 ? "f32" : "bf16");
+			snprintf(value, sizeof(value), value_bits ? "code=tcq:%d bits=%d correction=unbiased scale=%s" : "bits=3",
+				 8 + (key_bits + value_bits + key_bits / 2) % 2, value_bits, key_bits % 2 ? "f16" : "f32");
+			kv_check(key, value, d, 2, 2 * (size_t)(1 + key_bits % 4), 32u << at % 3, 1 + value_bits % 2, 200, 1.0f, vd);
+		}
+	if (brief)
+		return;
+	for (size_t d : sizes)
+		kv_check("code=tcq bits=4", "code=tcq bits=2 correction=unbiased", d, 1, 4, 64, 1, 200, 1.0f);
+	for (const char *s : { "code=tcq bits=4", "bits=5 effort=1" })
+		kv_check(s, "code=tcq bits=3 correction=unbiased", 128, 1, 4, 64, 1, 2000, 2.0f);
+}
+
 static void kv_check_all(bool brief)
 {
+	kv_check_trellis(brief);
 	if (brief) {
 		kv_check("bits=4 correction=ls", "bits=4 correction=ls", 128, 2, 8, 64, 1, 300, 1.0f);
 		kv_check("bits=3 scale=f16", "bits=2 correction=ls", 64, 2, 6, 32, 2, 200, 1.0f);
@@ -570,6 +601,27 @@ static void kv_time_wide(void)
 		kv_time(four, d, 8, 32, 8, 32768, 64);
 }
 
+/* Trellis codes: those of the profiles kv4-fine to kv2-fine first */
+static void kv_time_trellis(void)
+{
+	const char *four = "code=tcq bits=4", *three = "code=tcq bits=3 correction=unbiased", *two = "code=tcq bits=2 correction=unbiased";
+
+	for (size_t n : { 8, 64 }) {
+		kv_time("bits=5 effort=1", 128, 8, 32, n, 32768, 64, false, false, three);
+		kv_time(four, 128, 8, 32, n, 32768, 64, false, false, two);
+		kv_time(three, 128, 8, 32, n, 32768, 64, false, false, "code=tcq bits=1 correction=unbiased");
+		kv_time(four, 128, 8, 32, n, 32768, 64);
+	}
+	kv_time(four, 128, 8, 32, 1, 131072, 64, false, false, two);
+	kv_time(three, 128, 8, 32, 8, 32768, 64);
+	kv_time(two, 128, 8, 32, 8, 32768, 64);
+	kv_time("code=tcq:8 bits=4", 128, 8, 32, 8, 32768, 64);
+	kv_time(four, 64, 8, 32, 8, 32768, 64, false, false, two);
+	kv_time(four, 256, 8, 32, 8, 32768, 64, false, false, two);
+	for (size_t n : { 64, 1, 4096 })
+		kv_time_append(four, 128, 8, n);
+}
+
 static void kv_time_all(void)
 {
 	const char *four = "bits=4 correction=ls";
@@ -589,6 +641,7 @@ static void kv_time_all(void)
 		kv_time(s, 128, 8, 32, 1, 131072, 64);
 	}
 	kv_time_wide();
+	kv_time_trellis();
 	for (size_t d : { 64, 96, 256 }) {
 		kv_time(four, d, 8, 32, 8, 32768, 64);
 		kv_time(four, d, 8, 32, 64, 32768 * 64 / d / 2, 64);
