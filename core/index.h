@@ -3,7 +3,7 @@
 #define TQ_CORE_INDEX_H
 
 /*
- * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_ids.c knows
+ * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_slab.c has their memory, index_ids.c knows
  * where the row of an id is, index_code.c makes rows and queries to codes, index_probe.c
  * chooses partitions, index_search.c scans, index_stage.c in two stages by index_sign.c, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
@@ -29,6 +29,7 @@
 
 struct tq_file;
 struct tq_index_log;
+struct tq_index_slab;
 
 /* Rows that a segment of memory has at most, unless tq_index_reserve() asked for more. */
 #define TQ_INDEX_SEGMENT_ROWS 65536
@@ -43,7 +44,7 @@ struct tq_index_log;
  * @first: number of its first row in the partition; UINT32_MAX while it has none
  * @n:     rows that are there, removed ones too
  * @room:  rows that there is memory for
- * @owned: the memory of codes and ids; NULL: they lie in the file
+ * @owned: codes and ids are in memory of the index; else they lie in the file
  */
 struct tq_index_segment {
 	uint8_t *codes, *fine, *signs;
@@ -51,7 +52,7 @@ struct tq_index_segment {
 	int64_t *ids;
 	uint64_t *live;
 	uint32_t first, n, room;
-	void *owned;
+	bool owned;
 };
 
 /** A partition. @open is the first segment that may have room. */
@@ -59,6 +60,17 @@ struct tq_index_list {
 	struct tq_index_segment *segments;
 	uint32_t nsegments, room, open;
 	uint32_t rows;
+};
+
+/**
+ * struct tq_index_slabs - memory of segments
+ * @at:    what is left of the newest slab, @left bytes
+ * @bytes: of the next
+ */
+struct tq_index_slabs {
+	struct tq_index_slab *all;
+	char *at;
+	size_t left, bytes;
 };
 
 /**
@@ -125,6 +137,7 @@ struct tq_index {
 	struct tq_index *coarse, *probe;
 	size_t add_at;
 	struct tq_index_list *lists;
+	struct tq_index_slabs slabs;
 	struct tq_index_ids ids;
 	uint64_t count, removed;
 	int64_t next_id;
@@ -249,6 +262,9 @@ int tq_index_change(struct tq_index *ix, enum tq_index_change_kind kind,
 /** tq_index_list_room - memory for @n further rows of a partition; TQ_ERR_NOMEM, TQ_ERR_FULL */
 int tq_index_list_room(struct tq_index *ix, uint32_t list, size_t n);
 
+/** tq_index_list_fit - for @n rows of a partition that has none, and for no more; TQ_ERR_NOMEM */
+int tq_index_list_fit(struct tq_index *ix, uint32_t list, uint32_t n);
+
 /** tq_index_segment_of - the segment of a row of a partition */
 struct tq_index_segment *tq_index_segment_of(const struct tq_index_list *list, uint32_t row);
 
@@ -275,6 +291,12 @@ void tq_index_get_code(const struct tq_index *ix, const struct tq_index_segment 
 
 /** tq_index_lists_free - all rows */
 void tq_index_lists_free(struct tq_index *ix);
+
+/* ---- index_slab.c ---- */
+
+/** tq_index_slab_take - zeros, aligned to 64, until tq_index_slabs_free(); for whoever holds @change. NULL: no memory */
+void *tq_index_slab_take(struct tq_index *ix, size_t size);
+void tq_index_slabs_free(struct tq_index *ix);
 
 /* ---- index_file.c ---- */
 

@@ -392,7 +392,7 @@ static int copy_list(struct tq_index *ix, const struct contents *c, uint32_t num
 		if (c->ids[first + i] < 0 || c->ids[first + i] >= (int64_t)c->h.next_id)
 			return tq_fail(TQ_ERR_FORMAT, "ids: %lld is not below the next id",
 				       (long long)c->ids[first + i]);
-	ret = tq_index_list_room(ix, number, n);
+	ret = tq_index_list_fit(ix, number, n);
 	if (ret || !n)
 		return ret;
 	s = &list->segments[0];

@@ -10,7 +10,6 @@
 #include "index_stage.h"
 
 #define SEGMENT_ROWS_MIN 64
-#define HUGE_MIN (4 * TQ_HUGE_PAGE)
 
 /* ---- segments ---- */
 
@@ -53,38 +52,22 @@ static size_t codes_size(const struct tq_index *ix, size_t room)
 	return tq_round_up(room * ix->row_bytes, 64);
 }
 
-/* What scans read from end to end lies in huge pages if it is some megabytes: the fewer pages, the faster it comes */
-static void *segment_memory(struct tq_context *ctx, size_t size)
-{
-	void *memory;
-
-	if (size < HUGE_MIN)
-		return tq_alloc(ctx, size);
-	memory = tq_alloc_huge(ctx, tq_round_up(size, TQ_HUGE_PAGE));
-	return memory ? memset(memory, 0, size) : NULL;
-}
-
 static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_t room)
 {
 	size_t codes = codes_size(ix, room);
 	size_t fine = tq_round_up((size_t)room * ix->fine_bytes, 64), signs = 0, error = 0;
 	struct tq_index_segment *more, *old = list->segments;
 	uint32_t slots = list->room ? 2 * list->room : 4;
-	void *owned;
+	char *memory;
 
 	if (ix->sign) {
 		signs = (room + TQ_BLOCK_ROWS - 1) / TQ_BLOCK_ROWS * ix->sign->pipe.block_bytes;
 		error = tq_round_up(room * sizeof(float), 64);
 	}
-	owned = segment_memory(ix->ctx, codes + fine + signs + error + (size_t)room * sizeof(int64_t));
-	if (!owned)
-		return TQ_ERR_NOMEM;
 	if (list->nsegments == list->room) {
 		more = tq_alloc(ix->ctx, slots * sizeof(*more));
-		if (!more) {
-			tq_free(ix->ctx, owned);
+		if (!more)
 			return TQ_ERR_NOMEM;
-		}
 		if (old)
 			memcpy(more, old, list->nsegments * sizeof(*more));
 		/* the array moves, what it describes does not */
@@ -94,13 +77,16 @@ static int push_segment(struct tq_index *ix, struct tq_index_list *list, uint32_
 		pthread_rwlock_unlock(&ix->lock);
 		tq_free(ix->ctx, old);
 	}
+	memory = tq_index_slab_take(ix, codes + fine + signs + error + (size_t)room * sizeof(int64_t));
+	if (!memory)
+		return TQ_ERR_NOMEM;
 	pthread_rwlock_wrlock(&ix->lock);
 	list->segments[list->nsegments++] = (struct tq_index_segment){
-		.codes = owned, .fine = ix->fine ? (uint8_t *)owned + codes : NULL,
-		.signs = ix->sign ? (uint8_t *)owned + codes + fine : NULL,
-		.error = ix->sign ? (float *)(void *)((char *)owned + codes + fine + signs) : NULL,
-		.ids = (int64_t *)((char *)owned + codes + fine + signs + error), .room = room,
-		.first = UINT32_MAX, .owned = owned};
+		.codes = (uint8_t *)memory, .fine = ix->fine ? (uint8_t *)memory + codes : NULL,
+		.signs = ix->sign ? (uint8_t *)memory + codes + fine : NULL,
+		.error = ix->sign ? (float *)(void *)(memory + codes + fine + signs) : NULL,
+		.ids = (int64_t *)(void *)(memory + codes + fine + signs + error), .room = room,
+		.first = UINT32_MAX, .owned = true};
 	pthread_rwlock_unlock(&ix->lock);
 	return TQ_OK;
 }
@@ -126,6 +112,11 @@ int tq_index_list_room(struct tq_index *ix, uint32_t number, size_t n)
 	return push_segment(ix, list, (uint32_t)room);
 }
 
+int tq_index_list_fit(struct tq_index *ix, uint32_t number, uint32_t n)
+{
+	return n ? push_segment(ix, &ix->lists[number], n) : TQ_OK;
+}
+
 void tq_index_lists_free(struct tq_index *ix)
 {
 	struct tq_index_list *list;
@@ -133,14 +124,13 @@ void tq_index_lists_free(struct tq_index *ix)
 
 	for (i = 0; ix->lists && i < ix->nlist; i++) {
 		list = &ix->lists[i];
-		for (j = 0; j < list->nsegments; j++) {
+		for (j = 0; j < list->nsegments; j++)
 			tq_free(ix->ctx, list->segments[j].live);
-			tq_free(ix->ctx, list->segments[j].owned);
-		}
 		tq_free(ix->ctx, list->segments);
 	}
 	tq_free(ix->ctx, ix->lists);
 	ix->lists = NULL;
+	tq_index_slabs_free(ix);
 }
 
 /* ---- steps of a change ---- */
