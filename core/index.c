@@ -45,7 +45,9 @@ int tq_index_fail_at(int code, size_t first)
 
 /* ---- the centre ---- */
 
-static int make_quantizer(const struct tq_index *ix, const float *mean, struct tq_quantizer **q)
+/* The codecs of rows and of their signs: with partitions the index takes the centre off, without them they do */
+static int make_quantizers(const struct tq_index *ix, const float *mean, struct tq_quantizer **q,
+			   struct tq_quantizer **sign)
 {
 	struct tq_quantizer_options o = {.struct_size = sizeof(o), .driver = ix->driver};
 	float *zero = NULL;
@@ -61,6 +63,8 @@ static int make_quantizer(const struct tq_index *ix, const float *mean, struct t
 		}
 	}
 	ret = tq_quantizer_create(ix->ctx, &ix->spec, ix->dim, &o, q);
+	if (!ret)
+		ret = tq_index_make_signer(ix, tq_code_size(*q), o.centre, sign);
 	tq_free(ix->ctx, zero);
 	return ret;
 }
@@ -112,7 +116,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	struct tq_quantizer *q = NULL, *sign = NULL;
 	struct tq_index *coarse = NULL, *probe = NULL;
 	float *m, *c = NULL;
-	size_t add_at = SIZE_MAX;
+	size_t add_at = SIZE_MAX, sign_add_at = SIZE_MAX;
 	int ret = TQ_ERR_NOMEM;
 
 	m = tq_alloc(ix->ctx, row);
@@ -131,11 +135,11 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 		if (ret)
 			goto err_coarse;
 	}
-	ret = make_quantizer(ix, m, &q);
+	ret = make_quantizers(ix, m, &q, &sign);
 	if (!ret && centroids)
 		ret = tq_index_find_add(q, &add_at);
-	if (!ret)
-		ret = tq_index_make_signer(ix, tq_code_size(q), m, &sign);
+	if (!ret && centroids && sign)
+		ret = tq_index_find_add(sign, &sign_add_at);
 	if (ret)
 		goto err_coarse;
 	pthread_rwlock_wrlock(&ix->lock);
@@ -150,6 +154,7 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	ix->coarse = coarse;
 	ix->probe = probe;
 	ix->add_at = add_at;
+	ix->sign_add_at = sign_add_at;
 	ix->centroids = c;
 	ix->mean = m;
 	ix->row_bytes = tq_code_size(q);

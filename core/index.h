@@ -3,9 +3,10 @@
 #define TQ_CORE_INDEX_H
 
 /*
- * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_slab.c has their memory, index_ids.c knows
- * where the row of an id is, index_code.c makes rows and queries to codes, index_probe.c
- * chooses partitions, index_search.c scans, index_stage.c in two stages by index_sign.c, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
+ * The parts of a vector index. index.c makes it, index_rows.c puts rows in and out, index_slab.c has their memory,
+ * index_ids.c knows where the row of an id is, index_code.c makes rows and queries to codes, index_probe.c chooses
+ * partitions, index_search.c scans, index_stage.c in two stages by the signs of index_sign.c, index_visit.c likewise
+ * some partitions, both with index_pass.c, ivf.c trains, index_file.c saves and opens, index_log.c makes changes durable.
  *
  * Scores. With m the mean, c the centroid of a row's partition (without partitions c = m), y = x - c
  * the vector that is coded, and <y, q - m> what the codes give, a scan computes
@@ -112,6 +113,7 @@ struct tq_index_hard {
  * @coarse:    the centroids as rows of an index of 8 bits, likewise: which partition a row goes to
  * @probe:     the same of 4 bits: which partitions a query looks at, if they are many; NULL while it is trained
  * @add_at:    where in a packed query the number to add is, with @centroids; SIZE_MAX: not known
+ * @sign_add_at: likewise for @sign
  * @file:      where segments without memory of their own lie, or NULL
  * @log:       changes go there, or NULL
  * @path:      the file that @log belongs to
@@ -135,7 +137,7 @@ struct tq_index {
 	float *mean;
 	float *centroids;
 	struct tq_index *coarse, *probe;
-	size_t add_at;
+	size_t add_at, sign_add_at;
 	struct tq_index_list *lists;
 	struct tq_index_slabs slabs;
 	struct tq_index_ids ids;

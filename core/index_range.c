@@ -118,7 +118,7 @@ static int range_lists(struct range *r, const float *x, size_t nprobe, int64_t *
 
 	ret = tq_index_probe_lists(r->ix, x, r->ix->dim, 1, nprobe, lists);
 	if (!ret)
-		ret = tq_index_prepare(r->ix, x, lists, nprobe, work, packed);
+		ret = tq_index_prepare(r->ix, x, lists, nprobe, work, packed, NULL);
 	for (j = 0; !ret && j < nprobe; j++) {
 		l = &r->ix->lists[lists[j]];
 		for (i = 0; !ret && i < l->nsegments; i++)

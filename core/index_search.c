@@ -49,7 +49,7 @@ static void fetch_partition(const struct tq_index *ix, int64_t list)
 }
 
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
-		     float *work, void *prepared)
+		     float *work, void *prepared, void *sign)
 {
 	float *y = work + nprobe;
 	size_t i;
@@ -66,7 +66,10 @@ int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *l
 	/* without partitions the codec takes the mean off */
 	for (i = 0; i < ix->dim; i++)
 		y[i] = ix->centroids ? x[i] - ix->mean[i] : x[i];
-	return tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, tq_index_queries(ix, nprobe), prepared);
+	ret = tq_query_prepare_adds(ix->q, y, ix->dim, 1, work, tq_index_queries(ix, nprobe), prepared);
+	if (!ret && sign)
+		ret = tq_query_prepare_adds(ix->sign, y, ix->dim, 1, work, 1, sign);
+	return ret;
 }
 
 /* ---- filters ---- */
@@ -119,8 +122,9 @@ size_t tq_index_filter_words(const struct tq_index *ix, const struct tq_index_se
  * @lists: @nprobe of each query, with partitions
  * @sign: queries for two stages, or NULL; @reach of each
  * @lanes: for each lane a struct of scratch memory of @lane_bytes: packed queries, then @work_bytes
- *         for tq_index_prepare(), then the words of a filter
+ *         for tq_index_prepare(), then @sign_bytes for a query in two stages, then the words of a filter
  * @one:   partitions are scanned for one query each, in the thread that has it
+ * @staged: and in two stages
  */
 struct search {
 	const struct tq_index *ix;
@@ -133,8 +137,8 @@ struct search {
 	char *sign;
 	float *reach;
 	char *lanes;
-	size_t lane_bytes, packed_bytes, work_bytes;
-	bool one;
+	size_t lane_bytes, packed_bytes, work_bytes, sign_bytes;
+	bool one, staged;
 };
 
 /* The segment's rows for some queries at a time */
@@ -228,7 +232,7 @@ static int scan_flat(struct search *s)
 		ret = prepare_signs(s, adds);
 	if (!ret)
 		ret = scan_list(s, 0, s->lanes, 0, s->nq,
-				(uint64_t *)(s->lanes + s->packed_bytes + s->work_bytes));
+				(uint64_t *)(s->lanes + s->packed_bytes + s->work_bytes + s->sign_bytes));
 	tq_free(s->ix->ctx, s->sign);
 	s->sign = NULL;
 	return ret;
@@ -247,29 +251,53 @@ static void fetch_list(const struct search *s, int64_t list)
 	tq_fetch(segment->codes, bytes < FETCH_BYTES ? bytes : FETCH_BYTES);
 }
 
+/* Query @i over its partitions in two stages */
+static void visit(const struct search *s, size_t i, char *packed, const float *adds, char *sign, uint64_t *bits)
+{
+	struct tq_index_visit what = {.o = s->o, .lists = s->lists + i * s->nprobe, .adds = adds, .nprobe = s->nprobe,
+				      .k = s->k, .packed = packed, .sign = sign, .bits = bits};
+
+	what.reach = tq_index_reach(s->ix, s->x + i * s->stride, s->o->exactness, s->k);
+	tq_index_visit(s->ix, &what, s->ids + i * s->k, s->keys + i * s->k);
+}
+
 /* Each query over its partitions */
 static int scan_probed(void *arg, uint32_t lane, size_t first, size_t n)
 {
 	const struct search *s = arg;
 	char *packed = s->lanes + lane * s->lane_bytes;
 	float *work = (float *)(void *)(packed + s->packed_bytes);
-	uint64_t *bits = (uint64_t *)(packed + s->packed_bytes + s->work_bytes);
+	char *sign = s->staged ? packed + s->packed_bytes + s->work_bytes : NULL;
+	uint64_t *bits = (uint64_t *)(packed + s->packed_bytes + s->work_bytes + s->sign_bytes);
 	size_t i, j;
 	int ret = TQ_OK;
 
 	for (i = first; !ret && i < first + n; i++) {
 		const int64_t *lists = s->lists + i * s->nprobe;
 
-		ret = tq_index_prepare(s->ix, s->x + i * s->stride, lists, s->nprobe, work, packed);
+		ret = tq_index_prepare(s->ix, s->x + i * s->stride, lists, s->nprobe, work, packed, sign);
 		if (ret)
 			return tq_index_fail_at(ret, i);
-		for (j = 0; !ret && j < s->nprobe; j++) {
+		if (sign)
+			visit(s, i, packed, work, sign, bits);
+		for (j = 0; !sign && !ret && j < s->nprobe; j++) {
 			if (j + 1 < s->nprobe)
 				fetch_list(s, lists[j + 1]);
 			ret = scan_list(s, (uint32_t)lists[j], tq_index_query(s->ix, packed, work, j), i, 1, bits);
 		}
 	}
+	if (!ret && s->staged)
+		ret = tq_pipeline_failed(&s->ix->sign->pipe);
 	return ret ? ret : tq_pipeline_failed(&s->ix->q->pipe);
+}
+
+/* Are the partitions of a query scanned in two stages? */
+static bool visits(const struct search *s)
+{
+	const struct tq_index *ix = s->ix;
+
+	return s->one && ix->sign && ix->add_at != SIZE_MAX && ix->sign_add_at != SIZE_MAX &&
+	       tq_index_wants_stages(s->o);
 }
 
 static int search_block(struct search *s)
@@ -282,9 +310,11 @@ static int search_block(struct search *s)
 	s->one = s->ix->nlist > 1 && s->ix->q->pipe.split_score;
 	if (s->ix->nlist > 1 && !s->one)
 		lanes = 1;
+	s->staged = visits(s);
+	s->sign_bytes = s->staged ? tq_query_size(s->ix->sign) : 0;
 	s->packed_bytes = tq_index_queries(s->ix, packs) * tq_query_size(s->ix->q);
 	s->work_bytes = tq_round_up((packs + s->ix->dim) * sizeof(float), 64);
-	s->lane_bytes = s->packed_bytes + s->work_bytes +
+	s->lane_bytes = s->packed_bytes + s->work_bytes + s->sign_bytes +
 			tq_round_up(tq_index_filter_words(s->ix, s->o) * sizeof(uint64_t), 64);
 	for (i = 0; i < s->nq; i++)
 		tq_heap_clear(&(struct tq_heap){s->keys + i * s->k, s->ids + i * s->k, s->k});

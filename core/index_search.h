@@ -29,9 +29,10 @@ int tq_index_probe_lists(const struct tq_index *ix, const float *x, size_t strid
  * @x:    scaled to norm 1 with cos
  * @work: nprobe + dim floats; the first @nprobe are what tq_index_query() adds
  * @prepared: tq_index_queries() packed queries
+ * @sign: one for ix->sign, or NULL
  */
 int tq_index_prepare(const struct tq_index *ix, const float *x, const int64_t *lists, size_t nprobe,
-		     float *work, void *prepared);
+		     float *work, void *prepared, void *sign);
 
 /** tq_index_queries - how many packed queries @nprobe partitions take: one, if the number to add can be put in it */
 static inline size_t tq_index_queries(const struct tq_index *ix, size_t nprobe)

@@ -19,7 +19,7 @@ int tq_index_make_signer(const struct tq_index *ix, size_t row_bytes, const floa
 
 	*q = NULL;
 	/* codes too short for two stages lie in blocks: full scans are faster so; bounds are of queries without scales */
-	if (!ix->staged || ix->nlist > 1 || spec.bits < 2 || spec.code > TQ_CODE_SIGN ||
+	if (!ix->staged || spec.bits < 2 || spec.code > TQ_CODE_SIGN ||
 	    row_bytes < ROW_BYTES_MIN || spec.correction >= TQ_CORR_QJL_GAUSS || tq_given_scales(ix->ctx, &spec))
 		return TQ_OK;
 	spec.bits = 1;

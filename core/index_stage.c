@@ -4,26 +4,23 @@
  */
 
 #include <math.h>
-#include "fetch.h"
 #include "heap.h"
-#include "index_stage.h"
+#include "index_pass.h"
 #include "parallel.h"
 #include "reach.h"
-#include "registry.h"
 #include "rng.h"
 
-#define TILE 512
+#define TILE TQ_PASS_ROWS
 #define FIRST_TILE 128 /* while there is nothing yet that a bound could miss; no tile is smaller but the last */
 #define ROOM (FIRST_TILE * TQ_STAGE_QUERIES) /* scores of a tile */
 #define TILES_PER_LANE 8
-#define GROUP 32
 #define LIST 2048 /* rows of a query that wait, of few queries */
 #define LIST_OF_BATCH 256
 /* Segments for which two stages were not faster, and batches where products are fast */
 #define ROWS_MIN 4096
 #define QUERIES_MAX 2
 /* A tile of which more than one in so many rows pass is followed by some of TILE rows that are scanned in full */
-#define SHARE 5
+#define SHARE TQ_PASS_SHARE
 #define FULL_TILES 15
 /* So many calls are plain scans after one that was staged in vain */
 #define HARD_CALLS 31
@@ -48,7 +45,7 @@ static bool stages_batches(const struct tq_index *ix)
 bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment *s,
 			const struct tq_index_search_options *o, size_t nq)
 {
-	return o && o->exactness > 0.0f && o->exactness < 1.0f && s->signs && s->n >= ROWS_MIN &&
+	return tq_index_wants_stages(o) && s->signs && s->n >= ROWS_MIN &&
 	       (nq <= QUERIES_MAX || stages_batches(ix));
 }
 
@@ -92,35 +89,7 @@ float tq_index_reach(const struct tq_index *ix, const float *x, float exactness,
 	return (float)(-tq_normal_quantile(0.5 * (1.0 - (double)exactness) / (double)k) * sqrt(norm2));
 }
 
-/* ---- rows that wait ---- */
-
-/** struct waiting - a row, and its bound */
-struct waiting {
-	uint32_t row;
-	float bound;
-};
-
-/** struct list - @n rows of @room */
-struct list {
-	struct waiting *at;
-	size_t n, room;
-};
-
-/* Forget those that are beaten meanwhile */
-static void drop_beaten(struct list *list, float worst)
-{
-	size_t i, m = 0;
-
-	for (i = 0; i < list->n; i++)
-		if (list->at[i].bound >= worst)
-			list->at[m++] = list->at[i];
-	list->n = m;
-}
-
-static void put(struct list *list, uint32_t row, float bound)
-{
-	list->at[list->n++] = (struct waiting){row, bound};
-}
+/* ---- tiles ---- */
 
 /**
  * struct lane - what a thread finds, for each query
@@ -131,149 +100,20 @@ static void put(struct list *list, uint32_t row, float bound)
  */
 struct lane {
 	struct tq_heap heap[TQ_STAGE_QUERIES];
-	struct list wait[TQ_STAGE_QUERIES];
+	struct tq_wait_list wait[TQ_STAGE_QUERIES];
 	size_t seen, in_full;
 	uint32_t full, next_full;
 };
 
 /**
  * struct stage - one tq_index_stage()
- * @tile: rows of a tile, a multiple of TQ_REACH; what scores of one query have in memory
  * @seed: rows that a lane sees before it judges by how many pass
  */
 struct stage {
-	const struct tq_index *ix;
-	const struct tq_index_segment *s;
-	const char *packed, *sign;
-	const float *reach;
-	size_t nq, tile, seed;
-	const uint64_t *filter;
+	struct tq_pass pass;
+	size_t nq, seed;
 	struct lane *lanes;
 };
-
-/* <q, w> of @nq queries from query @q on and @n rows from @first on, a multiple of 16 */
-static void score_signs(const struct stage *st, size_t q, size_t nq, size_t first, size_t n, float *score)
-{
-	const struct tq_pipeline *pipe = &st->ix->sign->pipe;
-	const struct tq_served *op = &pipe->op[TQ_OP_SCORE];
-
-	op->ops->score_blocks(pipe->plan, op->state, st->sign + q * pipe->query_bytes, nq,
-			      st->s->signs + first / TQ_BLOCK_ROWS * pipe->block_bytes, n, score, st->tile);
-}
-
-static bool counts(const struct stage *st, size_t row)
-{
-	return !st->filter || st->filter[row / 64] >> row % 64 & 1;
-}
-
-/* Ids are looked at last: few rows come here, and for the others that would be one miss of the cache more */
-static void offer(const struct stage *st, const struct tq_heap *heap, float score, size_t row)
-{
-	if (score >= heap->scores[0] && st->s->ids[row] >= 0)
-		tq_heap_offer(heap, score, st->s->ids[row]);
-}
-
-/* The code of a row that will be scored soon: they are far from each other */
-static void fetch_code(const struct stage *st, size_t row)
-{
-	tq_fetch(st->s->codes + row * st->ix->row_bytes, st->ix->row_bytes);
-}
-
-/*
- * Which of the rows of a tile pass, and their bounds, for a query of reach @most: @bound is of the signs' scores, with
- * room for a tile, and becomes those of the rows that do.
- */
-static inline TQ_REACH_INLINE size_t choose(const struct stage *st, float most, size_t first, size_t n, float worst,
-					    float *bound, uint32_t *rows,
-					    uint64_t (*reach)(const float *s, float worst, bool beyond))
-{
-	const float *error = st->s->error + first;
-	size_t i, j, end, m = 0;
-	uint64_t mask;
-
-	for (i = n; i % TQ_REACH; i++)
-		bound[i] = -INFINITY;
-	for (i = 0; i < n; i = end) {
-		end = i + TQ_REACH;
-		for (j = i; most > 0.0f && j < (end < n ? end : n); j++)
-			bound[j] = bound[j] + most * error[j];
-		mask = reach(bound + i, worst, false);
-		if (end > n)
-			mask &= (UINT64_C(1) << (n - i)) - 1;
-		for (; mask; mask &= mask - 1) {
-			j = i + (size_t)__builtin_ctzll(mask);
-			if (!counts(st, first + j))
-				continue;
-			bound[m] = bound[j];
-			rows[m++] = (uint32_t)(first + j);
-		}
-	}
-	return m;
-}
-
-static size_t choose_base(const struct stage *st, float most, size_t first, size_t n, float worst, float *bound,
-			  uint32_t *rows)
-{
-	return choose(st, most, first, n, worst, bound, rows, tq_reach_base);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static size_t choose_avx2(const struct stage *st, float most, size_t first, size_t n,
-							  float worst, float *bound, uint32_t *rows)
-{
-	return choose(st, most, first, n, worst, bound, rows, tq_reach_avx2);
-}
-
-__attribute__((target("avx512f"))) static size_t choose_avx512(const struct stage *st, float most, size_t first, size_t n,
-							       float worst, float *bound, uint32_t *rows)
-{
-	return choose(st, most, first, n, worst, bound, rows, tq_reach_avx512);
-}
-#endif
-
-static size_t choose_rows(const struct stage *st, float most, size_t first, size_t n, float worst, float *bound,
-			  uint32_t *rows)
-{
-#if defined(__x86_64__)
-	if (st->ix->ctx->registry->cpu & TQ_CPU_AVX512)
-		return choose_avx512(st, most, first, n, worst, bound, rows);
-	if (st->ix->ctx->registry->cpu & TQ_CPU_X86_64_V3)
-		return choose_avx2(st, most, first, n, worst, bound, rows);
-#endif
-	return choose_base(st, most, first, n, worst, bound, rows);
-}
-
-/* A few rows at a time, since each may raise what the next have to reach; the next few are on their way meanwhile */
-static void score_rows(const struct stage *st, size_t q, const struct tq_heap *heap, struct list *list)
-{
-	const struct tq_pipeline *pipe = &st->ix->q->pipe;
-	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
-	const struct waiting *of = list->at;
-	float scores[GROUP], most[GROUP];
-	uint32_t group[GROUP];
-	size_t i, j, m;
-
-	drop_beaten(list, heap->scores[0]);
-	for (i = 0; i < list->n && i < GROUP; i++)
-		fetch_code(st, of[i].row);
-	for (i = 0; i < list->n;) {
-		for (m = 0; i < list->n && m < GROUP; i++) {
-			if (i + GROUP < list->n)
-				fetch_code(st, of[i + GROUP].row);
-			if (of[i].bound >= heap->scores[0]) {
-				most[m] = of[i].bound;
-				group[m++] = of[i].row;
-			}
-		}
-		if (m)
-			score->ops->score_list(pipe->plan, score->state, st->packed + q * pipe->query_bytes,
-					       st->s->codes, group, m, scores);
-		for (j = 0; j < m; j++)
-			if (scores[j] <= most[j])
-				offer(st, heap, scores[j], group[j]);
-	}
-	list->n = 0;
-}
 
 /*
  * Of the rows that pass, those that are likely results are scored, which raises the bar for all others; these wait.
@@ -282,67 +122,40 @@ static void score_rows(const struct stage *st, size_t q, const struct tq_heap *h
 static void take_rows(const struct stage *st, struct lane *l, size_t q, const uint32_t *rows, const float *bound,
 		      size_t n)
 {
-	const float less = (1.0f - NEAR) * st->reach[q], worst = l->heap[q].scores[0];
-	struct list *wait = &l->wait[q];
-	struct waiting likely[TILE];
-	struct list now = {likely, 0, TILE};
+	const float less = (1.0f - NEAR) * st->pass.reach[q], worst = l->heap[q].scores[0];
+	struct tq_wait_list *wait = &l->wait[q];
+	struct tq_waiting likely[TILE];
+	struct tq_wait_list now = {likely, 0, TILE};
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		if (bound[i] - less * st->s->error[rows[i]] >= worst) {
-			put(&now, rows[i], bound[i]);
+		if (bound[i] - less * st->pass.s->error[rows[i]] >= worst) {
+			tq_wait_put(&now, rows[i], bound[i]);
 			continue;
 		}
 		if (wait->n == wait->room) {
-			drop_beaten(wait, l->heap[q].scores[0]);
+			tq_wait_drop(wait, l->heap[q].scores[0]);
 			if (wait->n > wait->room / 2)
-				score_rows(st, q, &l->heap[q], wait);
+				tq_pass_score(&st->pass, q, &l->heap[q], wait);
 		}
-		put(wait, rows[i], bound[i]);
+		tq_wait_put(wait, rows[i], bound[i]);
 	}
-	score_rows(st, q, &l->heap[q], &now);
-}
-
-/*
- * Offer those whose bounds hold, which are looked at only of rows that would be results. @signs: the signs' scores of the
- * tile, or NULL
- */
-static void offer_full(const struct stage *st, size_t q, const struct tq_heap *heap, float *scores, const float *signs,
-		       size_t first, size_t n)
-{
-	float of_block[TQ_BLOCK_ROWS], sign;
-	size_t i, m, block, left;
-	uint32_t rows[TILE];
-
-	m = choose_rows(st, 0.0f, first, n, heap->scores[0], scores, rows);
-	for (i = 0; i < m; i++) {
-		if (!(scores[i] >= heap->scores[0]))
-			continue;
-		if (signs) {
-			sign = signs[rows[i] - first];
-		} else {
-			block = rows[i] / TQ_BLOCK_ROWS * TQ_BLOCK_ROWS;
-			left = st->s->n - block;
-			score_signs(st, q, 1, block, left < TQ_BLOCK_ROWS ? left : TQ_BLOCK_ROWS, of_block);
-			sign = of_block[rows[i] - block];
-		}
-		if (scores[i] <= sign + st->reach[q] * st->s->error[rows[i]])
-			offer(st, heap, scores[i], rows[i]);
-	}
+	tq_pass_score(&st->pass, q, &l->heap[q], &now);
 }
 
 /* For the queries from @q on; @signs: the signs' scores of the tile, of query 0 and all others, or NULL */
 static void full_tile(const struct stage *st, size_t q, struct lane *l, const float *signs, size_t first, size_t n)
 {
-	const struct tq_pipeline *pipe = &st->ix->q->pipe;
+	const struct tq_pipeline *pipe = &st->pass.ix->q->pipe;
 	const struct tq_served *score = &pipe->op[TQ_OP_SCORE];
 	_Alignas(64) float scores[ROOM];
 	size_t i;
 
-	score->ops->score(pipe->plan, score->state, st->packed + q * pipe->query_bytes, st->nq - q,
-			  st->s->codes + first * st->ix->row_bytes, n, scores, st->tile);
+	score->ops->score(pipe->plan, score->state, st->pass.packed + q * pipe->query_bytes, st->nq - q,
+			  st->pass.s->codes + first * st->pass.ix->row_bytes, n, scores, st->pass.tile);
 	for (i = q; i < st->nq; i++)
-		offer_full(st, i, &l->heap[i], scores + (i - q) * st->tile, signs ? signs + i * st->tile : NULL, first, n);
+		tq_pass_offer(&st->pass, i, &l->heap[i], scores + (i - q) * st->pass.tile,
+			      signs ? signs + i * st->pass.tile : NULL, first, n);
 }
 
 /* Where too many rows pass, one by one takes longer than a product of all: so tiles to come are scanned in full */
@@ -358,13 +171,13 @@ static void judge(const struct stage *st, struct lane *l)
 	size_t q, n = 0;
 
 	for (q = 0; q < st->nq; q++) {
-		drop_beaten(&l->wait[q], l->heap[q].scores[0]);
+		tq_wait_drop(&l->wait[q], l->heap[q].scores[0]);
 		n += l->wait[q].n;
 	}
 	if (n <= l->seen * st->nq / SHARE)
 		return;
 	for (q = 0; q < st->nq; q++)
-		score_rows(st, q, &l->heap[q], &l->wait[q]);
+		tq_pass_score(&st->pass, q, &l->heap[q], &l->wait[q]);
 	go_full(l);
 }
 
@@ -376,15 +189,15 @@ static void staged_tile(const struct stage *st, struct lane *l, size_t first, si
 	uint32_t rows[TILE];
 	size_t m = 0, q, some;
 
-	score_signs(st, 0, st->nq, first, n, bound);
+	tq_pass_signs(&st->pass, 0, st->nq, first, n, bound);
 	for (q = 0; q < st->nq && m <= most; q++) {
-		float worst = l->heap[q].scores[0], *of = bound + q * st->tile;
+		float worst = l->heap[q].scores[0], *of = bound + q * st->pass.tile;
 
 		if (!(worst > -INFINITY)) {
 			full_tile(st, q, l, bound, first, n);
 			return;
 		}
-		some = choose_rows(st, st->reach[q], first, n, worst, of, rows);
+		some = tq_pass_choose(&st->pass, st->pass.reach[q], first, n, worst, of, rows);
 		take_rows(st, l, q, rows, of, some);
 		m += some;
 	}
@@ -404,7 +217,7 @@ static int do_tiles(void *arg, uint32_t lane, size_t first, size_t n)
 	for (; first < end; first += step) {
 		bool seeding = l->seen < st->seed;
 
-		step = l->heap[0].scores[0] > -INFINITY ? st->tile : FIRST_TILE;
+		step = l->heap[0].scores[0] > -INFINITY ? st->pass.tile : FIRST_TILE;
 		if (step > end - first)
 			step = end - first;
 		if (l->full || (seeding && st->nq > QUERIES_MAX)) {
@@ -428,7 +241,7 @@ static int finish_lanes(void *arg, uint32_t lane, size_t first, size_t n)
 
 	for (; n--; first++)
 		for (q = 0; q < st->nq; q++)
-			score_rows(st, q, &st->lanes[first].heap[q], &st->lanes[first].wait[q]);
+			tq_pass_score(&st->pass, q, &st->lanes[first].heap[q], &st->lanes[first].wait[q]);
 	return TQ_OK;
 }
 
@@ -439,25 +252,25 @@ static struct lane *make_lanes(const struct stage *st, uint32_t n, size_t k, con
 {
 	const size_t room = st->nq <= QUERIES_MAX ? LIST : LIST_OF_BATCH, lists = n * st->nq, heaps = lists * k;
 	struct lane *lanes;
-	struct waiting *at;
+	struct tq_waiting *at;
 	float *scores;
 	int64_t *found;
 	size_t i, q;
 
-	lanes = tq_alloc_huge(st->ix->ctx, n * sizeof(*lanes) + lists * room * sizeof(*at) +
+	lanes = tq_alloc_huge(st->pass.ix->ctx, n * sizeof(*lanes) + lists * room * sizeof(*at) +
 						   heaps * (sizeof(*found) + sizeof(*scores)));
 	if (!lanes)
 		return NULL;
 	found = (int64_t *)(void *)(lanes + n);
-	at = (struct waiting *)(void *)(found + heaps);
+	at = (struct tq_waiting *)(void *)(found + heaps);
 	scores = (float *)(void *)(at + lists * room);
 	for (i = 0; i < n; i++) {
 		lanes[i].seen = lanes[i].in_full = 0;
 		lanes[i].full = 0;
-		lanes[i].next_full = FULL_TILES * (uint32_t)(TILE / st->tile);
+		lanes[i].next_full = FULL_TILES * (uint32_t)(TILE / st->pass.tile);
 		for (q = 0; q < st->nq; q++, scores += k, found += k, at += room) {
 			lanes[i].heap[q] = (struct tq_heap){scores, found, k};
-			lanes[i].wait[q] = (struct list){at, 0, room};
+			lanes[i].wait[q] = (struct tq_wait_list){at, 0, room};
 			if (i > 0) {
 				tq_heap_clear(&lanes[i].heap[q]);
 				continue;
@@ -486,14 +299,13 @@ int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, 
 		   size_t nq, int64_t *ids, float *keys, size_t *in_full)
 {
 	uint32_t n = tq_rows_lanes(ix->ctx, s->n, TILES_PER_LANE * TILE);
-	struct stage st = {.ix = ix, .s = s, .packed = what->packed, .sign = what->sign, .reach = what->reach, .nq = nq,
-			   .tile = TILE, .filter = what->filter};
+	struct stage st = {.pass = {ix, s, what->packed, what->sign, what->reach, TILE, what->filter}, .nq = nq};
 	uint32_t i;
 	size_t q;
 	int ret;
 
-	if (st.tile > ROOM / nq)
-		st.tile = ROOM / nq / TQ_REACH * TQ_REACH;
+	if (st.pass.tile > ROOM / nq)
+		st.pass.tile = ROOM / nq / TQ_REACH * TQ_REACH;
 	st.seed = s->n / n / SEED;
 	if (st.seed < TILE)
 		st.seed = TILE;

@@ -17,7 +17,10 @@
  * order of rows, on threads, or on which tiles were scanned in full because too many bounds passed. They
  * are the best of the rows whose bounds hold.
  *
- * Queries of a batch share tiles, and scans in full of those that too many rows pass; results are those of each alone.
+ * In partitions each query goes its way, in the thread that has it, and if too many of the first rows pass, what is
+ * left for it is scanned in full.
+ *
+ * Otherwise queries of a batch share tiles, and scans in full of those that too many rows pass; results are those of each alone.
  * Where nearly all tiles are scanned in full, stages are left for some calls: what they cost before it shows is a
  * twentieth of a batch over 20,000 rows.
  */
@@ -34,6 +37,12 @@ void tq_index_sign_rows(const struct tq_index *ix, const uint8_t *codes, size_t 
 /** tq_index_put_sign - a row of tq_index_sign_rows() becomes row @row of a segment */
 void tq_index_put_sign(const struct tq_index *ix, struct tq_index_segment *s, uint32_t row,
 		       const uint8_t *sign, float error);
+
+/** tq_index_wants_stages - does a search ask for them? */
+static inline bool tq_index_wants_stages(const struct tq_index_search_options *o)
+{
+	return o && o->exactness > 0.0f && o->exactness < 1.0f;
+}
 
 /** tq_index_is_staged - is a segment scanned in two stages for so many queries */
 bool tq_index_is_staged(const struct tq_index *ix, const struct tq_index_segment *s,
@@ -80,5 +89,24 @@ struct tq_index_stage {
  */
 int tq_index_stage(const struct tq_index *ix, const struct tq_index_segment *s, const struct tq_index_stage *what,
 		   size_t nq, int64_t *ids, float *keys, size_t *in_full);
+
+/**
+ * struct tq_index_visit - some partitions, for one query
+ * @packed, @sign: the query for ix->q and ix->sign; what it adds is put in for each partition
+ * @adds:   which is here, @nprobe as @lists
+ * @bits:   room for tq_index_filter()
+ */
+struct tq_index_visit {
+	const struct tq_index_search_options *o;
+	const int64_t *lists;
+	const float *adds;
+	size_t nprobe, k;
+	char *packed, *sign;
+	float reach;
+	uint64_t *bits;
+};
+
+/** tq_index_visit - add the best rows of the partitions to the results: @ids and @keys are a heap (heap.h) */
+void tq_index_visit(const struct tq_index *ix, const struct tq_index_visit *what, int64_t *ids, float *keys);
 
 #endif

@@ -55,7 +55,7 @@ enum tq_metric {
 /**
  * Rows have the signs of their codes beside them in memory, so that a search may be staged: read signs, and
  * the codes only of rows that a bound does not rule out. A bit per coordinate, 8 to 12 bytes per row; without
- * effect with partitions, at 1 bit, with qjl, for codes below 128 bytes, or where the score driver has no use for it.
+ * effect at 1 bit, with qjl, for codes below 128 bytes, or where the score driver has no use for it.
  */
 #define TQ_INDEX_STAGED (1u << 2)
 
@@ -215,7 +215,8 @@ TQ_API int tq_index_reconstruct(const struct tq_index *index, const int64_t *ids
  *               scan in full. 1, or 0: the full scan. So are, whatever is asked for, scans of few or short rows
  *               and calls with more than two queries, since it is faster there; but on AVX2 without AVX-VNNI
  *               calls with many find what calls with one find. Where bounds rule out too little, some calls that
- *               follow are full scans too
+ *               follow are full scans too. With partitions, the k best are those of the rows that are looked
+ *               at, and all calls have two stages
  */
 struct tq_index_search_options {
 	uint32_t struct_size;

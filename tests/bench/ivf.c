@@ -2,14 +2,15 @@
 /*
  * Partitions against a full scan, in one process and one thread, one query at a time:
  *
- *	bench-ivf [-r RERANK] [-t TRUTH.npy] BASE QUERIES FLAT.tq PARTITIONS.tq NPROBE...
+ *	bench-ivf [-e EXACTNESS] [-r RERANK] [-t TRUTH.npy] BASE QUERIES FLAT.tq PARTITIONS.tq NPROBE...
  *
  * BASE and QUERIES are vectors, the indices `tq index build` made of BASE with consecutive ids. The full scan
  * and each NPROBE go over the queries in turn, GROUP of them at a time, so that another process that comes between
  * hits all alike, ROUNDS times, by the thread's CPU clock. Printed are the means of each group's median and least,
  * and recall against the true ten by inner products in f64 of rows and queries as they are (cos: of
  * rows scaled to norm 1, queries need no scale), which TRUTH.npy keeps for other runs. The full scan takes the
- * same RERANK (second codes).
+ * same RERANK (second codes). With an EXACTNESS below 1 partitions are scanned in two stages, and so is all, in
+ * another run, while the first is the plain scan still.
  */
 
 #include <math.h>
@@ -154,12 +155,15 @@ static void find_recall(struct run *r)
 	r->recall = (double)hits / (double)(d->nq * K);
 }
 
-static struct tq_index *open_index(struct tq_context *ctx, const char *path, size_t n, uint32_t *metric)
+static struct tq_index *open_index(struct tq_context *ctx, const char *path, float exactness, size_t n,
+				   uint32_t *metric)
 {
 	struct tq_index_info info = {.struct_size = sizeof(info)};
 	struct tq_index *ix;
 
-	if (tq_index_open(ctx, path, 0, NULL, &ix) || tq_index_describe(ix, &info))
+	uint32_t flags = exactness < 1.0f ? TQ_INDEX_STAGED : 0;
+
+	if (tq_index_open(ctx, path, flags, NULL, &ix) || tq_index_describe(ix, &info))
 		bench_die("%s: %s", path, tq_error_text());
 	if (info.count != n)
 		bench_die("%s: has %llu rows of %zu", path, (unsigned long long)info.count, n);
@@ -188,18 +192,27 @@ static void take_truth(struct run_data *d, const char *path)
 	d->truth = kept.ids;
 }
 
-/* The command line: runs of the full scan and of each NPROBE */
-static size_t make_runs(char **probes, const struct tq_index *flat, const struct tq_index *ivf, struct run_data *d,
-			size_t rerank, struct run *runs)
+static void make_run(struct run *r, const struct tq_index *ix, const struct run_data *d,
+		     const struct tq_index_search_options *o)
 {
-	size_t n;
+	*r = (struct run){.ix = ix, .data = d, .o = *o};
+	find_recall(r);
+}
 
-	for (n = 0; n == 0 || probes[n - 1]; n++) {
-		runs[n] = (struct run){.ix = n ? ivf : flat, .data = d};
-		runs[n].o.struct_size = sizeof(runs[n].o);
-		runs[n].o.nprobe = n ? (uint32_t)atoi(probes[n - 1]) : 0;
-		runs[n].o.rerank = rerank;
-		find_recall(&runs[n]);
+/* The command line: runs of the full scan, plain and as @o asks for, and of each NPROBE */
+static size_t make_runs(char **probes, const struct tq_index *flat, const struct tq_index *ivf, const struct run_data *d,
+			const struct tq_index_search_options *o, struct run *runs)
+{
+	struct tq_index_search_options plain = *o, some = *o;
+	size_t n = 0;
+
+	plain.exactness = 1.0f;
+	make_run(&runs[n++], flat, d, &plain);
+	if (o->exactness < 1.0f)
+		make_run(&runs[n++], flat, d, o);
+	for (; *probes; probes++) {
+		some.nprobe = (uint32_t)atoi(*probes);
+		make_run(&runs[n++], ivf, d, &some);
 	}
 	return n;
 }
@@ -212,20 +225,24 @@ int main(int argc, char **argv)
 	struct run_data d = {0};
 	struct tq_index *flat, *ivf;
 	struct tq_context *ctx;
-	size_t rerank = 0, n, i;
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .exactness = 1.0f};
+	size_t n, i;
 	struct vectors v;
 	int c;
 
-	while ((c = getopt(argc, argv, "r:t:")) != -1) {
+	while ((c = getopt(argc, argv, "e:r:t:")) != -1) {
 		if (c == 'r')
-			rerank = (size_t)atoi(optarg);
+			o.rerank = (size_t)atoi(optarg);
+		if (c == 'e')
+			o.exactness = strtof(optarg, NULL);
 		if (c == 't')
 			truth = optarg;
 	}
 	argv += optind;
 	argc -= optind;
-	if (argc < 5 || argc - 4 >= RUNS_MAX)
-		bench_die("usage: bench-ivf [-r RERANK] [-t TRUTH.npy] BASE QUERIES FLAT.tq PARTITIONS.tq NPROBE...");
+	if (argc < 5 || argc - 3 >= RUNS_MAX)
+		bench_die("usage: bench-ivf [-e EXACTNESS] [-r RERANK] [-t TRUTH.npy] BASE QUERIES FLAT.tq "
+			  "PARTITIONS.tq NPROBE...");
 	d.base = read_all(argv[0], VECTORS_TRAIN, SIZE_MAX, &v);
 	d.n = v.count;
 	d.queries = read_all(argv[1], VECTORS_TEST, NQ, &v);
@@ -236,14 +253,14 @@ int main(int argc, char **argv)
 	d.found = malloc(d.nq * K * sizeof(*d.found));
 	if (!d.found || tq_context_create(&co, &ctx))
 		bench_die("no context");
-	flat = open_index(ctx, argv[2], d.n, &d.metric);
-	ivf = open_index(ctx, argv[3], d.n, &d.metric);
+	flat = open_index(ctx, argv[2], o.exactness, d.n, &d.metric);
+	ivf = open_index(ctx, argv[3], o.exactness, d.n, &d.metric);
 	take_truth(&d, truth);
-	n = make_runs(argv + 4, flat, ivf, &d, rerank, runs);
+	n = make_runs(argv + 4, flat, ivf, &d, &o, runs);
 	measure(runs, n, d.nq);
 	for (i = 0; i < n; i++)
-		printf("%-10s %6u  recall %.4f  %8.1f us (least %8.1f)  %.3f (least %.3f)\n",
-		       i ? "partitions" : "full scan", (unsigned)runs[i].o.nprobe, runs[i].recall, runs[i].median,
+		printf("%-13s %6u  recall %.4f  %8.1f us (least %8.1f)  %.3f (least %.3f)\n",
+		       runs[i].o.nprobe ? "partitions" : i ? "in two stages" : "full scan", (unsigned)runs[i].o.nprobe, runs[i].recall, runs[i].median,
 		       runs[i].least, runs[i].median / runs[0].median, runs[i].least / runs[0].least);
 	free(d.truth);
 	free(d.found);

@@ -13,13 +13,18 @@
 
 static const struct {
 	const char *spec;
-	uint32_t metric;
+	uint32_t metric, nlist;
 } cases[] = {
-	{"preset=search bits=4", TQ_METRIC_COS},
-	{"preset=search bits=2 scale=bf16", TQ_METRIC_L2},
-	{"preset=search bits=3", TQ_METRIC_IP},
-	{"bits=6 center=off", TQ_METRIC_IP},
+	{"preset=search bits=4", TQ_METRIC_COS, 0},
+	{"preset=search bits=2 scale=bf16", TQ_METRIC_L2, 0},
+	{"preset=search bits=3", TQ_METRIC_IP, 0},
+	{"bits=6 center=off", TQ_METRIC_IP, 0},
+	{"bits=6 correction=unbiased", TQ_METRIC_COS, 20},
+	{"bits=2 correction=unbiased scale=bf16", TQ_METRIC_L2, 20},
 };
+
+/* Partitions that a search looks at, if there are any */
+#define NPROBE 10
 
 /* QUERIES searches one by one, which may be staged; how many results are other than in @want */
 static size_t search(const struct tq_index *ix, const float *x, float exactness, size_t k,
@@ -32,6 +37,7 @@ static size_t search(const struct tq_index *ix, const float *x, float exactness,
 	if (more)
 		o = *more;
 	o.exactness = exactness;
+	o.nprobe = NPROBE;
 	for (i = 0; i < QUERIES; i++) {
 		OK(tq_index_search(ix, x + i * DIM, DIM, 1, k, &o, ids + i * k, scores + i * k));
 		differ += want && memcmp(ids + i * k, want + i * k, k * sizeof(*ids)) != 0;
@@ -39,9 +45,9 @@ static size_t search(const struct tq_index *ix, const float *x, float exactness,
 	return differ;
 }
 
-static struct tq_index *made(struct tq_context *ctx, const char *text, uint32_t metric, uint32_t flags)
+static struct tq_index *made(struct tq_context *ctx, const char *text, uint32_t metric, uint32_t nlist, uint32_t flags)
 {
-	struct tq_index_options o = {.struct_size = sizeof(o), .metric = metric, .flags = flags};
+	struct tq_index_options o = {.struct_size = sizeof(o), .metric = metric, .nlist = nlist, .flags = flags};
 	struct tq_index *ix;
 	struct tq_spec spec;
 
@@ -53,12 +59,12 @@ static struct tq_index *made(struct tq_context *ctx, const char *text, uint32_t 
 /* In two calls, so in two segments, of which one is staged; some rows are replaced and some removed. */
 static struct tq_index *filled(struct tq_context *ctx, int number, uint32_t flags, const float *x)
 {
-	struct tq_index *ix = made(ctx, cases[number].spec, cases[number].metric, flags);
+	struct tq_index *ix = made(ctx, cases[number].spec, cases[number].metric, cases[number].nlist, flags);
 	int64_t gone[] = {5, 77, 4300}, again[] = {9, 4499};
 
 	if (!ix)
 		return NULL;
-	OK(tq_index_train(ix, x, DIM, ROWS));
+	OK(tq_index_train(ix, x, DIM, cases[number].nlist ? 300 : ROWS));
 	OK(tq_index_add(ix, x, DIM, 4400, NULL));
 	OK(tq_index_add(ix, x + 4400 * DIM, DIM, ROWS - 4400, NULL));
 	OK(tq_index_update(ix, x, DIM, 2, again));
@@ -121,10 +127,11 @@ START_TEST(batches_find_what_single_queries_find)
 	static int64_t want[QUERIES * K], ids[QUERIES * K];
 	static float scores[QUERIES * K], want_scores[QUERIES * K];
 	static const float exactness[] = {0.999f, 0.0001f};
-	struct tq_index_search_options o = {.struct_size = sizeof(o)};
+	static const int number[] = {0, 1, 4, 5};
+	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = NPROBE};
 	float *x = draw(ROWS + QUERIES, DIM), *q = x + ROWS * DIM;
-	struct tq_context *ctx = context("score-avx2", 1 + 2 * (uint32_t)_i);
-	struct tq_index *ix = filled(ctx, _i, TQ_INDEX_STAGED, x);
+	struct tq_context *ctx = context("score-avx2", 1 + 2 * ((uint32_t)_i % 2));
+	struct tq_index *ix = filled(ctx, number[_i], TQ_INDEX_STAGED, x);
 	int e;
 
 	for (e = 0; ix && e < 2; e++) {
@@ -147,7 +154,7 @@ START_TEST(stages_in_vain_are_left)
 	struct tq_index_search_options o = {.struct_size = sizeof(o)};
 	float *x = malloc((ROWS + QUERIES) * DIM * sizeof(*x)), *q = x + ROWS * DIM;
 	struct tq_context *ctx = context("score-avx2", 1);
-	struct tq_index *ix = made(ctx, cases[2].spec, cases[2].metric, TQ_INDEX_STAGED);
+	struct tq_index *ix = made(ctx, cases[2].spec, cases[2].metric, 0, TQ_INDEX_STAGED);
 	int i, plain = 0;
 
 	ck_assert_ptr_nonnull(x);
@@ -186,7 +193,7 @@ START_TEST(codes_without_signs_are_scanned_in_full)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		ix[i] = made(ctx, spec[_i], TQ_METRIC_COS, i ? TQ_INDEX_STAGED : 0);
+		ix[i] = made(ctx, spec[_i], TQ_METRIC_COS, 0, i ? TQ_INDEX_STAGED : 0);
 		ck_assert_ptr_nonnull(ix[i]);
 		OK(tq_index_train(ix[i], x, DIM, 500));
 		OK(tq_index_add(ix[i], x, DIM, ROWS, NULL));
@@ -217,7 +224,7 @@ START_TEST(two_stages_keep_to_filters_and_come_from_a_file)
 	char dir[] = "stage-XXXXXX", path[64], command[64];
 	float *x = draw(ROWS + QUERIES, DIM), *q = x + ROWS * DIM;
 	struct tq_context *ctx = context(NULL, 1);
-	struct tq_index *full = filled(ctx, 0, 0, x), *ix, *merged;
+	struct tq_index *full = filled(ctx, _i ? 4 : 0, 0, x), *ix, *merged;
 
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/i.tq", dir);
@@ -253,10 +260,10 @@ int main(void)
 
 	tcase_set_timeout(tc, 240);
 	tcase_add_loop_test(tc, two_stages_find_what_the_full_scan_finds, 0, sizeof(cases) / sizeof(cases[0]));
-	tcase_add_loop_test(tc, batches_find_what_single_queries_find, 0, 2);
+	tcase_add_loop_test(tc, batches_find_what_single_queries_find, 0, 4);
 	tcase_add_test(tc, stages_in_vain_are_left);
 	tcase_add_loop_test(tc, codes_without_signs_are_scanned_in_full, 0, 2);
-	tcase_add_test(tc, two_stages_keep_to_filters_and_come_from_a_file);
+	tcase_add_loop_test(tc, two_stages_keep_to_filters_and_come_from_a_file, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
