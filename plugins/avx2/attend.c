@@ -153,13 +153,13 @@ AVX2_INLINE __m256 combine(const struct source *s, const struct chunk_sums *sums
 	return _mm256_cvtepi32_ps(a);
 }
 
-/* Byte order to the order of coordinates, 4 to 7 bits: even and odd coordinates side by side */
-AVX2_INLINE void zip(const float *even, const float *odd, float *to)
+/* @n floats at @even and @n at @odd by turns */
+AVX2_INLINE void zip(const float *even, const float *odd, int n, float *to)
 {
 	__m256 a, b, low, high;
 	int i;
 
-	for (i = 0; i < 32; i += 8) {
+	for (i = 0; i < n; i += 8) {
 		a = _mm256_load_ps(even + i);
 		b = _mm256_load_ps(odd + i);
 		low = _mm256_unpacklo_ps(a, b);
@@ -169,25 +169,47 @@ AVX2_INLINE void zip(const float *even, const float *odd, float *to)
 	}
 }
 
+/* Byte order to that of coordinates (levels.h): of single bits eight lie apart, of 2 and 3 four, of 4 to 7 two */
+AVX2_INLINE void order(uint32_t bits, float (*byte)[32], float *to)
+{
+	_Alignas(32) float half[2][32], quarter[2][16];
+	int v;
+
+	for (v = 0; bits == 1 && v < 2; v++) {
+		zip(byte[v], byte[v] + 16, 8, quarter[0]);
+		zip(byte[v] + 8, byte[v] + 24, 8, quarter[1]);
+		zip(quarter[0], quarter[1], 16, half[v]);
+	}
+	for (v = 0; (bits == 2 || bits == 3) && v < 2; v++)
+		zip(byte[v], byte[v] + 16, 16, half[v]);
+	if (bits == 8)
+		memcpy(to, byte, 2 * sizeof(*byte));
+	else if (bits >= 4)
+		zip(byte[0], byte[1], 32, to);
+	else
+		zip(half[0], half[1], 32, to);
+}
+
 AVX2_INLINE void add_chunk_sums(const struct source *s, const struct weights *w, int i, uint32_t bits,
 				const struct chunk_sums *sums, float *out)
 {
-	_Alignas(32) float byte[2][32], ordered[64];
-	size_t left = s->plan->dim - s->chunk * QUERY_CHUNK, c, k;
+	_Alignas(32) float byte[2][32], ordered[QUERY_CHUNK];
+	size_t left = s->plan->dim - s->chunk * QUERY_CHUNK, n = left < QUERY_CHUNK ? left : QUERY_CHUNK, c;
 	float step = w->unit[i] * s->plan->codebook.half_step;
+	__m256 a;
 	int j;
 
 	for (j = 0; j < REGISTERS; j++) {
-		__m256 a = combine(s, sums, i, j, w->sum[i], bits);
-
+		a = combine(s, sums, i, j, w->sum[i], bits);
 		_mm_store_ps(byte[j / 4] + j % 4 * 4, _mm256_castps256_ps128(a));
 		_mm_store_ps(byte[j / 4] + 16 + j % 4 * 4, _mm256_extractf128_ps(a, 1));
 	}
-	if (bits >= 4 && bits <= 7)
-		zip(byte[0], byte[1], ordered);
-	for (k = 0; (bits < 4 || bits > 7) && k < 64; k++)
-		ordered[coordinate(bits, k / 32, k % 32)] = byte[k / 32][k % 32];
-	for (c = 0; c < QUERY_CHUNK && c < left; c++)
+	order(bits, byte, ordered);
+	for (c = 0; c + 8 <= n; c += 8) {
+		a = _mm256_mul_ps(_mm256_load_ps(ordered + c), _mm256_set1_ps(step));
+		_mm256_storeu_ps(out + c, _mm256_add_ps(_mm256_loadu_ps(out + c), a));
+	}
+	for (; c < n; c++)
 		out[c] = out[c] + ordered[c] * step;
 }
 
