@@ -10,6 +10,8 @@
 /* Tokens of a split's second group that are scored at a time */
 #define SCORES 64
 
+#define FETCH_HEADS 8
+
 /* Positions that a query row sees: from @first (and the sinks) up to @last */
 struct view {
 	uint64_t first, last, sinks;
@@ -195,6 +197,27 @@ static void sum_pages(const struct tq_kv_block *b, uint32_t head, const struct t
 	}
 }
 
+/*
+ * A share of the first head's keys in the next part, for which driver and memory have time while weights are
+ * made. Drivers ask for what lies behind their rows, the next head of the same page; these lie in other pages.
+ */
+static void fetch_next(const struct tq_kv_block *b, uint32_t head, size_t part, uint32_t step)
+{
+	/* with few heads only some of them: more at once would be waited for */
+	size_t heads = b->kv->o.kv_heads > FETCH_HEADS ? b->kv->o.kv_heads : FETCH_HEADS;
+	size_t shares = heads * 2 * b->rows, share = head * (size_t)2 * b->rows + step, bytes, at;
+	const struct tq_kv_head *h = &b->layer->heads[0];
+	const struct tq_kv_entry *e, *end;
+
+	if (part + 1 == b->ncuts)
+		return;
+	bytes = h->tail_at - h->key_at;
+	e = b->run->entries + b->cuts[part + 1].first;
+	for (end = e + b->cuts[part + 1].n; e < end && e->page->coded; e++)
+		for (at = bytes * share / shares & ~(size_t)63; at < bytes * (share + 1) / shares; at += 64)
+			__builtin_prefetch(e->page->data + h->key_at + at, 0, 2);
+}
+
 void tq_kv_part_attend(const struct tq_kv_block *b, uint32_t head, size_t part)
 {
 	_Alignas(64) float logits[TQ_KV_ROWS * TQ_KV_SPLIT];
@@ -217,12 +240,16 @@ void tq_kv_part_attend(const struct tq_kv_block *b, uint32_t head, size_t part)
 			memset(logits + r * TQ_KV_SPLIT + n, 0, e->count * sizeof(*logits));
 	}
 	for (r = 0; r < b->rows; r++) {
+		if (any)
+			fetch_next(b, head, part, 2 * r);
 		top[r] = any ? finish(b, head, r, cut, n, logits + r * TQ_KV_SPLIT) : -INFINITY;
-		if (top[r] > -INFINITY)
+		if (top[r] > -INFINITY) {
+			fetch_next(b, head, part, 2 * r + 1);
 			sum[r] = b->kv->base->attend.ops->weigh(logits + r * TQ_KV_SPLIT, n, top[r],
 								logits + r * TQ_KV_SPLIT);
-		else
+		} else {
 			memset(logits + r * TQ_KV_SPLIT, 0, n * sizeof(*logits));
+		}
 	}
 	if (b->page_sum)
 		sum_pages(b, head, cut, logits);
