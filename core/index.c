@@ -112,7 +112,7 @@ static int make_coarse(const struct tq_index *ix, const float *centroids, uint32
 
 int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *centroids, bool training)
 {
-	size_t row = ix->dim * sizeof(float);
+	size_t row = ix->dim * sizeof(float), room;
 	struct tq_quantizer *q = NULL, *sign = NULL;
 	struct tq_index *coarse = NULL, *probe = NULL;
 	float *m, *c = NULL;
@@ -125,7 +125,10 @@ int tq_index_set_centre(struct tq_index *ix, const float *mean, const float *cen
 	if (mean)
 		memcpy(m, mean, row);
 	if (centroids) {
-		c = tq_alloc(ix->ctx, ix->nlist * row);
+		/* a search reads some here and some there */
+		room = ix->nlist * row < 2 * TQ_HUGE_PAGE ? ix->nlist * row :
+							    tq_round_up(ix->nlist * row, TQ_HUGE_PAGE);
+		c = tq_alloc_huge(ix->ctx, room);
 		if (!c)
 			goto err_free;
 		memcpy(c, centroids, ix->nlist * row);

@@ -14,6 +14,7 @@
 #include "parallel.h"
 
 #define BUCKETS 1024
+#define LANES 16
 #define SCORES (1 << 18) /* in a group of queries */
 #define QUERIES_MAX 64
 #define MANY 16 /* probes */
@@ -48,27 +49,50 @@ struct probe {
 	int64_t *lists;
 };
 
+/* In lanes, since one comparison waits for the one before it */
+static void find_ends(const float *keys, size_t n, float *best, float *worst)
+{
+	float most[LANES], least[LANES];
+	size_t i, j;
+
+	for (j = 0; j < LANES; j++)
+		most[j] = least[j] = keys[0];
+	for (i = 0; i + LANES <= n; i += LANES)
+		for (j = 0; j < LANES; j++) {
+			most[j] = keys[i + j] > most[j] ? keys[i + j] : most[j];
+			least[j] = keys[i + j] < least[j] ? keys[i + j] : least[j];
+		}
+	for (j = 0; i < n; i++, j++) {
+		most[j] = keys[i] > most[j] ? keys[i] : most[j];
+		least[j] = keys[i] < least[j] ? keys[i] : least[j];
+	}
+	for (j = 1; j < LANES; j++) {
+		most[0] = most[j] > most[0] ? most[j] : most[0];
+		least[0] = least[j] < least[0] ? least[j] : least[0];
+	}
+	*best = most[0];
+	*worst = least[0];
+}
+
 /* The bucket of each key, the best in 0, and how many are in each: the order of buckets is that of keys */
 static void fill_buckets(const float *keys, size_t n, uint16_t *bucket, uint32_t *count)
 {
-	float best = keys[0], worst = keys[0], scale;
+	float best, worst, scale, at;
 	size_t i;
 
-	for (i = 1; i < n; i++) {
-		best = keys[i] > best ? keys[i] : best;
-		worst = keys[i] < worst ? keys[i] : worst;
-	}
+	find_ends(keys, n, &best, &worst);
 	scale = (BUCKETS - 1) / (best - worst);
 	/* all equal, or too far apart for a float */
 	if (!(scale > 0.0f && scale <= 3.0e38f))
 		scale = 0.0f;
-	memset(count, 0, BUCKETS * sizeof(*count));
 	for (i = 0; i < n; i++) {
-		float at = (best - keys[i]) * scale;
-
-		bucket[i] = (uint16_t)(at < BUCKETS - 1 ? (int)at : BUCKETS - 1);
-		count[bucket[i]]++;
+		at = (best - keys[i]) * scale;
+		at = at < BUCKETS - 1 ? at : BUCKETS - 1;
+		bucket[i] = (uint16_t)(int)at;
 	}
+	memset(count, 0, BUCKETS * sizeof(*count));
+	for (i = 0; i < n; i++)
+		count[bucket[i]]++;
 }
 
 /* The partitions of one query, roughly the best first */
