@@ -65,7 +65,9 @@ def tq(key, value=None, **options):
 
 
 def split(channels, key, value, **options):
-    """Keys and values of each head in two groups: @channels of most energy on another text with the first spec of two."""
+    """Keys and values of each head in two groups: @channels of most energy on another text with the first spec of two.
+    With queries=True keys count by what they do to scores: times the mean square of their queries.
+    """
     return {"kind": "split", "channels": channels, "key": key, "value": value, **options}
 
 
@@ -143,7 +145,16 @@ def variants(plan):
             v[f"{fraction} ls, no centre"] = tq(spec(fraction))
             v[f"keys {what}, effort 1, unbiased values {fraction}"] = \
                 split(n, pair[2], [spec(fraction, "unbiased", 1)], **LEARN)
+            v[f"keys {what}, for scores, effort 1, unbiased values {fraction}"] = \
+                split(n, pair[2], [spec(fraction, "unbiased", 1)], queries=True, **LEARN)
             v[f"keys {fraction}, effort 1, unbiased values {what}"] = split(n, [spec(fraction, effort=1)], pair[3], **LEARN)
+            v[f"keys {what}, for scores, effort 1, unbiased values {fraction}, seed 2"] = \
+                split(n, [spec(b, effort=1, more="seed=2") for b in (few, many)], [spec(fraction, "unbiased", 1, more="seed=2")],
+                      queries=True, **LEARN)
+    v["keys 2.5, unbiased values 2.5, effort 1, seed 2"] = \
+        tq(spec(2.5, effort=1, more="seed=2"), spec(2.5, "unbiased", 1, more="seed=2"), **LEARN)
+    v["keys split 16 at 5, 48 at 4, for scores, effort 1, unbiased values 2.5"] = \
+        split(16, [spec(b, effort=1) for b in (5, 4)], [spec(2.5, "unbiased", 1)], queries=True, **LEARN)
     v["polar:4"] = tq("code=polar:4 scale=bf16", **LEARN)
     for effort in 0, 1:  # 3.6 bits: 18 of 30 layers at 4, 12 at 3
         some = [n for n in range(LAYERS) if n % 5 in (1, 3)]
@@ -237,7 +248,10 @@ class Runner:
             return what
         library = caches.Library(self.arg.library)
         n, of_keys, of_values = (what.pop(x) for x in ("channels", "key", "value"))
-        keys, values, _ = map(np.load, self.dumps())
+        keys, values, queries = map(np.load, self.dumps())
+        if what.pop("queries", False):  # of a KV head: those of its query heads
+            queries = queries.reshape(LAYERS, KV_HEADS, -1, DIM)
+            keys = keys * np.sqrt((queries ** 2).mean(2, keepdims=True))
 
         def text(specs, x, centre):
             if len(specs) == 1:

@@ -31,9 +31,9 @@ def svg(facts, rows):
     """Mean KLD on a logarithmic axis, one bar for each cache, in the order of the table."""
     rows = [r for r in rows if r["kld"] > 1e-9]
     low, high = -6, 0
-    left, width, step = 230, 560, 22
+    left, width, step = 440, 560, 22
     height = 70 + step * len(rows)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{height}" font-family="sans-serif" font-size="12">',
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="1110" height="{height}" font-family="sans-serif" font-size="12">',
            '<rect width="100%" height="100%" fill="white"/>',
            f'<text x="20" y="24" font-size="15">SmolLM2-135M, {facts["tokens"]} tokens: mean KLD against a 16-bit cache</text>']
     for e in range(low, high + 1):
