@@ -159,15 +159,14 @@ static uint32_t side_table(const struct tqc_plan_state *s)
 	return s->window ? (uint32_t)TQC_TCQ_TABLE(s->window, bits) : (uint32_t)TQC_WIDE_STEP << bits;
 }
 
-/* The tables of kv_sides(), that of keys first: where that of values is, 0 if both have one; bytes of all. Powers of two */
+/* The tables of kv_sides(), that of keys first: where that of values is, 0 if both have one; bytes of all */
 static uint32_t tables_of(const struct tqc_plan_state *k, const struct tqc_plan_state *v, uint32_t *bytes)
 {
 	uint32_t keys = side_table(k), values = side_table(v);
 	/* shipped levels: the same for all sizes */
 	int one = k->window == v->window && (!k->window || k->plan.index_bits == v->plan.index_bits);
 
-	keys = keys > values ? keys : values;
-	*bytes = one ? keys : keys + values;
+	*bytes = !one ? keys + values : keys > values ? keys : values;
 	return one ? 0 : keys;
 }
 

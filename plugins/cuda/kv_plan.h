@@ -51,7 +51,7 @@ struct tqc_attend {
 	/* of kernels for any bits, kv_wide.cuh; levels of trellis codes are those of all states, of so many bits: kv_trellis.cuh */
 	const int16_t *key_odd, *value_odd;
 	uint32_t key_bits, value_bits, key_window, value_window;
-	uint32_t value_table, tables; /* in shared memory: where that of values is, a multiple of its size, 0 for the same as keys have; bytes of both */
+	uint32_t value_table, tables; /* in shared memory: where that of values is, 0 for the same as keys have; bytes of both */
 	const void *query;
 	void *out;
 	uint64_t query_stride, out_stride;

@@ -68,7 +68,7 @@ static __device__ __forceinline__ void load_bytes(const uint8_t *codes, unsigned
 	}
 }
 
-/* The table's entry of byte B of a word; @lane4: 4 * lane, and where the table begins */
+/* The table's entry of byte B of a word; @lane4: 4 * lane */
 template <int B> static __device__ __forceinline__ uint32_t entry(const uint8_t *table, unsigned lane4, uint32_t w)
 {
 	return *(const uint32_t *)(table + (((B ? w >> (8 * B - 7) : w << 7) & 0x7f80u) | lane4));
@@ -135,10 +135,10 @@ template <int BITS> struct code_keys {
 	static constexpr bool CODES = true;
 
 	const uint8_t *table;
-	unsigned dim, bits, lane, lane4;
+	unsigned dim, bits, lane;
 
 	__device__ __forceinline__ code_keys(const tqc_attend &a, const uint8_t *tables, unsigned l)
-		: table(tables), dim(TQC_KV_PADDED(a.key_dim)), bits(BITS ? BITS : a.key_bits), lane(l), lane4(4 * l)
+		: table(tables), dim(TQC_KV_PADDED(a.key_dim)), bits(BITS ? BITS : a.key_bits), lane(l)
 	{
 	}
 
@@ -153,10 +153,10 @@ template <int BITS> struct code_keys {
 			load_bytes<BITS>(codes, dim, bits, 32 * i + lane, even, odd);
 #pragma unroll
 			for (int h = 0; h < 2; h++) {
-				key_planes(table, lane4, even[2 * h], low[0], high[0]);
-				key_planes(table, lane4, even[2 * h + 1], low[1], high[1]);
-				key_planes(table, lane4, odd[2 * h], low[2], high[2]);
-				key_planes(table, lane4, odd[2 * h + 1], low[3], high[3]);
+				key_planes(table, 4 * lane, even[2 * h], low[0], high[0]);
+				key_planes(table, 4 * lane, even[2 * h + 1], low[1], high[1]);
+				key_planes(table, 4 * lane, odd[2 * h], low[2], high[2]);
+				key_planes(table, 4 * lane, odd[2 * h + 1], low[3], high[3]);
 				mma_key_high(c[h], high, q);
 				mma_key(d[h], low, q);
 			}
@@ -176,12 +176,11 @@ template <int VMAX, int BITS> struct code_values {
 	typedef attend_state<VMAX, float> state;
 
 	const uint8_t *table;
-	unsigned dim, bits, lane, lane4;
+	unsigned dim, bits, lane;
 	weight_turn turn;
 
 	__device__ __forceinline__ code_values(const tqc_attend &a, const uint8_t *tables, unsigned l)
-		: table(tables), dim(TQC_KV_PADDED(a.dim)), bits(BITS ? BITS : a.value_bits), lane(l), lane4(4 * l | a.value_table),
-		  turn(l)
+		: table(tables + a.value_table), dim(TQC_KV_PADDED(a.dim)), bits(BITS ? BITS : a.value_bits), lane(l), turn(l)
 	{
 	}
 
@@ -203,9 +202,9 @@ template <int VMAX, int BITS> struct code_values {
 			load_bytes<BITS>(codes, dim, bits, 32 * i + lane, even, odd);
 #pragma unroll
 			for (int h = 0; h < 2; h++) {
-				value_halves(table, lane4, even[2 * h], even[2 * h + 1], f);
+				value_halves(table, 4 * lane, even[2 * h], even[2 * h + 1], f);
 				mma_half(w.acc[2 * i + h], f, b[0].x, b[0].y);
-				value_halves(table, lane4, odd[2 * h], odd[2 * h + 1], f);
+				value_halves(table, 4 * lane, odd[2 * h], odd[2 * h + 1], f);
 				mma_half(w.acc[2 * i + h], f, b[1].x, b[1].y);
 			}
 		}
