@@ -40,7 +40,7 @@ static __device__ __forceinline__ unsigned value_groups(unsigned dim, unsigned t
 /* ---- append ---- */
 
 /* grid: heads x tokens, keys or values as @a.first_side says; a warp to each segment. Shared memory: spare, y, searches, row */
-template <int W, int B> static __device__ __forceinline__ void append_trellis(const tqc_plan &p, const tqc_append &a)
+template <int W, int B> __device__ __forceinline__ void append_trellis(const tqc_plan &p, const tqc_append &a)
 {
 	extern __shared__ __align__(128) uint8_t smem[];
 	__shared__ encode_box box;
