@@ -57,6 +57,12 @@ static struct tq_index *made(struct tq_context *ctx, const char *text, uint32_t 
 	return tq_index_create(ctx, &spec, DIM, &o, &ix) == TQ_OK ? ix : NULL;
 }
 
+/* The thread sanitizer takes long: there what several threads do, of every other case */
+static bool is_left_out(int number, uint32_t threads)
+{
+	return test_scale() < 0.1 && (number % 2 || threads == 1);
+}
+
 /* In two calls, so in two segments, of which one is staged; some rows are replaced and some removed. */
 static struct tq_index *filled(struct tq_context *ctx, int number, uint32_t flags, const float *x)
 {
@@ -85,9 +91,10 @@ START_TEST(two_stages_find_what_the_full_scan_finds)
 	struct tq_context *ctx;
 	size_t b, t, e, differ, tried = 0, apart = 0;
 
-	/* where little is done (the thread sanitizer) several threads alone */
 	for (b = 0; b < 2; b++)
-		for (t = test_scale() < 0.1; t < 2; t++) {
+		for (t = 0; t < 2; t++) {
+			if (is_left_out(_i, threads[t]))
+				continue;
 			ctx = context(backends[b], threads[t]);
 			full = filled(ctx, _i, 0, x);
 			if (!full) {
@@ -132,8 +139,9 @@ START_TEST(batches_find_what_single_queries_find)
 	static const int number[] = {0, 1, 4, 5};
 	struct tq_index_search_options o = {.struct_size = sizeof(o), .nprobe = NPROBE};
 	float *x = draw(ROWS + QUERIES, DIM), *q = x + ROWS * DIM;
-	struct tq_context *ctx = context("score-avx2", 1 + 2 * ((uint32_t)_i % 2));
-	struct tq_index *ix = filled(ctx, number[_i], TQ_INDEX_STAGED, x);
+	uint32_t threads = 1 + 2 * ((uint32_t)_i % 2);
+	struct tq_context *ctx = context("score-avx2", threads);
+	struct tq_index *ix = is_left_out(0, threads) ? NULL : filled(ctx, number[_i], TQ_INDEX_STAGED, x);
 	int e;
 
 	for (e = 0; ix && e < 2; e++) {
