@@ -93,7 +93,7 @@ LEVELS_INLINE void order_2(const struct chunk_sums *sums, int w, int64_t sum, ui
 
 LEVELS_INLINE void order_4(const struct chunk_sums *sums, int w, int64_t sum, uint32_t bits, uint32_t fold, float *to)
 {
-	__m512 x[4], ab0, ab1, cd0, cd1;
+	__m512 x[4];
 	uint32_t m, v;
 
 #pragma GCC unroll 4
@@ -101,12 +101,7 @@ LEVELS_INLINE void order_4(const struct chunk_sums *sums, int w, int64_t sum, ui
 #pragma GCC unroll 4
 		for (v = 0; v < 4; v++)
 			x[v] = combine(sums, w, 4 * v + m, 4 * v + m + 1, sum, bits, fold);
-		ab0 = _mm512_unpacklo_ps(x[0], x[1]), ab1 = _mm512_unpackhi_ps(x[0], x[1]);
-		cd0 = _mm512_unpacklo_ps(x[2], x[3]), cd1 = _mm512_unpackhi_ps(x[2], x[3]);
-		x[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab0), _mm512_castps_pd(cd0)));
-		x[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab0), _mm512_castps_pd(cd0)));
-		x[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(ab1), _mm512_castps_pd(cd1)));
-		x[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(ab1), _mm512_castps_pd(cd1)));
+		turn_quarters(x);
 		if (fold == 1)
 			store_quarters(x, to, to + 64, to + 128, to + 192);
 		else

@@ -87,12 +87,9 @@ AVX512_INLINE size_t fill_wide(const struct tq_plan *plan, const struct radix_ta
 /* Sums of bytes 16 t + m, which are words 4 m + t, to the order of words */
 AVX512_INLINE void order_words(float *x)
 {
-	__m512 a = _mm512_load_ps(x), b = _mm512_load_ps(x + 16), c = _mm512_load_ps(x + 32), d = _mm512_load_ps(x + 48);
-	__m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(a, b)), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
-	__m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(c, d)), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
-	__m512 four[4] = { _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0)),
-			   _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1)) };
+	__m512 four[4] = { _mm512_load_ps(x), _mm512_load_ps(x + 16), _mm512_load_ps(x + 32), _mm512_load_ps(x + 48) };
 
+	turn_quarters(four);
 	store_quarters(four, x, x + 16, x + 32, x + 48);
 }
 

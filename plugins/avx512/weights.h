@@ -109,6 +109,18 @@ AVX512_INLINE void interleave(const __m512i *row, __m512i *to)
 	_mm512_store_si512(to + 3, _mm512_unpackhi_epi16(ab1, cd1));
 }
 
+/* In each 128 bits of four registers: element i of register j to element j of register i */
+AVX512_INLINE void turn_quarters(__m512 *x)
+{
+	__m512d ab0 = _mm512_castps_pd(_mm512_unpacklo_ps(x[0], x[1])), ab1 = _mm512_castps_pd(_mm512_unpackhi_ps(x[0], x[1]));
+	__m512d cd0 = _mm512_castps_pd(_mm512_unpacklo_ps(x[2], x[3])), cd1 = _mm512_castps_pd(_mm512_unpackhi_ps(x[2], x[3]));
+
+	x[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab0, cd0));
+	x[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab0, cd0));
+	x[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab1, cd1));
+	x[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab1, cd1));
+}
+
 /* 128 bits L of four registers side by side, to the L-th of @a to @d */
 AVX512_INLINE void store_quarters(const __m512 *x, float *a, float *b, float *c, float *d)
 {
