@@ -16,7 +16,7 @@
  * struct visit - partitions of a query
  * @now:   a segment of the partition that is scanned, and @waits the one that rows wait of, as @list says
  * @add:   what the query adds for it
- * @seen:  rows, of which @passed did, and @in_full were scanned in full
+ * @seen:  rows whose bounds were looked at, of which @passed did
  * @full:  too many pass: all further rows are scanned in full
  */
 struct visit {
@@ -26,7 +26,7 @@ struct visit {
 	struct tq_wait_list list;
 	char *packed, *sign;
 	float add, waits_add;
-	size_t seen, passed, in_full;
+	size_t seen, passed;
 	bool full;
 };
 
@@ -53,7 +53,6 @@ static void full_tile(struct visit *v, const float *signs, size_t first, size_t 
 	op->ops->score(pipe->plan, op->state, v->packed, 1, v->now.s->codes + first * v->ix->row_bytes, n, scores,
 		       TQ_PASS_ROWS);
 	tq_pass_offer(&v->now, 0, &v->heap, scores, signs, first, n);
-	v->in_full += n;
 }
 
 /* Rows that pass wait until the next tile's signs are scored */
@@ -124,9 +123,8 @@ void tq_index_visit(const struct tq_index *ix, const struct tq_index_visit *what
 		v.add = what->adds[j];
 		memcpy(v.sign + ix->sign_add_at, &v.add, sizeof(v.add));
 		l = &ix->lists[what->lists[j]];
-		for (i = 0; i < l->nsegments; i++) {
+		for (i = 0; i < l->nsegments; i++)
 			visit_segment(&v, &l->segments[i], tq_index_filter(&l->segments[i], what->o, what->bits));
-		}
 	}
 	score_waiting(&v);
 }

@@ -84,7 +84,6 @@ static int add_group(struct tq_kv *kv, struct tq_kv_part *part, struct tq_spec *
 
 static int split_init(struct tq_kv *kv, struct tq_kv_code *code, const char *what, struct tq_kv_part *part)
 {
-	char why[256];
 	uint32_t n, g;
 	int ret;
 
@@ -99,8 +98,7 @@ static int split_init(struct tq_kv *kv, struct tq_kv_code *code, const char *wha
 		ret = add_group(kv, part, &code->spec[g], g ? n : 0, g ? part->dim - n : n);
 	if (!ret || ret == TQ_ERR_NOMEM)
 		return ret;
-	snprintf(why, sizeof(why), "%s", tq_error_text());
-	return tq_fail(ret, "%s: group %u: %s", what, part->groups, why);
+	return tq_fail(ret, "%s: group %u: %.400s", what, part->groups, tq_error_text());
 }
 
 static int part_init(struct tq_kv *kv, const char *text, const char *what, uint32_t dim, bool value,
