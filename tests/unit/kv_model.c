@@ -4,7 +4,6 @@
  * back are exactly one or the other; attention is compared with float64 over what was read.
  */
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -425,4 +424,23 @@ void save_and_restore(const struct model *m, struct tq_kv *kv, const struct tq_k
 	ck_assert_msg(tq_kv_seq_restore(kv, temp_path(), &to->seq) == TQ_OK, "%s", tq_error_text());
 	unlink(temp_path());
 	model_copy(m, to, o);
+}
+
+int run_cases(const char *name, TCase *tc)
+{
+	Suite *suite = suite_create(name);
+	SRunner *runner;
+	int failed;
+
+	if (tq_context_create(NULL, &kv_ctx)) {
+		fprintf(stderr, "%s\n", tq_error_text());
+		return EXIT_FAILURE;
+	}
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	tq_context_destroy(kv_ctx);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

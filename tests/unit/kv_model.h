@@ -4,6 +4,7 @@
 
 /* A simple model of a sequence of a KV cache, for tests that compare the two. */
 
+#include <check.h>
 #include "tq/tq.h"
 
 struct shape {
@@ -55,5 +56,8 @@ void save_and_restore(const struct model *m, struct tq_kv *kv, const struct tq_k
 
 /** check_sequence - read all tokens, ask in several ways; the answers of @twin, if any, are the same bits */
 void check_sequence(const struct model *m, const struct tq_kv_options *o, const struct model *twin);
+
+/** run_cases - make kv_ctx and run the tests of a program; its exit status */
+int run_cases(const char *name, TCase *tc);
 
 #endif

@@ -404,15 +404,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("kv");
 	TCase *tc = tcase_create("cache");
-	SRunner *runner;
-	int failed;
 
-	if (tq_context_create(NULL, &kv_ctx)) {
-		fprintf(stderr, "%s\n", tq_error_text());
-		return EXIT_FAILURE;
-	}
 	tcase_set_timeout(tc, 900);
 	tcase_add_loop_test(tc, tokens_are_what_was_appended_and_attention_is_what_float64_says, 0, SHAPES);
 	tcase_add_loop_test(tc, every_backend_answers_alike_at_every_size, 0, SIZES);
@@ -424,11 +417,5 @@ int main(void)
 	tcase_add_test(tc, what_follows_a_trim_to_the_end_can_be_rewound);
 	tcase_add_test(tc, damaged_and_foreign_files_are_refused);
 	tcase_add_loop_test(tc, files_of_older_profiles_open, 0, 4);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	tq_context_destroy(kv_ctx);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_cases("kv", tc);
 }

@@ -258,23 +258,10 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("kv_random");
 	TCase *tc = tcase_create("cache");
-	SRunner *runner;
-	int failed;
 
-	if (tq_context_create(NULL, &kv_ctx)) {
-		fprintf(stderr, "%s\n", tq_error_text());
-		return EXIT_FAILURE;
-	}
 	tcase_set_timeout(tc, 3600);
 	tcase_add_loop_test(tc, random_operations_keep_the_model, 0, 2 * SHAPES);
 	tcase_add_loop_test(tc, threads_on_forks_leave_what_all_read_alone, 0, SHAPES);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	tq_context_destroy(kv_ctx);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_cases("kv_random", tc);
 }

@@ -259,15 +259,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("kv split");
 	TCase *tc = tcase_create("split");
-	SRunner *runner;
-	int failed;
 
-	if (tq_context_create(NULL, &kv_ctx)) {
-		fprintf(stderr, "%s\n", tq_error_text());
-		return EXIT_FAILURE;
-	}
 	tcase_set_timeout(tc, 900);
 	tcase_add_test(tc, wrong_splits_are_refused_with_the_argument_named);
 	tcase_add_test(tc, a_row_codec_says_where_splits_are);
@@ -276,11 +269,5 @@ int main(void)
 	tcase_add_test(tc, files_of_other_splits_are_refused);
 	tcase_add_test(tc, files_with_and_without_splits_do_not_mix);
 	tcase_add_loop_test(tc, splits_stand_beside_other_heads, 0, 3);
-	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	tq_context_destroy(kv_ctx);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_cases("kv split", tc);
 }
